@@ -1,0 +1,57 @@
+"""Returns and bootstrapped targets."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def n_step_return(
+    reward: Float[Tensor, "B n K"],
+    terminated: Bool[Tensor, "B n"],
+    truncated: Bool[Tensor, "B n"],
+    discount: Float[Tensor, "K"],
+) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+    """Discounted sum of up to n rewards, and the factor of the value that follows them.
+
+    The window of row b starts at its own transition and stops with the first that terminates or truncates: with m
+    transitions used, ``R = Σ_{i<m} γ^i r_i`` and the factor is ``γ^m``, or 0 where the last one used terminated.
+    A truncated window is bootstrapped from its final observation, so its factor stays ``γ^m``.
+
+    Args:
+        reward: rewards of n successive transitions for K reward streams; those behind an end are ignored.
+        terminated: the transition led into a terminal state, whose value is 0.
+        truncated: the episode was cut there for another reason (a time limit), its state has a value.
+        discount: γ of each stream.
+
+    Returns:
+        ``(R, factor)``; the bootstrapped target is ``R + factor * value`` (Sutton & Barto 2018, eq. 7.1).
+    """
+    n = reward.shape[1]
+    ended = terminated | truncated
+    ends_before = torch.zeros_like(ended)
+    ends_before[:, 1:] = ended[:, :-1].cumsum(1) > 0
+    used = ~ends_before  # [B, n]: transition i belongs to the window
+    powers = discount ** torch.arange(n + 1, device=reward.device, dtype=reward.dtype)[:, None]  # [n + 1, K]
+    # `where`, not a product: what lies behind an end may be anything, even NaN.
+    total = torch.where(used[..., None], reward * powers[:n], 0.0).sum(1)
+    length = used.sum(1)
+    alive = ~(terminated & used).any(1)
+    return total, powers[length] * alive[:, None]
+
+
+def q_target(
+    n_return: Float[Tensor, "B K"],
+    factor: Float[Tensor, "B K"],
+    q_target_tpn: Float[Tensor, "B K A"],
+    q_select_tpn: Float[Tensor, "B K A"],
+    coefficient: Float[Tensor, "K"],
+) -> Float[Tensor, "B K"]:
+    """Q-learning's target ``R + factor · Q_target(s', a*)`` with ``a* = argmax_a Σ_k c_k Q_select_k(s', a)``.
+
+    With ``q_select = q_target`` this is DQN's maximum (Mnih et al. 2015); with the online network's values it is
+    double Q-learning (van Hasselt et al. 2016). NoisyNet-DQN evaluates with noise ξ′ and NoisyNet-Dueling selects
+    with ξ″ (Fortunato et al. 2017): the caller's values carry that noise already.
+    """
+    best = (q_select_tpn * coefficient[:, None]).sum(1).argmax(-1)  # [B]
+    index = best[:, None, None].expand(-1, q_target_tpn.shape[1], 1)
+    return n_return + factor * q_target_tpn.gather(2, index).squeeze(2)

@@ -1,0 +1,251 @@
+"""Encoders: from a batch of raw observations, in the environment's own dtype, to a batch of feature vectors.
+
+Scaling belongs to the encoder (``uint8`` pixels become ``[0, 1]`` on the device), so storage keeps raw observations.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import gymnasium as gym
+import numpy as np
+import torch
+import torch.nn.functional as F
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from jostle.errors import ConfigError
+
+Observation = Tensor | dict[str, Tensor]
+EncoderKind = Literal["auto", "flat", "nature", "impala", "grid"]
+
+
+class Flat(nn.Module):
+    """Vectors: cast to float and flattened; ``uint8`` is divided by 255. Shape [B, …] → [B, prod(…)]."""
+
+    def __init__(self, space: spaces.Box | spaces.MultiBinary) -> None:
+        super().__init__()
+        self.out_features = math.prod(space.shape)
+        self.scale = 1 / 255 if space.dtype == np.uint8 else 1.0
+
+    def forward(self, obs: Tensor) -> Tensor:
+        features = obs.flatten(1).float()
+        return features * self.scale if self.scale != 1.0 else features
+
+
+class OneHot(nn.Module):
+    """Categories as indicator vectors: a Discrete [B] or a MultiDiscrete [B, D] observation → [B, sum of counts]."""
+
+    offset: Tensor
+
+    def __init__(self, counts: Sequence[int], start: int | Sequence[int] = 0) -> None:
+        super().__init__()
+        self.counts = [int(c) for c in counts]
+        self.out_features = sum(self.counts)
+        first = np.cumsum([0, *self.counts[:-1]]) - np.asarray(start)
+        self.register_buffer("offset", torch.as_tensor(first, dtype=torch.int64), persistent=False)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        index = obs.reshape(obs.shape[0], len(self.counts)).long() + self.offset
+        out = torch.zeros(obs.shape[0], self.out_features, device=obs.device)
+        return out.scatter_(1, index, 1.0)
+
+
+class Images(nn.Module):
+    """Brings image observations to [B, C, H, W] floats in [0, 1].
+
+    Accepts [C, H, W], [H, W, C], [H, W] and stacks of these [k, …] (the stack's frames become channels). The channel
+    axis of a three-dimensional observation is the shorter end; channels-last input stays so in memory, which is the
+    faster layout of the convolutions that follow.
+    """
+
+    def __init__(self, space: spaces.Box) -> None:
+        super().__init__()
+        shape = space.shape
+        if len(shape) not in (2, 3, 4):
+            raise ConfigError(
+                f"an image encoder needs observations of 2 to 4 dimensions, not {shape}; use encoder='flat'."
+            )
+        self.channels_last = len(shape) == 4 or (len(shape) == 3 and shape[-1] < shape[0])
+        self.shape = shape
+        if len(shape) == 2:
+            self.channels, self.size = 1, (shape[0], shape[1])
+        elif len(shape) == 4:  # [k, H, W, C]
+            self.channels, self.size = shape[0] * shape[3], (shape[1], shape[2])
+        elif self.channels_last:
+            self.channels, self.size = shape[2], (shape[0], shape[1])
+        else:
+            self.channels, self.size = shape[0], (shape[1], shape[2])
+        if space.dtype == np.uint8:
+            self.scale = 1 / 255
+        elif float(space.low.min()) >= 0.0 and float(space.high.max()) <= 1.0:
+            self.scale = 1.0
+        else:
+            raise ConfigError(
+                f"an image encoder needs uint8 observations or floats within [0, 1], not {space.dtype} within "
+                f"[{space.low.min()}, {space.high.max()}]; rescale them in a wrapper, or use encoder='flat'."
+            )
+
+    def forward(self, obs: Tensor) -> Tensor:
+        if len(self.shape) == 2:
+            obs = obs[:, None]
+        elif len(self.shape) == 4:
+            obs = obs.permute(0, 1, 4, 2, 3).flatten(1, 2)
+        elif self.channels_last:
+            obs = obs.permute(0, 3, 1, 2)
+        return obs.float() * self.scale if self.scale != 1.0 else obs.float()
+
+
+def _flat_size(convolutions: nn.Module, images: Images) -> int:
+    with torch.no_grad():
+        try:
+            return int(convolutions(torch.zeros(1, images.channels, *images.size)).numel())
+        except RuntimeError as error:
+            raise ConfigError(
+                f"a picture of {images.size[0]}×{images.size[1]} is too small for this encoder; "
+                "use encoder='impala', 'grid' or 'flat'."
+            ) from error
+
+
+class Nature(nn.Module):
+    """The three convolutions of Mnih et al. (2015): 32 of 8×8/4, 64 of 4×4/2, 64 of 3×3/1, ReLU, flattened.
+
+    84×84 pictures give 3136 features. The fully connected layer of 512 belongs to the head, where noise may go.
+    """
+
+    def __init__(self, space: spaces.Box) -> None:
+        super().__init__()
+        self.images = Images(space)
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(self.images.channels, 32, 8, 4),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 4, 2),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3, 1),
+            nn.ReLU(),
+            nn.Flatten(),
+        ).to(memory_format=torch.channels_last)
+        self.out_features = _flat_size(self.convolutions, self.images)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        features: Tensor = self.convolutions(self.images(obs))
+        return features
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv2(F.relu(self.conv1(F.relu(x))))
+        return x + out
+
+
+class Impala(nn.Module):
+    """The residual encoder of Espeholt et al. (2018): per depth a convolution, a max pool and two residual blocks."""
+
+    def __init__(self, space: spaces.Box, depths: Sequence[int] = (16, 32, 32)) -> None:
+        super().__init__()
+        self.images = Images(space)
+        blocks: list[nn.Module] = []
+        channels = self.images.channels
+        for depth in depths:
+            blocks += [nn.Conv2d(channels, depth, 3, padding=1), nn.MaxPool2d(3, 2, padding=1)]
+            blocks += [_Residual(depth), _Residual(depth)]
+            channels = depth
+        self.convolutions = nn.Sequential(*blocks, nn.ReLU(), nn.Flatten()).to(memory_format=torch.channels_last)
+        self.out_features = _flat_size(self.convolutions, self.images)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        features: Tensor = self.convolutions(self.images(obs))
+        return features
+
+
+class Grid(nn.Module):
+    """Small symbolic grids, such as MiniGrid's [7, 7, 3] of (object, colour, state) codes.
+
+    Codes are categories, not intensities: each becomes an indicator, and three 2×2 convolutions of stride 1 follow.
+    ``codes`` bounds each channel's codes (MiniGrid has 11 objects, 6 colours and 4 states at most).
+    """
+
+    offset: Tensor
+
+    def __init__(self, space: spaces.Box, codes: Sequence[int] = (11, 6, 4)) -> None:
+        super().__init__()
+        if len(space.shape) != 3 or space.shape[-1] != len(codes):
+            raise ConfigError(f"the grid encoder needs observations [H, W, {len(codes)}], not {space.shape}.")
+        self.codes = tuple(codes)
+        height, width, _ = space.shape
+        first = torch.tensor([0, *np.cumsum(codes)[:-1].tolist()])
+        self.register_buffer("offset", first, persistent=False)
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(sum(codes), 16, 2), nn.ReLU(), nn.Conv2d(16, 32, 2), nn.ReLU(), nn.Conv2d(32, 64, 2), nn.ReLU(),
+            nn.Flatten(),
+        )  # fmt: skip
+        if height < 4 or width < 4:
+            raise ConfigError(f"a grid of {height}×{width} is too small for the grid encoder; use encoder='flat'.")
+        self.out_features = 64 * (height - 3) * (width - 3)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        index = (obs.long() + self.offset).permute(0, 3, 1, 2)  # [B, 3, H, W]
+        planes = torch.zeros(obs.shape[0], sum(self.codes), *index.shape[2:], device=obs.device)
+        features: Tensor = self.convolutions(planes.scatter_(1, index, 1.0))
+        return features
+
+
+class Join(nn.Module):
+    """A dictionary of observations: each key has its encoder, the features are concatenated in the key's order."""
+
+    def __init__(self, encoders: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleDict(encoders)
+        self.out_features = sum(int(e.out_features) for e in encoders.values())  # type: ignore[arg-type]
+
+    def forward(self, obs: dict[str, Tensor]) -> Tensor:
+        return torch.cat([encoder(obs[key]) for key, encoder in self.encoders.items()], 1)
+
+
+def make_encoder(space: gym.Space[object], kind: EncoderKind = "auto") -> nn.Module:
+    """The encoder for an observation space; its ``out_features`` is the width of what it returns.
+
+    ``auto`` takes ``nature`` for pictures of at least 36×36, ``impala`` for smaller ones from 16×16, ``grid`` for small
+    symbolic grids [H, W, 3], indicators for categories, and ``flat`` for the rest. Dictionaries are encoded key by key.
+
+    Raises:
+        ConfigError: the space cannot be encoded, or not by the encoder asked for.
+    """
+    if isinstance(space, spaces.Dict):
+        inner = {key: make_encoder(s, kind if _is_image(s) else "auto") for key, s in space.spaces.items()}
+        return Join(inner)
+    if isinstance(space, spaces.Discrete):
+        return OneHot([int(space.n)], int(space.start))
+    if isinstance(space, spaces.MultiDiscrete):
+        return OneHot(space.nvec.ravel().tolist(), space.start.ravel().tolist())
+    if isinstance(space, spaces.MultiBinary):
+        return Flat(space)
+    if not isinstance(space, spaces.Box):
+        raise ConfigError(f"observations of type {type(space).__name__} cannot be encoded; flatten them in a wrapper.")
+    if kind == "auto":
+        kind = _auto(space)
+    if kind == "flat":
+        return Flat(space)
+    if kind == "grid":
+        return Grid(space)
+    return Nature(space) if kind == "nature" else Impala(space)
+
+
+def _is_image(space: gym.Space[object]) -> bool:
+    return isinstance(space, spaces.Box) and len(space.shape) >= 2
+
+
+def _auto(space: spaces.Box) -> EncoderKind:
+    if len(space.shape) < 3 or (space.dtype != np.uint8 and len(space.shape) != 4):
+        return "flat"
+    height, width = Images(space).size
+    if min(height, width) >= 36:
+        return "nature"
+    if min(height, width) >= 16:
+        return "impala"
+    return "grid" if space.dtype == np.uint8 and space.shape[-1] == 3 and min(height, width) >= 4 else "flat"
