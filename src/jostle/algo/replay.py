@@ -2,7 +2,7 @@
 
 Row t of an environment is (obs_t, action_t, reward_t, obs_tp1, terminated_t, truncated_t) in NEXT_STEP mode. Its
 successor observation is simply the next row's, and where the row ended its episode that next row is the invalid one,
-whose observation is the final one: nothing is stored twice and no final observation is lost. Rows with ``valid = False``
+whose observation is the final one: nothing is stored twice, no final observation is lost. Rows with ``valid = False``
 are never sampled; they only serve as successors.
 """
 
