@@ -19,9 +19,11 @@ from torch import Tensor
 from jostle.errors import ConfigError, EnvError
 from jostle.functional import n_step_return
 from jostle.nn.encoders import Observation
+from jostle.store.tree import Segmented
 
-Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
+Array = np.ndarray[Any, np.dtype[Any]]
 _ONLY = "obs"  # the key of an observation that is no dictionary
+_SEGMENT_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Replay:
             shape, dtype = shapes[_ONLY]
             shapes = {_ONLY: (shape[1:], dtype)}
         try:  # zeros are lent by the system and paid for as they are written
-            self.obs: Arrays = {k: np.zeros((self.rows, num_envs, *s), d) for k, (s, d) in shapes.items()}
+            self.obs: dict[str, Array] = {k: np.zeros((self.rows, num_envs, *s), d) for k, (s, d) in shapes.items()}
         except MemoryError as error:
             raise ConfigError(
                 f"a replay of {capacity} transitions does not fit into memory; lower replay_size."
@@ -109,7 +111,7 @@ class Replay:
         first, last = self._bounds()
         return last > first and bool(self.valid[np.arange(first, last) % self.rows].any())
 
-    def _arrays(self) -> Arrays:
+    def _arrays(self) -> dict[str, Array]:
         named = ("action", "reward", "terminated", "truncated", "valid", "age")
         return {f"obs.{k}": v for k, v in self.obs.items()} | {name: getattr(self, name) for name in named}
 
@@ -121,12 +123,12 @@ class Replay:
     def add(
         self,
         obs: Any,
-        action: np.ndarray[Any, Any],
-        reward: np.ndarray[Any, Any],
-        terminated: np.ndarray[Any, Any],
-        truncated: np.ndarray[Any, Any],
-        valid: np.ndarray[Any, Any],
-        start: np.ndarray[Any, Any],
+        action: Array,
+        reward: Array,
+        terminated: Array,
+        truncated: Array,
+        valid: Array,
+        start: Array,
     ) -> None:
         """Add row t of every environment: (obs_t, action_t, reward_t, terminated_t, truncated_t, valid_t, start_t)."""
         row = self.added % self.rows
@@ -162,7 +164,7 @@ class Replay:
         nothing = np.zeros(self.num_envs, np.bool_)
         self.add(obs, *[nothing] * 6)
 
-    def _check_padding(self, first: np.ndarray[Any, Any]) -> None:
+    def _check_padding(self, first: Array) -> None:
         expected = first[:, -1:] if self.stack_padding == "repeat" else np.zeros_like(first[:, -1:])
         if not (first[:, :-1] == expected).all():
             raise EnvError(
@@ -176,7 +178,7 @@ class Replay:
         The last n − 1 transitions of an episode are sampled like any other: their windows end with the episode.
         """
         first, last = self._bounds()
-        chosen: list[np.ndarray[Any, np.dtype[np.int64]]] = []
+        chosen: list[Array] = []
         missing = batch_size
         valid = self.valid.reshape(-1)
         while missing:
@@ -193,7 +195,7 @@ class Replay:
         length = np.where(ended.any(1), ended.argmax(1) + 1, self.n_step)
         following = (flat + length * self.num_envs) % size
 
-        def tensor(array: np.ndarray[Any, Any]) -> Tensor:
+        def tensor(array: Array) -> Tensor:
             return torch.from_numpy(array).to(device, non_blocking=True)
 
         return Batch(
@@ -206,8 +208,8 @@ class Replay:
             next_obs=self._observations(following, device),
         )
 
-    def _observations(self, flat: np.ndarray[Any, Any], device: torch.device | str) -> Observation:
-        def take(array: np.ndarray[Any, Any], index: np.ndarray[Any, Any]) -> Tensor:
+    def _observations(self, flat: Array, device: torch.device | str) -> Observation:
+        def take(array: Array, index: Array) -> Tensor:
             picked = array.reshape(-1, *array.shape[2:])[index]
             return torch.from_numpy(picked).to(device, non_blocking=True)
 
@@ -224,8 +226,25 @@ class Replay:
         return frames
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that ``sample`` and ``add`` read; arrays are views of the rows in use, not copies."""
-        return {"added": self.added, "arrays": {k: a[: self.filled] for k, a in self._arrays().items()}}
+        """Everything that ``sample`` and ``add`` read; arrays are views of the rows in use, not copies.
+
+        Large arrays come in segments that name their contents, so that a checkpoint writes only what has changed.
+        """
+        arrays = {name: self._segments(array) for name, array in self._arrays().items()}
+        return {"added": self.added, "arrays": arrays}
+
+    def _segments(self, array: Array) -> Array | Segmented:
+        rows = max(1, int(_SEGMENT_BYTES * self.rows / array.nbytes))
+        if rows >= self.rows:
+            return array[: self.filled]
+        starts = range(0, self.filled, rows)
+        # The newest row ever written within a segment tells what the segment holds.
+        lap, here = divmod(self.added, self.rows)
+        versions = []
+        for start in starts:
+            end = min(start + rows, self.rows)
+            versions.append(lap * self.rows + min(here, end) if here > start else (lap - 1) * self.rows + end)
+        return Segmented([array[s : min(s + rows, self.filled)] for s in starts], versions)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a state of the same shape.
@@ -235,12 +254,21 @@ class Replay:
         """
         arrays = self._arrays()
         filled = min(int(state["added"]), self.rows)
+        pieces = {}
         for name, array in arrays.items():
-            saved = state["arrays"].get(name)
-            if saved is None or saved.shape != (filled, *array.shape[1:]) or saved.dtype != array.dtype:
+            saved = state["arrays"].get(name, [])
+            pieces[name] = list(saved.segments) if isinstance(saved, Segmented) else [saved]
+            good = all(
+                isinstance(p, np.ndarray) and p.shape[1:] == array.shape[1:] and p.dtype == array.dtype
+                for p in pieces[name]
+            )
+            if not good or sum(len(p) for p in pieces[name]) != filled:
                 raise ConfigError(
                     f"the saved replay does not fit this one at '{name}'; use the run's own configuration."
                 )
         for name, array in arrays.items():
-            array[:filled] = state["arrays"][name]
+            at = 0
+            for piece in pieces[name]:
+                array[at : at + len(piece)] = piece
+                at += len(piece)
         self.added = int(state["added"])

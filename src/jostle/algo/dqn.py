@@ -1,0 +1,321 @@
+"""DQN and its family: double, dueling, n-step, NoisyNet, with any number of environments.
+
+The loop is `DQN.advance`: act, step, store, learn. `jostle.algo.training` runs it, logs it and saves it.
+"""
+
+import copy
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from jostle.algo.agent import Agent, compiled, optimizer_state, seeded, setup_device
+from jostle.algo.config import DQNConfig, merged
+from jostle.algo.replay import Batch, Replay
+from jostle.envs import JostleEnv
+from jostle.errors import ConfigError
+from jostle.functional import q_target, td_loss
+from jostle.nn.encoders import Observation
+from jostle.nn.inference import Inference, QActor
+from jostle.nn.noise import Noise, StochasticLayer
+from jostle.nn.noisy import to_noisy
+from jostle.nn.policy import QNetwork, greedy, map_observation
+
+LEARN, SELECT, ACT = 0, 1, 2
+"""Slots of the online network's noise: ξ of the learned values, ξ″ of the selection, and from ACT on those that act."""
+
+
+class DQN(Agent):
+    """Deep Q-learning with every member of its family a switch.
+
+    >>> import jostle
+    >>> agent = jostle.DQN("jostle/DeepSea-v0", num_envs=4, noisy="factorised", warmup=100)
+    >>> agent.learn(400).steps >= 400
+    True
+
+    Args:
+        env: an environment id, a function that makes one, or the vector environment itself.
+        config: settings; keyword arguments override it one by one.
+        seed: seeds environments, weights, noise, exploration and replay.
+        num_envs: environments stepped together.
+        env_options: passed on to `make_env`.
+
+    Raises:
+        ConfigError: a setting that cannot be used, or an action space that is not Discrete.
+        EnvError: the environment cannot be made.
+    """
+
+    algorithm = "dqn"
+
+    def __init__(
+        self,
+        env: str | JostleEnv | Callable[[], gym.Env[Any, Any]],
+        config: DQNConfig | None = None,
+        *,
+        seed: int = 0,
+        num_envs: int = 8,
+        env_options: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.config = c = merged(config, settings)
+        super().__init__(env, seed=seed, num_envs=num_envs, env_options=env_options)
+        space = self.env.single_action_space
+        if not isinstance(space, gym.spaces.Discrete):
+            self.env.close()
+            raise ConfigError(f"DQN needs a Discrete action space, and {self.env.id} has {space}.")
+        self.num_actions, self._first_action = int(space.n), int(space.start)
+        self.device = setup_device(c.device)
+
+        with seeded(seed):
+            network = QNetwork(
+                self.env.single_observation_space,
+                self.num_actions,
+                encoder=c.encoder,
+                hidden=c.hidden if c.hidden is not None else self._default_hidden(),
+                dueling=c.dueling,
+            )
+            if c.noisy != "none":
+                to_noisy(network, where=None, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)
+        self.network = network.to(self.device)
+        self.target = copy.deepcopy(self.network).requires_grad_(False)
+        self._act_slots = list(range(ACT, ACT + (self.num_envs if c.noise_per_env else 1)))
+        self.noise = Noise(self.network, seed=seed, role="online", slots=ACT + len(self._act_slots))
+        self.target_noise = Noise(self.target, seed=seed, role="target", slots=1)
+        self._act_draw: int | Tensor = ACT
+        if len(self._act_slots) > 1:
+            self._act_draw = torch.tensor(self._act_slots, device=self.device)
+        # One held draw for all environments: fold it into the weights, and acting costs what a Linear costs.
+        self._folds = c.noisy != "none" and c.noise_resample != "action" and len(self._act_slots) == 1
+        if self._folds:
+            self.noise.fold(ACT)
+
+        self.discount = torch.tensor([c.gamma], device=self.device)
+        self.coefficient = torch.ones(1, device=self.device)
+        self.optimizer = self._make_optimizer()
+        self._forward = compiled(self.network, c.compile, self.device)
+        self._forward_target = compiled(self.target, c.compile, self.device)
+        self.replay = Replay(
+            c.replay_size,
+            self.num_envs,
+            self.env.single_observation_space,
+            n_step=c.n_step,
+            frame_stack=self.env.frame_stack,
+            stack_padding=self.env.stack_padding,
+        )
+        self._rng_act, self._rng_replay = (np.random.default_rng([seed, purpose]) for purpose in (1, 2))
+        self.updates = 0
+        self._learning_since: int | None = None
+        self._losses: list[Tensor] = []
+        self._last_batch: Batch | None = None
+        self._episodes: deque[tuple[float, int]] = deque(maxlen=100)
+        self._actor: tuple[Inference, int, QActor, int] | None = None
+
+    def _default_hidden(self) -> tuple[int, ...]:
+        spaces = gym.spaces.Dict, gym.spaces.Box
+        space = self.env.single_observation_space
+        inner = space.spaces.values() if isinstance(space, spaces[0]) else [space]
+        pictures = any(isinstance(s, spaces[1]) and len(s.shape) >= 3 for s in inner)
+        return (512,) if pictures and self.config.encoder != "flat" else (128, 128)
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        c, parameters = self.config, list(self.network.parameters())
+        if c.optimizer == "adam":
+            return torch.optim.Adam(parameters, c.learning_rate, eps=c.optimizer_eps, fused=True)
+        return torch.optim.RMSprop(
+            parameters, c.learning_rate, alpha=0.95, eps=c.optimizer_eps, centered=True, foreach=True
+        )
+
+    # ---- the loop ----
+
+    def advance(self) -> None:
+        """One step of every environment, and the updates that the replay ratio owes for it."""
+        action = self._act()
+        obs, reward, terminated, truncated, info = self.env.step(action + self._first_action)
+        valid = info["valid"]
+        self.replay.add(self._obs, action, reward, terminated, truncated, valid, self._start)
+        self._obs, self._start = obs, info["start"]
+        self._record_episodes(info)
+        before = self.steps
+        self.steps += int(valid.sum())
+        if self.config.noise_resample == "episode":
+            self._redraw_where(self._start)
+        if self.steps < self.config.warmup:
+            return
+        if self._learning_since is None:
+            if not self.replay.ready:
+                return
+            self._learning_since = before
+        owed = int((self.steps - self._learning_since) * self.config.replay_ratio / self.config.batch_size)
+        learned = self.updates < owed
+        while self.updates < owed:
+            self._update()
+        if (
+            self.config.target_tau == 0
+            and before // self.config.target_interval != self.steps // self.config.target_interval
+        ):
+            self.target.load_state_dict(self.network.state_dict())
+        if learned and self.config.noise_resample == "update":
+            self.noise.draw(self._act_slots)
+        if learned and self._folds:
+            self.noise.fold(ACT)
+
+    @torch.no_grad()
+    def _act(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """ε-greedy on the noisy values; no forward pass is spent on actions that are random anyway."""
+        warming = self.config.warmup_random and self.steps < self.config.warmup
+        epsilon = 1.0 if warming else self.config.epsilon(self.steps)
+        random = self._rng_act.random(self.num_envs) < epsilon if epsilon > 0 else np.zeros(self.num_envs, np.bool_)
+        action = self._rng_act.integers(self.num_actions, size=self.num_envs) if random.any() else None
+        if action is not None and random.all():
+            return action
+        if self.config.noise_resample == "action":
+            self.noise.draw(self._act_slots)
+        with self.noise.using(self._act_draw, mode="folded" if self._folds else "sampled"):
+            best = (
+                greedy(self._q(self._forward, map_observation(self._obs, self.device)), self.coefficient).cpu().numpy()
+            )
+        return best if action is None else np.where(random, action, best)
+
+    def _redraw_where(self, start: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+        """New noise for the environments whose episode has just begun."""
+        if len(self._act_slots) > 1:
+            slots = [ACT + int(n) for n in np.flatnonzero(start)]
+        else:
+            slots = [ACT] if start.any() else []
+        if slots:
+            self.noise.draw(slots)
+            if self._folds:
+                self.noise.fold(ACT)
+
+    def _update(self) -> None:
+        """One gradient step on one minibatch, with fresh ξ, ξ″ (online) and ξ′ (target) for the whole batch."""
+        c = self.config
+        batch = self.replay.sample(c.batch_size, self._rng_replay, self.device)
+        self.noise.draw([LEARN, SELECT])
+        self.target_noise.draw()
+        loss = self.loss(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if c.max_grad_norm > 0:
+            nn.utils.clip_grad_norm_(self.network.parameters(), c.max_grad_norm, foreach=True)
+        self.optimizer.step()
+        self.updates += 1
+        if c.target_tau > 0:
+            with torch.no_grad():
+                torch._foreach_lerp_(list(self.target.parameters()), list(self.network.parameters()), c.target_tau)
+        self._losses.append(loss.detach())
+        self._last_batch = batch
+
+    def loss(self, batch: Batch) -> Float[Tensor, ""]:
+        """The loss of one minibatch under the noise drawn last."""
+        target = self.td_target(batch)
+        with self.noise.using(LEARN):
+            q = self._q(self._forward, batch.obs)
+        chosen = q.gather(2, batch.action[:, None, None].expand(-1, q.shape[1], 1)).squeeze(2)
+        return td_loss(chosen, target, self.config.loss)
+
+    @torch.no_grad()
+    def td_target(self, batch: Batch) -> Float[Tensor, "B K"]:
+        """Bootstrapped targets: the target network under ξ′, the selection of double Q-learning under ξ″."""
+        with self.target_noise.using(mode="sampled" if self.config.target_noise else "mean"):
+            evaluate = self._q(self._forward_target, batch.next_obs)
+        select = evaluate
+        if self.config.double:
+            with self.noise.using(SELECT):
+                select = self._q(self._forward, batch.next_obs)
+        n_return, factor = batch.n_step_return(self.discount)
+        return q_target(n_return, factor, evaluate, select, self.coefficient)
+
+    def _q(self, network: Callable[[Observation], Tensor], obs: Observation) -> Float[Tensor, "B K A"]:
+        if not self.config.bfloat16:
+            return network(obs)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            q = network(obs)
+        return q.float()
+
+    # ---- acting for others ----
+
+    def actor(self, noise: str | Inference = "mean", *, rows: int = 1, seed: int = 0) -> QActor:
+        """A frozen greedy copy of the agent for evaluation, under its own draws of noise."""
+        inference = noise if isinstance(noise, Inference) else Inference.parse(noise)
+        return QActor(self.network, self.coefficient, inference, rows=rows, seed=seed)
+
+    def predict(self, obs: Any, *, noise: str = "mean") -> tuple[np.ndarray[Any, np.dtype[np.int64]] | int, None]:
+        """Greedy actions for one observation or a batch of them.
+
+        Args:
+            obs: an observation of the environment's space, or a batch with a leading axis.
+            noise: ``mean``, ``sampled`` or ``mc:M``.
+
+        Returns:
+            ``(action, None)``: an int for one observation, an array [B] for a batch; the second item is the recurrent
+            state that this agent does not have.
+
+        Raises:
+            ConfigError: observations of another shape.
+        """
+        inference = Inference.parse(noise)
+        batch, single = self._batched(obs)
+        first = next(iter(batch.values())) if isinstance(batch, dict) else batch
+        rows = len(first)
+        if self._actor is None or self._actor[:2] != (inference, rows):
+            self._actor = inference, rows, self.actor(inference, rows=rows, seed=self.seed), self.updates
+        elif self._actor[3] != self.updates:
+            self._actor[2].load(self.network)
+            self._actor = *self._actor[:3], self.updates
+        action = self._actor[2].act(map_observation(batch, self.device)).cpu().numpy() + self._first_action
+        return (int(action[0]) if single else action), None
+
+    # ---- what is logged ----
+
+    def drain_metrics(self) -> dict[str, float]:
+        """Metrics since the last call: means of what was learned and of the episodes that ended."""
+        metrics = self._drain_episodes()
+        metrics["charts/updates"] = self.updates
+        if self.steps > (self._learning_since or 0) and self._learning_since is not None:
+            learned = self.updates * self.config.batch_size
+            metrics["charts/replay_ratio"] = learned / (self.steps - self._learning_since)
+        metrics["charts/epsilon"] = self.config.epsilon(self.steps)
+        if self._losses:
+            metrics["losses/td_loss"] = torch.stack(self._losses).mean().item()
+            self._losses.clear()
+        if self._last_batch is not None:
+            metrics |= self._inspect(self._last_batch.obs)
+        return metrics
+
+    @torch.no_grad()
+    def _inspect(self, obs: Observation) -> dict[str, float]:
+        """Mean value, mean |σ| per layer, and the share of greedy actions that the acting noise flips."""
+        with self.noise.using(mode="mean"):
+            q = self._q(self.network, obs)
+        out = {"losses/q_value": (q * self.coefficient[:, None]).sum(1).max(-1).values.mean().item()}
+        if self.config.noisy == "none":
+            return out
+        rows = torch.arange(len(q), device=self.device) % len(self._act_slots) + ACT
+        with self.noise.using(rows):
+            noisy = self._q(self.network, obs)
+        flipped = greedy(noisy, self.coefficient) != greedy(q, self.coefficient)
+        out["noise/flip_rate"] = flipped.float().mean().item()
+        for name, layer in self.network.named_modules():
+            if isinstance(layer, StochasticLayer) and isinstance(getattr(layer, "weight_sigma", None), Tensor):
+                out[f"noise/sigma/{name}"] = layer.weight_sigma.abs().mean().item()  # type: ignore[operator, union-attr]
+        return out
+
+    # ---- saving ----
+
+    def state_dict(self, *, replay: bool = True) -> dict[str, Any]:
+        """Everything that the next step reads, as nested plain dicts. Array leaves may be views: save, don't keep."""
+        return self._common_state() | {
+            "model": self.network.state_dict(),
+            "target": self.target.state_dict(),
+            "optimizer": optimizer_state(self.optimizer),
+            "noise": {"online": self.noise.state_dict(), "target": self.target_noise.state_dict()},
+            "replay": self.replay.state_dict() if replay else None,
+            "rng": {"act": self._rng_act.bit_generator.state, "replay": self._rng_replay.bit_generator.state},
+            "counters": {"updates": self.updates, "learning_since": self._learning_since},
+        }
