@@ -1,0 +1,72 @@
+"""Writing files and folders so that a kill at any moment leaves the old state or the new one, never a mixture."""
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from jostle.errors import CheckpointError
+
+STAGING = ".staging-"
+
+
+def write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> str:
+    """Write a new file, force it to the disk, and return its SHA-256 in hexadecimal digits.
+
+    The digest is taken of what is written while it is written: nothing is read back.
+    """
+    digest = hashlib.sha256()
+    with path.open("xb") as file:
+        for chunk in chunks:
+            digest.update(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest.hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's list of names to the disk, so that a rename in it survives a power cut."""
+    if sys.platform == "win32":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write `text` to `path` through a staged sibling: readers see the old file or the new one."""
+    staged = path.with_name(STAGING + path.name)
+    staged.unlink(missing_ok=True)
+    write_file(staged, [text.encode()])
+    os.replace(staged, path)
+    sync_folder(path.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder; it leaves its name first, so that a kill never leaves half a folder under that name.
+
+    Raises: CheckpointError if it cannot be removed.
+    """
+    doomed = folder.with_name(STAGING + "old-" + folder.name)
+    shutil.rmtree(doomed, ignore_errors=True)
+    try:
+        os.replace(folder, doomed)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot remove {folder} ({error.strerror}): remove it yourself, or make its parent writable"
+        ) from error
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def remove_staging(folder: Path) -> None:
+    """Remove what writers that were killed left in `folder`. Call it only while no other process writes there."""
+    for path in folder.glob(STAGING + "*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,54 @@
+"""One writer per run folder: a lock that the kernel takes back when its holder dies."""
+
+import os
+import sys
+from pathlib import Path
+
+from jostle.errors import CheckpointError
+
+if sys.platform != "win32":
+    import fcntl
+
+# A forked worker shares the lock through its copy of the descriptor and could outlive a killed trainer with it.
+_held: set[int] = set()
+
+
+def _drop_in_child() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_drop_in_child)
+
+
+class Lock:
+    """An exclusive lock on `path`, held until `release` or the end of the process.
+
+    Raises: CheckpointError if another process, or another `Lock` of this one, holds it. Windows has no such locks;
+        there two writers are not detected.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise CheckpointError(f"cannot write in {path.parent} ({error.strerror}): choose another folder") from error
+        if sys.platform == "win32":
+            return
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise CheckpointError(
+                f"another process is writing to the run {path.parent}: wait until it ends, or choose another folder"
+            ) from error
+        _held.add(self._descriptor)
+
+    def release(self) -> None:
+        """Give the lock back; further calls do nothing."""
+        if self._descriptor is not None:
+            _held.discard(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,245 @@
+"""A run: one folder that standard tools can read.
+
+config.yaml                   the resolved configuration
+run.json                      versions, seed, command, time of creation
+metrics.jsonl, tensorboard/   written by `jostle.store.metrics`
+initial/                      a checkpoint of the first weights, never removed
+checkpoints/step_000000012345/
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import warnings
+from collections.abc import Collection
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jostle.errors import CheckpointError, ConfigError
+from jostle.store.checkpoint import load_checkpoint, save_checkpoint
+from jostle.store.files import remove_folder, remove_staging, replace_file
+from jostle.store.lock import Lock
+from jostle.store.sums import verify
+
+FORMAT = 1
+_PACKAGES = ("jostle", "torch", "numpy", "gymnasium", "envpool")
+_OWN = ("run.json", "config.yaml", "metrics.jsonl", "tensorboard", "initial", "checkpoints")
+
+
+class Run:
+    """A run folder. Make one with `Run.create`, or `Run.open` an existing one.
+
+    path: the folder.
+    config: the resolved configuration, as in config.yaml.
+    info: what run.json holds.
+    keep: how many checkpoints `save` leaves.
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any], info: dict[str, Any], lock: Lock | None, keep: int) -> None:
+        self.path = path
+        self.config = config
+        self.info = info
+        self.keep = keep
+        self._lock = lock
+        # The checkpoint that this process loaded or saved last: only its segments are known to be our own history.
+        self._previous: Path | None = None
+
+    @classmethod
+    def create(cls, path: Path, config: dict[str, Any], info: dict[str, Any], keep: int = 2) -> "Run":
+        """Start a run in a new folder, and lock it.
+
+        config: plain data, what `yaml.safe_dump` can write.
+        info: plain data for run.json, such as {"seed": 1, "command": "jostle train …"}; versions, platform and time
+            are added.
+        Raises: CheckpointError if the folder holds a run already or cannot be written; ConfigError if config or info
+            are no plain data.
+        """
+        config_text, info = _config_text(config), _run_info(info)
+        info_text = json.dumps(info, indent=1) + "\n"
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"cannot make the folder {path} ({error.strerror}): choose another") from error
+        lock = Lock(path / ".lock")
+        try:
+            if any((path / name).exists() for name in _OWN):
+                raise CheckpointError(f"{path} holds a run already: resume it, or choose another folder")
+            remove_staging(path)
+            replace_file(path / "config.yaml", config_text)
+            replace_file(path / "run.json", info_text)
+        except BaseException as error:
+            lock.release()
+            if isinstance(error, OSError):
+                raise CheckpointError(f"cannot write in {path} ({error.strerror}): choose another folder") from error
+            raise
+        return cls(path, yaml.safe_load(config_text), info, lock, keep)
+
+    @classmethod
+    def open(cls, path: Path, *, write: bool = False, keep: int = 2) -> "Run":
+        """Open an existing run, to read it, or (`write`) to go on with it.
+
+        To write, the run is locked, and what a killed writer left half done is removed.
+
+        Raises: CheckpointError if `path` is no run, cannot be read, or is being written to by another process.
+        """
+        info = _read_info(path)
+        config = _read_config(path)
+        lock = None
+        if write:
+            lock = Lock(path / ".lock")
+            remove_staging(path)
+            remove_staging(path / "checkpoints")
+        return cls(path, config, info, lock, keep)
+
+    def close(self) -> None:
+        """Release the lock. A killed process releases it as well."""
+        if self._lock:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def save_initial(self, state: dict[str, Any]) -> Path:
+        """Keep the first weights for good. Does nothing where they lie there already, unharmed."""
+        self._must_write()
+        folder = self.path / "initial"
+        if not _good(folder):
+            if folder.exists():
+                remove_folder(folder)
+            save_checkpoint(folder, state, {"step": 0})
+        return folder
+
+    def load_initial(self) -> dict[str, Any]:
+        """The first weights. Raises: CheckpointError if they are missing or damaged."""
+        return load_checkpoint(self.path / "initial")[0]
+
+    def checkpoints(self) -> list[Path]:
+        """All checkpoint folders, the oldest first; they may be damaged."""
+        return sorted((self.path / "checkpoints").glob("step_*"))
+
+    def save(
+        self, step: int, state: dict[str, Any], meta: dict[str, Any] | None = None, *, finite: Collection[str] = ()
+    ) -> Path:
+        """Save a checkpoint at environment step `step`, then remove all but the newest `keep`.
+
+        A good checkpoint of the same step is left as it is. A damaged one is replaced, and damaged ones of later
+        steps, from which this run cannot have been resumed, are removed. See `save_checkpoint` for state, meta and
+        finite; "step" is added to meta.
+        Raises: CheckpointError if it cannot be written, or if there is a good checkpoint of a later step.
+        """
+        self._must_write()
+        folder = self.path / "checkpoints" / f"step_{step:012d}"
+        for path in self.checkpoints():
+            if path.name >= folder.name and not _good(path):
+                remove_folder(path)
+            elif path.name > folder.name:
+                raise CheckpointError(f"cannot save step {step}: {path} is newer and good, so resume from that one")
+        if not folder.exists():
+            save_checkpoint(folder, state, {**(meta or {}), "step": step}, finite=finite, previous=self._previous)
+        self._previous = folder
+        for path in self.checkpoints()[: -self.keep]:
+            remove_folder(path)
+        return folder
+
+    def newest(self, *, finite: Collection[str] = ()) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+        """The newest good checkpoint: its folder, state and meta data. Damaged ones are skipped with a warning.
+
+        Raises: CheckpointError if there is none.
+        """
+        for path in reversed(self.checkpoints()):
+            try:
+                state, meta = load_checkpoint(path, finite=finite)
+            except CheckpointError as error:
+                warnings.warn(f"skipping a checkpoint: {error}", stacklevel=2)
+            else:
+                self._previous = path
+                return path, state, meta
+        raise CheckpointError(f"the run {self.path} has no good checkpoint: start it again in another folder")
+
+    def _must_write(self) -> None:
+        if self._lock is None:
+            raise CheckpointError(f"the run {self.path} is open for reading: open it with write=True to save")
+
+
+def _good(folder: Path) -> bool:
+    try:
+        verify(folder)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _config_text(config: dict[str, Any]) -> str:
+    try:
+        return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"the configuration holds what YAML cannot express ({error.args[-1]!r}): "
+            "use numbers, strings, lists and dicts"
+        ) from error
+
+
+def _run_info(info: dict[str, Any]) -> dict[str, Any]:
+    """`info` with what a reader needs to run it again; neither the host's name nor any path."""
+    versions: dict[str, str | None] = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    whole = {
+        "format": FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **info,
+        "versions": versions,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpus": os.cpu_count(),
+    }
+    try:
+        json.dumps(whole, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the run's information is no plain data ({error}): use numbers and strings") from error
+    return whole
+
+
+def _read_info(path: Path) -> dict[str, Any]:
+    """run.json; every way in which `path` may be no run ends in one sentence."""
+    if not path.is_dir():
+        raise CheckpointError(f"there is no folder {path}: give the folder of a run")
+    file = path / "run.json"
+    if not file.is_file():
+        inside = sorted(p.parent.name for p in path.glob("*/run.json"))
+        hint = f"it holds the runs {', '.join(inside[:8])}: give one of them" if inside else "give the folder of a run"
+        raise CheckpointError(f"{path} is no run, for it has no run.json; {hint}")
+    try:
+        info = json.loads(file.read_bytes())
+        written = int(info["format"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise CheckpointError(f"{file} cannot be read ({error}): put back the file that the run began with") from error
+    if written > FORMAT:
+        raise CheckpointError(
+            f"the run {path} has format {written}, and this version of jostle reads up to {FORMAT}: upgrade jostle"
+        )
+    whole: dict[str, Any] = info
+    return whole
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    file = path / "config.yaml"
+    try:
+        config = yaml.safe_load(file.read_bytes())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        what = " ".join(str(error).split())
+        raise CheckpointError(f"{file} cannot be read ({what}): put back the file that the run began with") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{file} holds no configuration: put back the file that the run began with")
+    return config
