@@ -111,12 +111,31 @@ class DQNConfig:
             need(name, getattr(self, name) > 0, "greater than 0")
         need("max_grad_norm", self.max_grad_norm >= 0, "0 or more")
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data that `merged` reads back."""
+        values = dataclasses.asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
     def epsilon(self, step: int) -> float:
         """Probability of a random action after ``step`` environment steps."""
         start = self.epsilon_start if self.epsilon_start is not None else (1.0 if self.noisy == "none" else 0.0)
         end = self.epsilon_end if self.epsilon_end is not None else (0.05 if self.noisy == "none" else 0.0)
         done = min(1.0, step / self.epsilon_steps) if self.epsilon_steps else 1.0
         return start + (end - start) * done
+
+
+def merged(config: DQNConfig | None, values: Mapping[str, Any]) -> DQNConfig:
+    """The settings of ``config`` (None: the defaults) with some of them replaced.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest known ones) or a value that cannot be used.
+    """
+    names = [field.name for field in dataclasses.fields(DQNConfig)]
+    for key in values:
+        if key not in names:
+            raise ConfigError(f"there is no setting '{key}'; {closest(str(key), names)}")
+    ready = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return dataclasses.replace(config or DQNConfig(), **ready)
 
 
 def check_type(name: str, value: Any, kind: Any) -> None:
@@ -152,17 +171,3 @@ def _describe(kind: Any) -> str:
         return "a list of whole numbers"
     names = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text", type(None): "null"}
     return names.get(kind, str(kind))
-
-
-def from_mapping(values: Mapping[str, Any]) -> DQNConfig:
-    """Settings from a mapping, as a YAML file or keyword arguments give it.
-
-    Raises:
-        ConfigError: an unknown key (with the nearest known ones) or a value that cannot be used.
-    """
-    names = [field.name for field in dataclasses.fields(DQNConfig)]
-    for key in values:
-        if key not in names:
-            raise ConfigError(f"there is no setting '{key}'; {closest(str(key), names)}")
-    ready = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    return DQNConfig(**ready)

@@ -4,7 +4,6 @@ The loop is `DQN.advance`: act, step, store, learn. `jostle.algo.training` runs 
 """
 
 import copy
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from jostle.algo.agent import Agent, compiled, optimizer_state, seeded, setup_device
+from jostle.algo.agent import Agent, compiled, seeded, setup_device
 from jostle.algo.config import DQNConfig, merged
 from jostle.algo.replay import Batch, Replay
 from jostle.envs import JostleEnv
@@ -22,8 +21,8 @@ from jostle.errors import ConfigError
 from jostle.functional import q_target, td_loss
 from jostle.nn.encoders import Observation
 from jostle.nn.inference import Inference, QActor
-from jostle.nn.noise import Noise, StochasticLayer
-from jostle.nn.noisy import to_noisy
+from jostle.nn.noise import Noise
+from jostle.nn.noisy import NoisyLinear, to_noisy
 from jostle.nn.policy import QNetwork, greedy, map_observation
 
 LEARN, SELECT, ACT = 0, 1, 2
@@ -68,7 +67,7 @@ class DQN(Agent):
         if not isinstance(space, gym.spaces.Discrete):
             self.env.close()
             raise ConfigError(f"DQN needs a Discrete action space, and {self.env.id} has {space}.")
-        self.num_actions, self._first_action = int(space.n), int(space.start)
+        self.num_actions, self.first_action = int(space.n), int(space.start)
         self.device = setup_device(c.device)
 
         with seeded(seed):
@@ -76,11 +75,13 @@ class DQN(Agent):
                 self.env.single_observation_space,
                 self.num_actions,
                 encoder=c.encoder,
-                hidden=c.hidden if c.hidden is not None else self._default_hidden(),
+                hidden=c.hidden if c.hidden is not None else ((512,) if self.sees_pictures else (128, 128)),
                 dueling=c.dueling,
             )
             if c.noisy != "none":
-                to_noisy(network, where=None, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)
+                to_noisy(network, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)
+                for layer in self._noisy_layers(network).values():
+                    layer.reset_parameters()
         self.network = network.to(self.device)
         self.target = copy.deepcopy(self.network).requires_grad_(False)
         self._act_slots = list(range(ACT, ACT + (self.num_envs if c.noise_per_env else 1)))
@@ -108,19 +109,15 @@ class DQN(Agent):
             stack_padding=self.env.stack_padding,
         )
         self._rng_act, self._rng_replay = (np.random.default_rng([seed, purpose]) for purpose in (1, 2))
-        self.updates = 0
-        self._learning_since: int | None = None
+        # Updates owed are counted from here, so that the replay ratio is constant and survives a resume.
+        self._learning_since: tuple[int, int] | None = None
+        self._warm_until = c.warmup
         self._losses: list[Tensor] = []
-        self._last_batch: Batch | None = None
-        self._episodes: deque[tuple[float, int]] = deque(maxlen=100)
         self._actor: tuple[Inference, int, QActor, int] | None = None
 
-    def _default_hidden(self) -> tuple[int, ...]:
-        spaces = gym.spaces.Dict, gym.spaces.Box
-        space = self.env.single_observation_space
-        inner = space.spaces.values() if isinstance(space, spaces[0]) else [space]
-        pictures = any(isinstance(s, spaces[1]) and len(s.shape) >= 3 for s in inner)
-        return (512,) if pictures and self.config.encoder != "flat" else (128, 128)
+    @staticmethod
+    def _noisy_layers(network: nn.Module) -> dict[str, NoisyLinear]:
+        return {name: m for name, m in network.named_modules() if isinstance(m, NoisyLinear)}
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         c, parameters = self.config, list(self.network.parameters())
@@ -135,7 +132,7 @@ class DQN(Agent):
     def advance(self) -> None:
         """One step of every environment, and the updates that the replay ratio owes for it."""
         action = self._act()
-        obs, reward, terminated, truncated, info = self.env.step(action + self._first_action)
+        obs, reward, terminated, truncated, info = self.env.step(action + self.first_action)
         valid = info["valid"]
         self.replay.add(self._obs, action, reward, terminated, truncated, valid, self._start)
         self._obs, self._start = obs, info["start"]
@@ -209,7 +206,6 @@ class DQN(Agent):
             with torch.no_grad():
                 torch._foreach_lerp_(list(self.target.parameters()), list(self.network.parameters()), c.target_tau)
         self._losses.append(loss.detach())
-        self._last_batch = batch
 
     def loss(self, batch: Batch) -> Float[Tensor, ""]:
         """The loss of one minibatch under the noise drawn last."""
@@ -268,7 +264,7 @@ class DQN(Agent):
         elif self._actor[3] != self.updates:
             self._actor[2].load(self.network)
             self._actor = *self._actor[:3], self.updates
-        action = self._actor[2].act(map_observation(batch, self.device)).cpu().numpy() + self._first_action
+        action = self._actor[2].act(map_observation(batch, self.device)).cpu().numpy() + self.first_action
         return (int(action[0]) if single else action), None
 
     # ---- what is logged ----
@@ -277,15 +273,16 @@ class DQN(Agent):
         """Metrics since the last call: means of what was learned and of the episodes that ended."""
         metrics = self._drain_episodes()
         metrics["charts/updates"] = self.updates
-        if self.steps > (self._learning_since or 0) and self._learning_since is not None:
-            learned = self.updates * self.config.batch_size
-            metrics["charts/replay_ratio"] = learned / (self.steps - self._learning_since)
+        if self._learning_since is not None:
+            step0, update0 = self._learning_since
+            metrics["charts/replay_ratio"] = (self.updates - update0) * self.config.batch_size / (self.steps - step0)
         metrics["charts/epsilon"] = self.config.epsilon(self.steps)
         if self._losses:
             metrics["losses/td_loss"] = torch.stack(self._losses).mean().item()
             self._losses.clear()
-        if self._last_batch is not None:
-            metrics |= self._inspect(self._last_batch.obs)
+            # A generator of its own: looking must not change what is learned.
+            rng = np.random.default_rng([self.seed, 3, self.updates])
+            metrics |= self._inspect(self.replay.sample(self.config.batch_size, rng, self.device).obs)
         return metrics
 
     @torch.no_grad()
@@ -301,9 +298,8 @@ class DQN(Agent):
             noisy = self._q(self.network, obs)
         flipped = greedy(noisy, self.coefficient) != greedy(q, self.coefficient)
         out["noise/flip_rate"] = flipped.float().mean().item()
-        for name, layer in self.network.named_modules():
-            if isinstance(layer, StochasticLayer) and isinstance(getattr(layer, "weight_sigma", None), Tensor):
-                out[f"noise/sigma/{name}"] = layer.weight_sigma.abs().mean().item()  # type: ignore[operator, union-attr]
+        for name, layer in self._noisy_layers(self.network).items():
+            out[f"noise/sigma/{name}"] = layer.weight_sigma.abs().mean().item()
         return out
 
     # ---- saving ----
@@ -313,9 +309,45 @@ class DQN(Agent):
         return self._common_state() | {
             "model": self.network.state_dict(),
             "target": self.target.state_dict(),
-            "optimizer": optimizer_state(self.optimizer),
+            "optimizer": self.optimizer.state_dict(),
             "noise": {"online": self.noise.state_dict(), "target": self.target_noise.state_dict()},
             "replay": self.replay.state_dict() if replay else None,
             "rng": {"act": self._rng_act.bit_generator.state, "replay": self._rng_replay.bit_generator.state},
-            "counters": {"updates": self.updates, "learning_since": self._learning_since},
+            "learning": {
+                "since": self._learning_since,
+                "warm_until": self._warm_until,
+                "losses": torch.stack(self._losses) if self._losses else None,
+            },
         }
+
+    def load_state_dict(self, state: dict[str, Any]) -> list[str]:
+        """Restore a state; returns why going on from it differs from never having stopped (empty: it does not).
+
+        Raises:
+            ConfigError: the state belongs to an agent of another shape.
+        """
+        try:
+            self.network.load_state_dict(state["model"])
+            self.target.load_state_dict(state["target"])
+        except RuntimeError as error:
+            raise ConfigError(
+                f"the saved weights do not fit this network; use the run's own settings ({error})."
+            ) from error
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.noise.load_state_dict(state["noise"]["online"])
+        self.target_noise.load_state_dict(state["noise"]["target"])
+        if self._folds:
+            self.noise.fold(ACT)
+        self._rng_act.bit_generator.state = state["rng"]["act"]
+        self._rng_replay.bit_generator.state = state["rng"]["replay"]
+        reasons = self._load_common(state)
+        learning = state["learning"]
+        self._learning_since, self._warm_until = learning["since"], learning["warm_until"]
+        self._losses = list(learning["losses"]) if learning["losses"] is not None else []
+        if state["replay"] is None:
+            self._learning_since, self._warm_until = None, self.steps + self.config.warmup
+            return [*reasons, "the replay was not saved: it fills anew before learning goes on"]
+        self.replay.load_state_dict(state["replay"])
+        if reasons:
+            self.replay.cut(state["carry"]["obs"])
+        return reasons

@@ -1,0 +1,259 @@
+"""What every agent has, whatever its algorithm: environments, a carry, counters, ways in and out of a folder."""
+
+import contextlib
+import shlex
+import shutil
+import sys
+import warnings
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import jostle
+from jostle.envs import JostleEnv, make_env
+from jostle.errors import ConfigError
+from jostle.nn.encoders import Observation
+from jostle.store import save_checkpoint
+
+
+class Agent(ABC):
+    """An agent in its environments. Subclasses give the loop's body (`advance`), acting, metrics and state.
+
+    Attributes:
+        env: the vector environment.
+        steps: environment steps so far: real transitions, summed over all environments.
+        updates: optimiser steps so far.
+        returns: undiscounted returns of the last hundred finished episodes.
+        metrics: what was logged last.
+    """
+
+    algorithm: ClassVar[str]
+    config: Any
+    network: nn.Module
+
+    def __init__(
+        self,
+        env: str | JostleEnv | Callable[[], gym.Env[Any, Any]],
+        *,
+        seed: int,
+        num_envs: int,
+        env_options: dict[str, Any] | None,
+    ) -> None:
+        if isinstance(env, JostleEnv):
+            self.env = env
+        else:
+            self.env = make_env(env, num_envs, seed=seed, **(env_options or {}))
+        self.env_options = dict(env_options or {})
+        self.env_source = self.env.id if isinstance(env, JostleEnv) else env
+        self.seed = seed
+        self.num_envs = self.env.num_envs
+        self.steps = 0
+        self.updates = 0
+        self.returns: deque[float] = deque(maxlen=100)
+        self.episodes = 0
+        self.metrics: dict[str, float] = {}
+        self._finished: list[tuple[float, int]] = []
+        self._obs, info = self.env.reset()
+        self._start: np.ndarray[Any, np.dtype[np.bool_]] = info["start"]
+
+    @property
+    def sees_pictures(self) -> bool:
+        """The observations hold images, or stacks of them."""
+        space = self.env.single_observation_space
+        inner = space.spaces.values() if isinstance(space, gym.spaces.Dict) else [space]
+        return any(isinstance(s, gym.spaces.Box) and len(s.shape) >= 3 for s in inner)
+
+    @abstractmethod
+    def advance(self) -> None:
+        """The shortest stretch of training after which the agent can be saved."""
+
+    @abstractmethod
+    def drain_metrics(self) -> dict[str, float]:
+        """Metrics since the last call."""
+
+    @abstractmethod
+    def state_dict(self, *, replay: bool = True) -> dict[str, Any]:
+        """Everything that the next step reads, as nested plain dicts."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> list[str]:
+        """Restore a state; returns why going on from it differs from never having stopped (empty: it does not)."""
+
+    # ---- training ----
+
+    def learn(
+        self,
+        steps: int,
+        *,
+        callback: Callable[[Self], bool | None] | None = None,
+        run_dir: str | Path | None = None,
+        progress: bool = False,
+        log_every: int | None = None,
+        checkpoint_every: int | None = None,
+    ) -> Self:
+        """Train for ``steps`` more environment steps (rounded up to the next multiple of what one iteration takes).
+
+        Args:
+            steps: environment steps, summed over all environments.
+            callback: called with the agent after every iteration; training ends when it returns False.
+            run_dir: a new folder for config, metrics and checkpoints; None keeps nothing.
+            progress: show a progress bar (on a terminal).
+            log_every: steps between two lines of metrics; None: a hundredth of the training, 1,000 at least.
+            checkpoint_every: steps between two checkpoints; None: a tenth of the training, 10,000 at least.
+
+        Raises:
+            ConfigError: steps that are no positive number.
+            CheckpointError: the folder holds a run already, or cannot be written.
+            EnvError: the environment failed.
+        """
+        from jostle.algo.training import Schedule, train
+        from jostle.store import Run
+
+        schedule = Schedule.of(steps, start=self.steps, log_every=log_every, checkpoint_every=checkpoint_every)
+        if run_dir is None:
+            train(self, schedule, callback=callback, progress=progress)
+            return self
+        config = self.description() | {"training": schedule.as_dict()}
+        with Run.create(Path(run_dir), config, {"seed": self.seed, "command": command()}) as run:
+            run.save_initial({"model": self.network.state_dict()})
+            train(self, schedule, run=run, callback=callback, progress=progress)
+        return self
+
+    def save(self, path: str | Path, *, replay: bool = False) -> Path:
+        """Write the agent into a new folder that `jostle.load` reads. With ``replay`` training can go on exactly.
+
+        Raises:
+            CheckpointError: the folder exists, cannot be written, or the weights are not finite.
+        """
+        return save_checkpoint(Path(path), self.state_dict(replay=replay), self.description(), finite=("model",))
+
+    def description(self) -> dict[str, Any]:
+        """What it takes to build this agent again, as plain data."""
+        return {
+            "jostle": jostle.__version__,
+            "algorithm": self.algorithm,
+            "env": self.env.id,
+            "num_envs": self.num_envs,
+            "env_options": self.env_options,
+            "seed": self.seed,
+            "config": self.config.as_dict(),
+        }
+
+    # ---- shared by the subclasses ----
+
+    def _record_episodes(self, info: dict[str, Any]) -> None:
+        ended = info.get("_episode")
+        if ended is None:
+            return
+        episode = info["episode"]
+        for i in np.flatnonzero(ended):
+            self._finished.append((float(episode["r"][i]), int(episode["l"][i])))
+            self.returns.append(float(episode["r"][i]))
+            self.episodes += 1
+
+    def _drain_episodes(self) -> dict[str, float]:
+        out: dict[str, float] = {"charts/episodes": self.episodes}
+        if self._finished:
+            returns, lengths = zip(*self._finished, strict=True)
+            out["charts/episodic_return"] = float(np.mean(returns))
+            out["charts/episodic_length"] = float(np.mean(lengths))
+            self._finished.clear()
+        return out
+
+    def _batched(self, obs: Any) -> tuple[Any, bool]:
+        """The observations as a batch, and whether there was only one without a leading axis."""
+        space = self.env.single_observation_space
+        if isinstance(space, gym.spaces.Dict):
+            if not isinstance(obs, dict) or not set(space.spaces) <= set(obs):
+                raise ConfigError(f"the observation must be a dictionary with the keys {sorted(space.spaces)}.")
+            arrays = {key: np.asarray(obs[key]) for key in space.spaces}
+            single = all(arrays[key].shape == (s.shape or ()) for key, s in space.spaces.items())
+            good = all(arrays[key].shape[1 - single :] == (s.shape or ()) for key, s in space.spaces.items())
+            if not good:
+                shapes = {key: s.shape for key, s in space.spaces.items()}
+                raise ConfigError(f"observations of shapes {shapes} are expected, with or without a leading axis.")
+            return ({key: a[None] for key, a in arrays.items()} if single else arrays), single
+        array, shape = np.asarray(obs), space.shape or ()
+        if space.dtype is not None and array.dtype != space.dtype and np.issubdtype(space.dtype, np.integer):
+            if not np.issubdtype(array.dtype, np.integer):
+                raise ConfigError(f"observations of dtype {space.dtype} are expected, not {array.dtype}.")
+            array = array.astype(space.dtype)
+        if array.shape == shape:
+            return array[None], True
+        if array.shape[1:] == shape and array.ndim == len(shape) + 1:
+            return array, False
+        raise ConfigError(f"observations of shape {shape} or (B, …) are expected, not {array.shape}.")
+
+    def _common_state(self) -> dict[str, Any]:
+        return {
+            "env": self.env.state_dict() if self.env.can_snapshot else None,
+            "carry": {"obs": self._obs, "start": self._start},
+            "progress": {
+                "steps": self.steps,
+                "updates": self.updates,
+                "episodes": self.episodes,
+                "returns": list(self.returns),
+                "finished": [list(f) for f in self._finished],
+            },
+        }
+
+    def _load_common(self, state: dict[str, Any]) -> list[str]:
+        """Restore what all agents share. Environments without a snapshot have been reset: new episodes begin."""
+        progress = state["progress"]
+        self.steps, self.updates, self.episodes = progress["steps"], progress["updates"], progress["episodes"]
+        self.returns.extend(progress["returns"])
+        self._finished = [(float(r), int(n)) for r, n in progress["finished"]]
+        if state["env"] is None or not self.env.can_snapshot:
+            # A seed of its own, or the same episodes would come again.
+            self._obs, info = self.env.reset(seed=int(np.random.default_rng([self.seed, self.steps]).integers(2**31)))
+            self._start = info["start"]
+            return [f"{self.env.id} cannot be saved in the middle of an episode: new episodes begin"]
+        self.env.load_state_dict(state["env"])
+        self._obs, self._start = state["carry"]["obs"], state["carry"]["start"]
+        return []
+
+
+def command() -> str:
+    """The command line that runs, without the path of its program."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's global generator seeded inside, untouched outside."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def setup_device(name: str) -> torch.device:
+    """The device of a setting.
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(f"device '{name}' is not to be had here; use device='cpu' or 'auto'.") from error
+    return device
+
+
+def compiled(network: nn.Module, wanted: bool, device: torch.device) -> Callable[[Observation], Tensor]:
+    """The network compiled, or as it is where that is not wanted or a CPU lacks the compiler that it takes."""
+    if not wanted:
+        return network
+    if device.type == "cpu" and not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
+        warnings.warn("compile=True needs a C++ compiler and none was found: running eagerly.", stacklevel=2)
+        return network
+    return torch.compile(network)  # type: ignore[no-any-return]
