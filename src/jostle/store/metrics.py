@@ -98,7 +98,7 @@ class Metrics:
 
     def _write_event(self, step: int, now: float, numbers: Mapping[str, float]) -> None:
         # Imported here: 0.3 s that no reader of a run needs to pay.
-        from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
+        from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 
         if self._events is None:
@@ -108,8 +108,8 @@ class Metrics:
 
     def _open_events(self, now: float) -> "RecordWriter":
         """A new event file. TensorBoard's own writer would put the host's name into the file's name."""
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
-        from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._events_dir.mkdir(exist_ok=True)
         index = sum(1 for _ in self._events_dir.glob("events.out.tfevents.*"))  # TensorBoard reads them by name
