@@ -1,6 +1,6 @@
 """jostle: randomisation in deep reinforcement learning.
 
-The names below are imported when first used, so that ``import jostle`` is quick.
+The public names are imported when they are first used, so that ``import jostle`` and ``jostle --help`` are quick.
 """
 
 import importlib
@@ -10,33 +10,54 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from jostle.algo import DQN, DQNConfig
-    from jostle.envs import JostleEnv, make_env
+    from jostle.envs import JostleEnv, list_envs, make_env
     from jostle.errors import CheckpointError, ConfigError, EnvError, JostleError
-    from jostle.evaluate import Evaluation, evaluate
-    from jostle.load import load, resume
+    from jostle.evaluation import Evaluation, evaluate
+    from jostle.loading import load, resume
     from jostle.nn.noise import Noise, StochasticLayer
     from jostle.nn.noisy import NoisyLinear, to_linear, to_noisy
     from jostle.store import read_metrics
 
-_HOME = {
-    "DQN": "algo",
-    "DQNConfig": "algo",
-    "JostleEnv": "envs",
-    "make_env": "envs",
-    "CheckpointError": "errors",
-    "ConfigError": "errors",
-    "EnvError": "errors",
-    "JostleError": "errors",
-    "Evaluation": "evaluate",
-    "evaluate": "evaluate",
-    "load": "load",
-    "resume": "load",
-    "Noise": "nn.noise",
-    "StochasticLayer": "nn.noise",
-    "NoisyLinear": "nn.noisy",
-    "to_linear": "nn.noisy",
-    "to_noisy": "nn.noisy",
-    "read_metrics": "store",
-}
+__all__ = [
+    "DQN",
+    "CheckpointError",
+    "ConfigError",
+    "DQNConfig",
+    "EnvError",
+    "Evaluation",
+    "JostleEnv",
+    "JostleError",
+    "Noise",
+    "NoisyLinear",
+    "StochasticLayer",
+    "evaluate",
+    "list_envs",
+    "load",
+    "make_env",
+    "read_metrics",
+    "resume",
+    "to_linear",
+    "to_noisy",
+]
 
-__all__ = sorted(_HOME)  # noqa: PLE0605
+_HOME = {
+    "jostle.algo": ("DQN", "DQNConfig"),
+    "jostle.envs": ("JostleEnv", "list_envs", "make_env"),
+    "jostle.errors": ("CheckpointError", "ConfigError", "EnvError", "JostleError"),
+    "jostle.evaluation": ("Evaluation", "evaluate"),
+    "jostle.loading": ("load", "resume"),
+    "jostle.nn.noise": ("Noise", "StochasticLayer"),
+    "jostle.nn.noisy": ("NoisyLinear", "to_linear", "to_noisy"),
+    "jostle.store": ("read_metrics",),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module 'jostle' has no attribute '{name}'")
+    return getattr(importlib.import_module(_MODULE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
