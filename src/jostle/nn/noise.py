@@ -1,0 +1,268 @@
+"""The contract for noise inside a network: explicit state in slots, drawn on demand, never tied to `train()`.
+
+A *stochastic layer* holds D slots of noise in one buffer. A `Noise` owns the generators, fills the slots, and says
+which slot each row of a forward pass uses and whether the noise is applied at all:
+
+    noise = Noise(network, seed=0, role="online", slots=2)
+    with noise.using(1):
+        q = network(obs)             # every row under slot 1
+    with noise.using(draw):          # draw: Int[Tensor, "B"], row b under slot draw[b]
+        q = network(obs)
+    with noise.mean():
+        q = network(obs)             # no noise
+    noise.draw()                     # fresh noise in every slot, in place
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from jostle.errors import CheckpointError, ConfigError
+
+Mode = Literal["sampled", "mean", "folded"]
+
+
+@dataclass(eq=False)
+class Selection:
+    """What the stochastic layers of one network do in a forward pass; they share one object.
+
+    A deep copy is a fresh selection without noise: a copied network must not go on with the original's draws.
+    """
+
+    mode: Mode = "sampled"
+    draw: int | Int[Tensor, "..."] = 0
+    """The slot of all rows, or a tensor with one slot per row; its shape is a prefix of the input's leading shape."""
+    drawn: bool = False
+    folded: bool = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Selection":
+        return Selection()
+
+    def require_drawn(self) -> None:
+        """Raises: ConfigError before the first draw."""
+        if not self.drawn:
+            raise ConfigError(
+                "this stochastic layer has no noise yet: make jostle.nn.noise.Noise(network, seed=…, role=…) for its "
+                "network (a deep copy needs one of its own)."
+            )
+
+    def require_folded(self) -> None:
+        """Raises: ConfigError where no folded weights belong to the present noise."""
+        if not self.folded:
+            raise ConfigError(
+                "mode 'folded' needs Noise.fold() after each draw, each loaded state and each optimiser step."
+            )
+
+
+class StochasticLayer(nn.Module, ABC):
+    """A layer whose noise is explicit state: one buffer ``noise`` [D, noise_size], which is no part of the state dict.
+
+    A subclass gives `noise_size`, `transform` and `fold`, and reads ``self.selection`` and ``self.noise`` in `forward`.
+    """
+
+    noise: Float[Tensor, "D N"]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.selection = Selection()
+
+    @property
+    @abstractmethod
+    def noise_size(self) -> int:
+        """Standard normals that one slot needs."""
+
+    @abstractmethod
+    def fold(self, slot: int) -> None:
+        """Refresh, in place, the weights that mode ``folded`` uses, with the noise of one slot."""
+
+    def transform(self, normals: Float[Tensor, "S N"]) -> Float[Tensor, "S N"]:
+        """The layer's noise from standard normals; the identity unless overridden. May overwrite its argument."""
+        return normals
+
+    def allocate(self, slots: int) -> None:
+        """(Re)allocate the noise of ``slots`` slots, beside the layer's first parameter and in its dtype."""
+        like = next(self.parameters())
+        with torch.inference_mode(False):
+            noise = torch.zeros(slots, self.noise_size, device=like.device, dtype=like.dtype)
+            self.register_buffer("noise", noise, persistent=False)
+
+    def write_noise(self, slots: Int[Tensor, "S"], normals: Float[Tensor, "S N"]) -> None:
+        """Transform standard normals and copy them in place into the given slots; addresses stay."""
+        self.noise.index_copy_(0, slots, self.transform(normals).to(self.noise.dtype))
+
+
+def _seed(seed: int, role: str, group: int) -> int:
+    """A generator's seed, the same on every machine and in every run (Python's own hash is not)."""
+    digest = hashlib.sha256(f"{seed} {group} {role}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+class Noise:
+    """Owns the noise of one network: its generators, its slots, and the selection that its layers share.
+
+    Slot ids: group g (its index) and local slot s stand at ``g * slots + s``. A group has its own generator, so one
+    `Noise` with groups (0, 1) draws what two with groups (0,) and (1,) draw. PyTorch's global generators are not used.
+    Move the network to its device first. Making a second `Noise` for the same layers retires the first.
+
+    A `Noise` cannot be copied: a copied generator would give a target network the online network's noise. Copy the
+    network and make another `Noise` with its own role.
+
+    Args:
+        module: the network; one without stochastic layers is allowed and has nothing to draw.
+        seed: seed of the run.
+        role: what the noise is for, such as ``online``, ``target`` or ``evaluation``; different roles never coincide.
+        slots: slots per group, at least 1.
+        groups: ids of the noise groups, all different; they belong to groups of environments, not to processes.
+
+    Raises:
+        ConfigError: no slot, no or repeated groups, or layers on several devices.
+    """
+
+    def __init__(
+        self, module: nn.Module, *, seed: int, role: str, slots: int = 1, groups: Sequence[int] = (0,)
+    ) -> None:
+        if slots < 1:
+            raise ConfigError(f"Noise needs at least 1 slot, not slots={slots}.")
+        if not groups or len(set(groups)) != len(groups):
+            raise ConfigError(f"Noise needs at least one group and no group twice, not groups={tuple(groups)}.")
+        self.layers = {name: m for name, m in module.named_modules() if isinstance(m, StochasticLayer)}
+        devices = {next(layer.parameters()).device for layer in self.layers.values()} or {torch.device("cpu")}
+        if len(devices) > 1:
+            raise ConfigError(f"the stochastic layers lie on several devices, {sorted(map(str, devices))}; use one.")
+        self.role, self.slots, self.groups = role, slots, tuple(groups)
+        self.device = devices.pop()
+        self.selection = Selection()
+        self._sizes = [layer.noise_size for layer in self.layers.values()]
+        self._generators = [torch.Generator(self.device).manual_seed(_seed(seed, role, g)) for g in self.groups]
+        for layer in self.layers.values():
+            layer.allocate(self.total)
+            layer.selection = self.selection
+        self.draw()
+
+    @property
+    def total(self) -> int:
+        """Slots of all groups together, D."""
+        return self.slots * len(self.groups)
+
+    def draw(self, slots: Sequence[int] | None = None) -> None:
+        """Redraw local slots of every group in place; None redraws all. Folded weights become stale.
+
+        Draw before a forward pass, not between it and its backward pass.
+
+        Raises: ConfigError for a slot out of range or given twice, or where another `Noise` has taken over the layers.
+        """
+        self._require_ours()
+        local = list(range(self.slots)) if slots is None else [int(s) for s in slots]
+        if any(not 0 <= s < self.slots for s in local) or len(set(local)) != len(local):
+            raise ConfigError(f"draw needs slots of 0 to {self.slots - 1}, none twice, not {local}.")
+        if not local:
+            return
+        offsets = torch.tensor(local, device=self.device)
+        for index, generator in enumerate(self._generators):
+            normals = torch.randn(len(local), sum(self._sizes), generator=generator, device=self.device)
+            parts = torch.split(normals, self._sizes, dim=1) if self._sizes else ()
+            for layer, part in zip(self.layers.values(), parts, strict=True):
+                layer.write_noise(offsets + index * self.slots, part)
+        self.selection.drawn, self.selection.folded = True, False
+
+    def fold(self, slot: int = 0) -> None:
+        """Refresh every layer's folded weights with a slot's noise, in place; then `using(mode="folded")` acts with it.
+
+        Call it after each draw and each optimiser step: nothing is guessed.
+
+        Raises: ConfigError for a slot out of range, or where another `Noise` has taken over the layers.
+        """
+        self._require_ours()
+        self._require_slot(slot)
+        for layer in self.layers.values():
+            layer.fold(slot)
+        self.selection.folded = True
+
+    @contextmanager
+    def using(self, draw: int | Int[Tensor, "..."] = 0, mode: Mode = "sampled") -> Iterator[None]:
+        """Within the block, forward passes use these slots in this mode; afterwards the former selection returns.
+
+        Args:
+            draw: a slot id for all rows, or a tensor of slot ids whose shape is a prefix of the input's leading shape:
+                [B] for inputs [B, p] and [B, T, p].
+            mode: ``sampled``; ``mean``, without noise; or ``folded``, the weights of the last `fold`, which are
+                constants (their parameters get no gradient).
+
+        Raises: ConfigError for an unknown mode or a slot out of range; tensors of ids out of range raise in the layer.
+        """
+        self._require_ours()
+        if mode not in ("sampled", "mean", "folded"):
+            raise ConfigError(f"noise mode {mode!r} is unknown; use 'sampled', 'mean' or 'folded'.")
+        if not isinstance(draw, Tensor):
+            draw = int(draw)
+            self._require_slot(draw)
+        selection = self.selection
+        before = selection.mode, selection.draw
+        selection.mode, selection.draw = mode, draw
+        try:
+            yield
+        finally:
+            selection.mode, selection.draw = before
+
+    def mean(self) -> AbstractContextManager[None]:
+        """Within the block, forward passes use no noise: `using(mode="mean")`."""
+        return self.using(mode="mean")
+
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """The noise of every layer and every group's generator state (uint8), copied."""
+        return {
+            "noise": {name: layer.noise.clone() for name, layer in self.layers.items()},
+            "generators": {str(g): gen.get_state() for g, gen in zip(self.groups, self._generators, strict=True)},
+        }
+
+    def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
+        """Restore `state_dict` bit for bit, in place. Folded weights become stale.
+
+        Raises: CheckpointError where layers, slots or groups differ; nothing is changed then.
+        """
+        self._require_ours()
+        mine = self.state_dict()
+        for part in ("noise", "generators"):
+            theirs = {key: tuple(value.shape) for key, value in state.get(part, {}).items()}
+            ours = {key: tuple(value.shape) for key, value in mine[part].items()}
+            if theirs != ours:
+                raise CheckpointError(
+                    f"the stored {part} of role '{self.role}' are {theirs} but the network has {ours}: "
+                    "load it into the same network with the same slots and groups."
+                )
+        for name, layer in self.layers.items():
+            layer.noise.copy_(state["noise"][name])
+        for group, generator in zip(self.groups, self._generators, strict=True):
+            generator.set_state(state["generators"][str(group)].cpu())
+        self.selection.drawn, self.selection.folded = True, False
+
+    def _require_slot(self, slot: int) -> None:
+        if not 0 <= slot < self.total:
+            raise ConfigError(f"slot {slot} does not exist: this noise has the slots 0 to {self.total - 1}.")
+
+    def _require_ours(self) -> None:
+        if any(layer.selection is not self.selection for layer in self.layers.values()):
+            raise ConfigError(f"another Noise has taken over layers of the one with role '{self.role}': use that one.")
+        if any(layer.noise.device != self.device for layer in self.layers.values()):
+            raise ConfigError(
+                f"the network has left {self.device} since its Noise was made: move it first, then make it."
+            )
+
+    def __copy__(self) -> NoReturn:
+        raise TypeError(
+            "a Noise cannot be copied, for two networks would share its draws: copy the network and give the copy "
+            "its own Noise(copy, seed=…, role=…)."
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
+        self.__copy__()
+
+    def __reduce__(self) -> NoReturn:
+        self.__copy__()
