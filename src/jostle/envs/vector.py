@@ -1,0 +1,284 @@
+"""The one contract for environments: `JostleEnv`, a vector environment in NEXT_STEP mode with masks and statistics.
+
+An engine (`Engine`) runs the environments; `JostleEnv` checks what goes in and what comes out, says which transitions are
+real, and counts episodes. Every engine gives the same thing to the algorithms.
+"""
+
+import time
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from jostle.envs.actions import action_check
+from jostle.envs.frames import FrameStack
+from jostle.envs.observations import Obs, float_keys
+from jostle.errors import CheckpointError, EnvError
+
+Step = tuple[Obs, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
+
+
+class Engine(Protocol):
+    """What runs the environments. All arrays that `reset` and `step` return are new ones, never written to again.
+
+    `step` returns observations of the stated space, reward float32 [N], terminated and truncated bool [N], and infos. It
+    runs in NEXT_STEP mode: a row that ended is reset by the step after, whatever its action.
+    """
+
+    name: str
+    single_observation_space: spaces.Space[Any]
+    single_action_space: spaces.Space[Any]
+    frame_stack: int
+    stack_padding: Literal["repeat", "zero"]
+    frame_skip: int
+    can_snapshot: bool
+    counts_games: bool
+    """Whether infos carry "reward" (unclipped) and "terminated" (true game over), by which episodes are counted."""
+
+    def reset(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]: ...
+    def step(self, actions: np.ndarray) -> Step: ...
+    def render(self) -> np.ndarray: ...
+    def close(self) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
+    """N environments that are stepped together. Made by `make_env`.
+
+    Each step t is one transition per row, and the step after an ending is none: its action is ignored, its reward is 0
+    and its observation is the first one of the next episode (Gymnasium's NEXT_STEP mode).
+
+    ``info`` always holds
+        - ``valid``: bool [N], whether the transition just made is a real one (after `reset`: all true);
+        - ``start``: bool [N], whether the observation just returned is the first of an episode (after `reset`: all true);
+    and, where a game ended in some row,
+        - ``episode``: ``r`` float64 [N] (undiscounted raw return), ``l`` int64 [N] (real transitions) and ``t`` float64 [N]
+          (seconds), zero in other rows;
+        - ``_episode``: bool [N], the rows where a game ended;
+    and whatever the engine adds.
+
+    Args:
+        engine: runs the environments.
+        env_id: the environment's name, for messages and records.
+        num_envs: N.
+        seed: given to the engine by the first `reset`.
+        frame_stack: k ≥ 1 to stack frames here; 0 to leave the observations as the engine gives them.
+        options: what the environments were made with, for records.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": ["rgb_array"]}
+
+    def __init__(
+        self,
+        engine: Engine,
+        env_id: str,
+        num_envs: int,
+        seed: int,
+        *,
+        frame_stack: int = 0,
+        render_mode: str | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        self._engine = engine
+        self.id, self.engine, self.num_envs, self.seed = env_id, engine.name, num_envs, seed
+        self.options = options or {}
+        self.render_mode = render_mode
+        self.frame_stack, self.stack_padding = engine.frame_stack, engine.stack_padding
+        self.frame_skip, self.can_snapshot = engine.frame_skip, engine.can_snapshot
+        self.single_observation_space = engine.single_observation_space
+        self.single_action_space = engine.single_action_space
+        self._frames: FrameStack | None = None
+        if frame_stack > 0:
+            self._frames = FrameStack(engine.single_observation_space, num_envs, frame_stack, env_id)
+            self.frame_stack, self.stack_padding = frame_stack, "repeat"
+            self.single_observation_space = self._frames.space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._check_actions = action_check(self.single_action_space, num_envs, env_id)
+        self._float_keys = float_keys(engine.single_observation_space)
+        self._finite: dict[tuple[int, ...], np.ndarray] = {}
+        self._all = np.ones(num_envs, np.bool_)
+        self._all.flags.writeable = False
+        self._ended: np.ndarray | None = None
+        """bool [N], the rows that the next step resets; None before the first reset and after `close`."""
+        self._any_ended = False
+        self._seeded = False
+        self._clear_statistics()
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]:
+        """Start all episodes anew.
+
+        Args:
+            seed: a new seed: environment i is seeded with ``seed + i``. None: the seed given to `make_env` at the first
+                reset, the running random state later. On EnvPool a new seed builds the pool anew.
+            options: handed to the environments (Gymnasium only).
+        """
+        if self.closed:
+            raise EnvError(f"{self.id} is closed: make a new one.")
+        if seed is None and not self._seeded:
+            seed = self.seed
+        obs, info = self._engine.reset(seed, options)
+        self._seeded = True
+        self._check_finite(obs)
+        self._clear_statistics()
+        self._ended, self._any_ended = ~self._all, False
+        if self._frames is not None:
+            assert isinstance(obs, np.ndarray)
+            obs = self._frames.push(obs, self._all)
+        info["valid"] = info["start"] = self._all
+        return obs, info
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Make one transition in every environment.
+
+        Returns:
+            Observations, reward float32 [N], terminated bool [N], truncated bool [N], and the infos described above.
+
+        Raises:
+            EnvError: wrong actions, a reward or observation that is not finite, an environment that failed, or no `reset`.
+        """
+        start = self._ended
+        if start is None:
+            raise EnvError(f"{self.id} is closed or was never reset: call reset() before step().")
+        obs, reward, terminated, truncated, info = self._engine.step(self._check_actions(actions))
+        self._check_finite(obs)
+        self._require_finite(reward, "reward")
+        raw = info["reward"] if self._engine.counts_games else reward
+        if self._any_ended:
+            valid = ~start
+            np.multiply(reward, valid, out=reward)
+            np.logical_and(terminated, valid, out=terminated)
+            np.logical_and(truncated, valid, out=truncated)
+            if raw is not reward:
+                raw = raw * valid
+            np.add(self._lengths, valid, out=self._lengths)
+        else:
+            valid = self._all
+            np.add(self._lengths, 1, out=self._lengths)
+        np.add(self._returns, raw, out=self._returns)
+        ended = terminated | truncated
+        if self._engine.counts_games:
+            game_over = self._game_over(info, start, valid, truncated)
+        else:
+            game_over = ended
+        self._ended, self._any_ended = ended, bool(np.count_nonzero(ended))
+        if self._any_ended if game_over is ended else np.count_nonzero(game_over):
+            info["episode"], info["_episode"] = self._pop_statistics(game_over), game_over
+        if self._frames is not None:
+            assert isinstance(obs, np.ndarray)
+            obs = self._frames.push(obs, start)
+        info["valid"], info["start"] = valid, start
+        return obs, reward, terminated, truncated, info
+
+    def render(self) -> np.ndarray:  # type: ignore[override]  # Gymnasium says a tuple of frames; this is their stack
+        """The picture of every environment, uint8 [N, H, W, 3]. Needs ``render_mode="rgb_array"``."""
+        if self.render_mode != "rgb_array":
+            raise EnvError(f'{self.id} was made without pictures: make_env("{self.id}", render_mode="rgb_array").')
+        return self._engine.render()
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """End the engine and its processes."""
+        self._ended = None
+        self._engine.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step reads, as nested dicts of arrays and numbers.
+
+        Raises:
+            EnvError: the engine cannot be snapshotted (`can_snapshot` is false), or there was no reset yet.
+        """
+        self._require_snapshots()
+        if self._ended is None:
+            raise EnvError(f"{self.id} was never reset: there is no state to save before reset().")
+        state = {
+            "ended": self._ended.copy(),
+            "returns": self._returns.copy(),
+            "lengths": self._lengths.copy(),
+            "seconds": time.perf_counter() - self._since,
+            "engine": self._engine.state_dict(),
+        }
+        if self._frames is not None:
+            state["frames"] = self._frames.stack.copy()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a state of `state_dict`, of an environment made with the same arguments."""
+        self._require_snapshots()
+        ended = np.array(state["ended"], np.bool_)
+        if ended.shape != (self.num_envs,):
+            raise CheckpointError(
+                f"The saved state holds {ended.size} environments of {self.id} and this one {self.num_envs}: make it with "
+                f"num_envs={ended.size}."
+            )
+        self._engine.load_state_dict(state["engine"])
+        self._ended, self._any_ended, self._seeded = ended, bool(ended.any()), True
+        self._returns = np.array(state["returns"], np.float64)
+        self._lengths = np.array(state["lengths"], np.int64)
+        self._since = time.perf_counter() - np.array(state["seconds"], np.float64)
+        if self._frames is not None:
+            self._frames.stack = np.array(state["frames"], np.uint8)
+
+    def _require_snapshots(self) -> None:
+        if not self.can_snapshot:
+            raise EnvError(
+                f"{self.id} on {self.engine} cannot be snapshotted (can_snapshot is false): start its episodes anew with "
+                "reset() instead."
+            )
+
+    def _clear_statistics(self) -> None:
+        self._returns = np.zeros(self.num_envs, np.float64)
+        self._lengths = np.zeros(self.num_envs, np.int64)
+        self._since = np.full(self.num_envs, time.perf_counter())
+        self._lives: np.ndarray | None = None
+
+    def _pop_statistics(self, game_over: np.ndarray) -> dict[str, np.ndarray]:
+        """The statistics of the games that ended, and zero for the next ones."""
+        now = time.perf_counter()
+        episode = {
+            "r": self._returns * game_over,
+            "l": self._lengths * game_over,
+            "t": (now - self._since) * game_over,
+        }
+        # Subtracting leaves exactly zero where the game ended and the running value elsewhere.
+        np.subtract(self._returns, episode["r"], out=self._returns)
+        np.subtract(self._lengths, episode["l"], out=self._lengths)
+        self._since[game_over] = now
+        return episode
+
+    def _game_over(
+        self, info: dict[str, Any], start: np.ndarray, valid: np.ndarray, truncated: np.ndarray
+    ) -> np.ndarray:
+        """Rows where a game ended, not only a life.
+
+        After a lost life the reset plays a few idle frames; a game that ends in them is started anew without a word, and
+        shows only by lives that rise in a reset row.
+        """
+        over = (info["terminated"].astype(np.bool_) | truncated) & valid
+        lives = info["lives"]
+        if self._lives is not None and self._any_ended:
+            over |= start & (lives > self._lives)
+        # A game that was counted as over gets its lives back in the row after: not a second ending.
+        self._lives = np.where(over, np.iinfo(lives.dtype).max, lives)
+        return over
+
+    def _check_finite(self, obs: Obs) -> None:
+        for key in self._float_keys:
+            if isinstance(obs, dict):
+                self._require_finite(obs[key], f'observation "{key}"')
+            else:
+                self._require_finite(obs, "observation")
+
+    def _require_finite(self, values: np.ndarray, what: str) -> None:
+        buffer = self._finite.get(values.shape)
+        if buffer is None:
+            buffer = self._finite.setdefault(values.shape, np.empty(values.shape, np.bool_))
+        np.isfinite(values, out=buffer)
+        if np.count_nonzero(buffer) != values.size:
+            row = int(np.argwhere(~buffer)[0][0])
+            raise EnvError(
+                f"{self.id}: the {what} of environment {row} is not finite ({values[row]}): the simulation broke, or the "
+                "environment divides by zero."
+            )
