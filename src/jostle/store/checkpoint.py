@@ -116,8 +116,6 @@ def _plan(state: dict[str, Any]) -> tuple[dict[str, tuple[str, Flat]], dict[str,
     tree: dict[str, Any] = {}
     stems: set[str] = set()
     for index, (key, value) in enumerate(state.items()):
-        if not isinstance(key, str):
-            raise CheckpointError(f"cannot store the top-level key {key!r}: it must be a string")
         # "part-3" is no plain name, so it is free; two names must not differ in case alone (macOS, Windows).
         stem = key if _PLAIN.fullmatch(key) and key.lower() not in stems else f"part-{index}"
         stems.add(stem.lower())

@@ -21,7 +21,7 @@ def recorded_sums(folder: Path) -> dict[str, str]:
         lines = (folder / SUMS).read_text().splitlines()
     except (OSError, ValueError):
         return {}
-    return {line[66:]: line[:64] for line in lines}
+    return {line[66:]: line[:64] for line in lines if len(line) > 66}
 
 
 def verify(folder: Path) -> frozenset[str]:

@@ -46,6 +46,8 @@ def raw_bytes(array: Array) -> memoryview:
     """The array's elements in row-major order as bytes: a view where it is contiguous and on the CPU."""
     if isinstance(array, Tensor):
         flat = array.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+        if not flat.numel():  # torch views no empty tensor of stride 0 as bytes
+            return memoryview(b"")
         return flat.view(torch.uint8).numpy().data
     native = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return np.ascontiguousarray(native).reshape(-1).view(np.uint8).data
