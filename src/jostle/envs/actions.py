@@ -54,16 +54,16 @@ def _discrete_check(count: np.ndarray, start: np.ndarray, shape: tuple[int, ...]
     limit = int(count) if plain else 0
 
     def check(actions: Any) -> np.ndarray:
-        actions = _as_array(actions, shape, "iu", "integers", env)
+        batch = _as_array(actions, shape, "iu", "integers", env)
         if plain:
             # A negative number read as unsigned is huge, so one reduction tests both ends of the range.
-            unsigned = _UNSIGNED.get(actions.dtype)
-            if np.maximum.reduce(actions if unsigned is None else actions.view(unsigned)) < limit:
-                return actions
-        wrong = (actions < first) | (actions > last)
+            unsigned = _UNSIGNED.get(batch.dtype)
+            if np.maximum.reduce(batch if unsigned is None else batch.view(unsigned)) < limit:
+                return batch
+        wrong = (batch < first) | (batch > last)
         if wrong.any():
-            raise EnvError(f"{env}: {_first_wrong(actions, wrong)} is outside the range {_range(first, last)}.")
-        return actions
+            raise EnvError(f"{env}: {_first_wrong(batch, wrong)} is outside the range {_range(first, last)}.")
+        return batch
 
     return check
 
@@ -74,28 +74,27 @@ def _box_check(space: spaces.Box, shape: tuple[int, ...], env: str) -> ActionChe
     inside, below = np.empty(shape, np.bool_), np.empty(shape, np.bool_)
 
     def check(actions: Any) -> np.ndarray:
-        actions = _as_array(actions, shape, "f", "floating-point numbers", env).astype(np.float32, copy=False)
+        batch = _as_array(actions, shape, "f", "floating-point numbers", env).astype(np.float32, copy=False)
         # Comparisons with NaN are false, so NaN counts as outside.
-        np.greater_equal(actions, low, out=inside)
-        np.less_equal(actions, high, out=below)
+        np.greater_equal(batch, low, out=inside)
+        np.less_equal(batch, high, out=below)
         np.logical_and(inside, below, out=inside)
         if unbounded:
-            np.logical_and(inside, np.isfinite(actions), out=inside)
+            np.logical_and(inside, np.isfinite(batch), out=inside)
         if np.count_nonzero(inside) != inside.size:
-            raise EnvError(f"{env}: {_first_wrong(actions, ~inside)} is outside the range {_range(low, high)}.")
-        return actions
+            raise EnvError(f"{env}: {_first_wrong(batch, ~inside)} is outside the range {_range(low, high)}.")
+        return batch
 
     return check
 
 
 def _as_array(actions: Any, shape: tuple[int, ...], kinds: str, kind: str, env: str) -> np.ndarray:
-    if not isinstance(actions, np.ndarray):
-        actions = np.asarray(actions)
-    if actions.shape != shape:
-        raise EnvError(f"{env}: the actions have shape {list(actions.shape)}, and {list(shape)} is needed.")
-    if actions.dtype.kind not in kinds:
-        raise EnvError(f"{env}: the actions are of type {actions.dtype}, and {kind} are needed.")
-    return actions
+    batch: np.ndarray = actions if isinstance(actions, np.ndarray) else np.asarray(actions)
+    if batch.shape != shape:
+        raise EnvError(f"{env}: the actions have shape {list(batch.shape)}, and {list(shape)} is needed.")
+    if batch.dtype.kind not in kinds:
+        raise EnvError(f"{env}: the actions are of type {batch.dtype}, and {kind} are needed.")
+    return batch
 
 
 def _first_wrong(actions: np.ndarray, wrong: np.ndarray) -> str:

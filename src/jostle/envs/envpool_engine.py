@@ -1,4 +1,4 @@
-"""EnvPool: environments in C++ threads. The fast path for Atari, Procgen, MiniGrid, MuJoCo, Box2D and classic control."""
+"""EnvPool: environments in C++ threads, the fast path for Atari, Procgen, MiniGrid, MuJoCo, Box2D and more."""
 
 import importlib.util
 import warnings
@@ -35,7 +35,7 @@ _DROPPED = {"info:env_id", "info:players.env_id", "obs:mission"}
 
 class _Leaf(NamedTuple):
     key: str
-    index: int
+    at: int
     convert: Callable[[np.ndarray], np.ndarray] | None
 
 
@@ -86,8 +86,8 @@ def pool_spec(env_id: str, **options: Any) -> Any:
 class EnvPoolEngine:
     """A pool of EnvPool, in NEXT_STEP mode by itself.
 
-    The pool's public `step` sends through `_send` and `_recv`; they are called here directly, which saves the building of
-    nested dicts that nobody reads (7 of 74 µs for 64 CartPoles).
+    The pool's public `step` goes through `_send` and `_recv`; they are called here directly, which saves the building
+    of nested dicts that nobody reads (about a tenth of the time of a step of 64 CartPoles).
     """
 
     name = "envpool"
@@ -231,7 +231,7 @@ class EnvPoolEngine:
 
     def _read_obs(self, values: list[np.ndarray]) -> Obs:
         if self._single is not None:
-            array = values[self._single.index]
+            array = values[self._single.at]
             return array if self._single.convert is None else self._single.convert(array)
         return {key: values[i] if convert is None else convert(values[i]) for key, i, convert in self._obs_leaves}
 

@@ -18,8 +18,7 @@ _LARGEST = [float(np.finfo(dtype).max) for dtype in (np.float32, np.float64)]
 def tidy_observation_space(space: spaces.Space[Any], env: str) -> spaces.Space[Any]:
     """The observation space that agents see.
 
-    Floating-point boxes become float32, a nested `Dict` becomes a flat one with dotted keys, and text entries of a `Dict`
-    (MiniGrid's mission) are dropped.
+    Floating-point boxes become float32, and a nested `Dict` becomes a flat one with dotted keys.
 
     Raises:
         EnvError: a part of the space is none of Box, Discrete, MultiDiscrete, MultiBinary.
@@ -27,7 +26,7 @@ def tidy_observation_space(space: spaces.Space[Any], env: str) -> spaces.Space[A
     if not isinstance(space, spaces.Dict):
         return _tidy_leaf(space, env)
     leaves = dict(flat_items(space))
-    return spaces.Dict({k: _tidy_leaf(s, env) for k, s in leaves.items() if not isinstance(s, spaces.Text)})
+    return spaces.Dict({key: _tidy_leaf(leaf, env) for key, leaf in leaves.items()})
 
 
 def flat_items(space: spaces.Dict, prefix: str = "") -> Iterator[tuple[str, spaces.Space[Any]]]:

@@ -1,11 +1,11 @@
 """The one contract for environments: `JostleEnv`, a vector environment in NEXT_STEP mode with masks and statistics.
 
-An engine (`Engine`) runs the environments; `JostleEnv` checks what goes in and what comes out, says which transitions are
-real, and counts episodes. Every engine gives the same thing to the algorithms.
+An engine (`Engine`) runs the environments; `JostleEnv` checks what goes in and what comes out, says which transitions
+are real, and counts episodes. Every engine gives the same thing to the algorithms.
 """
 
 import time
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from gymnasium import spaces
@@ -23,8 +23,8 @@ Step = tuple[Obs, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
 class Engine(Protocol):
     """What runs the environments. All arrays that `reset` and `step` return are new ones, never written to again.
 
-    `step` returns observations of the stated space, reward float32 [N], terminated and truncated bool [N], and infos. It
-    runs in NEXT_STEP mode: a row that ended is reset by the step after, whatever its action.
+    `step` returns observations of the stated space, reward float32 [N], terminated and truncated bool [N], and infos.
+    It runs in NEXT_STEP mode: a row that ended is reset by the step after, whatever its action.
     """
 
     name: str
@@ -53,10 +53,11 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
 
     ``info`` always holds
         - ``valid``: bool [N], whether the transition just made is a real one (after `reset`: all true);
-        - ``start``: bool [N], whether the observation just returned is the first of an episode (after `reset`: all true);
+        - ``start``: bool [N], whether the observation just returned is the first of an episode (after `reset`: all
+          true);
     and, where a game ended in some row,
-        - ``episode``: ``r`` float64 [N] (undiscounted raw return), ``l`` int64 [N] (real transitions) and ``t`` float64 [N]
-          (seconds), zero in other rows;
+        - ``episode``: ``r`` float64 [N] (undiscounted raw return), ``l`` int64 [N] (real transitions) and ``t``
+          float64 [N] (seconds), zero in other rows;
         - ``_episode``: bool [N], the rows where a game ended;
     and whatever the engine adds.
 
@@ -69,7 +70,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         options: what the environments were made with, for records.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": ["rgb_array"]}
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": ["rgb_array"]}  # noqa: RUF012  # as in Gymnasium
 
     def __init__(
         self,
@@ -138,7 +139,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             Observations, reward float32 [N], terminated bool [N], truncated bool [N], and the infos described above.
 
         Raises:
-            EnvError: wrong actions, a reward or observation that is not finite, an environment that failed, or no `reset`.
+            EnvError: wrong actions, a reward or observation that is not finite, an environment that failed, or no
+                `reset` before.
         """
         start = self._ended
         if start is None:
@@ -160,10 +162,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             np.add(self._lengths, 1, out=self._lengths)
         np.add(self._returns, raw, out=self._returns)
         ended = terminated | truncated
-        if self._engine.counts_games:
-            game_over = self._game_over(info, start, valid, truncated)
-        else:
-            game_over = ended
+        game_over = self._game_over(info, start, valid, truncated) if self._engine.counts_games else ended
         self._ended, self._any_ended = ended, bool(np.count_nonzero(ended))
         if self._any_ended if game_over is ended else np.count_nonzero(game_over):
             info["episode"], info["_episode"] = self._pop_statistics(game_over), game_over
@@ -210,8 +209,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         ended = np.array(state["ended"], np.bool_)
         if ended.shape != (self.num_envs,):
             raise CheckpointError(
-                f"The saved state holds {ended.size} environments of {self.id} and this one {self.num_envs}: make it with "
-                f"num_envs={ended.size}."
+                f"The saved state holds {ended.size} environments of {self.id}, and this one {self.num_envs}: make it "
+                f"with num_envs={ended.size}."
             )
         self._engine.load_state_dict(state["engine"])
         self._ended, self._any_ended, self._seeded = ended, bool(ended.any()), True
@@ -224,8 +223,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
     def _require_snapshots(self) -> None:
         if not self.can_snapshot:
             raise EnvError(
-                f"{self.id} on {self.engine} cannot be snapshotted (can_snapshot is false): start its episodes anew with "
-                "reset() instead."
+                f"{self.id} on {self.engine} cannot be snapshotted (can_snapshot is false): start its episodes anew "
+                "with reset() instead."
             )
 
     def _clear_statistics(self) -> None:
@@ -253,10 +252,10 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
     ) -> np.ndarray:
         """Rows where a game ended, not only a life.
 
-        After a lost life the reset plays a few idle frames; a game that ends in them is started anew without a word, and
-        shows only by lives that rise in a reset row.
+        After a lost life the reset plays a few idle frames; a game that ends in them is started anew without a word,
+        and shows only by lives that rise in a reset row.
         """
-        over = (info["terminated"].astype(np.bool_) | truncated) & valid
+        over: np.ndarray = (info["terminated"].astype(np.bool_) | truncated) & valid
         lives = info["lives"]
         if self._lives is not None and self._any_ended:
             over |= start & (lives > self._lives)
@@ -279,6 +278,6 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         if np.count_nonzero(buffer) != values.size:
             row = int(np.argwhere(~buffer)[0][0])
             raise EnvError(
-                f"{self.id}: the {what} of environment {row} is not finite ({values[row]}): the simulation broke, or the "
-                "environment divides by zero."
+                f"{self.id}: the {what} of environment {row} is not finite ({values[row]}): the simulation broke, or "
+                "the environment divides by zero."
             )

@@ -1,0 +1,125 @@
+"""`make_env`: one function for every environment."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import gymnasium as gym
+
+from jostle.envs.catalogue import known_ids, registered
+from jostle.envs.envpool_engine import EnvPoolEngine, envpool_ids
+from jostle.envs.gymnasium_engine import GymnasiumEngine, in_process, name_of, register_plugins
+from jostle.envs.vector import Engine, JostleEnv
+from jostle.envs.workers import WorkerVectorEnv
+from jostle.errors import ConfigError, EnvError, closest
+
+EngineName = Literal["auto", "envpool", "gymnasium", "jostle"]
+
+
+def make_env(
+    id: str | Callable[[], gym.Env[Any, Any]],
+    num_envs: int = 1,
+    seed: int = 0,
+    *,
+    engine: EngineName = "auto",
+    frame_stack: int = 0,
+    render_mode: str | None = None,
+    workers: int = 0,
+    **options: Any,
+) -> JostleEnv:
+    """Make a vector environment.
+
+    Args:
+        id: an id of EnvPool, of Gymnasium (``Name-v0`` or ``module:Name-v0``) or of jostle (``jostle/DeepSea-v0``), or
+            a function that makes one Gymnasium environment.
+        num_envs: how many environments are stepped together.
+        seed: environment i is seeded with ``seed + i``.
+        engine: "auto" takes jostle's own environments, else EnvPool if it is installed and knows the id, else
+            Gymnasium.
+        frame_stack: k > 0 stacks the last k frames of uint8 images; 0 leaves it to the engine (4 for Atari on EnvPool).
+        render_mode: "rgb_array" for pictures from `render()`.
+        workers: 0 steps Gymnasium environments in this process, k > 0 in k processes.
+        options: handed to the environments: the pool's configuration on EnvPool, the constructor on Gymnasium.
+
+    Raises:
+        ConfigError: an unknown id or option, or arguments that do not go together.
+        EnvError: the environment cannot be made.
+
+    >>> env = make_env("CartPole-v1", num_envs=2)
+    >>> obs, info = env.reset()
+    >>> obs.shape
+    (2, 4)
+    >>> env.close()
+    """
+    name = name_of(id)
+    _check_arguments(num_envs, frame_stack, render_mode, workers)
+    chosen = _choose(id, engine, workers)
+    stack_here = frame_stack
+    runs: Engine
+    if chosen == "envpool":
+        assert isinstance(id, str)
+        runs = EnvPoolEngine(id, num_envs, seed, frame_stack=frame_stack, render_mode=render_mode, options=options)
+        stack_here = 0 if runs.stacks_itself else frame_stack
+    elif chosen == "jostle":
+        assert isinstance(id, str)
+        try:
+            vector = gym.make_vec(
+                id,
+                num_envs,
+                vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
+                render_mode=render_mode,
+                **options,
+            )
+        except TypeError as error:
+            raise ConfigError(f"{id} cannot be made with {', '.join(options)}: {error}") from error
+        runs = GymnasiumEngine(vector, name, "jostle")
+    elif workers:
+        runs = GymnasiumEngine(WorkerVectorEnv(id, num_envs, workers, render_mode, options), name)
+    else:
+        runs = GymnasiumEngine(in_process(id, num_envs, render_mode, options), name)
+    return JostleEnv(runs, name, num_envs, seed, frame_stack=stack_here, render_mode=render_mode, options=options)
+
+
+def _check_arguments(num_envs: int, frame_stack: int, render_mode: str | None, workers: int) -> None:
+    if num_envs < 1:
+        raise ConfigError(f"num_envs={num_envs} must be at least 1.")
+    if frame_stack < 0:
+        raise ConfigError(f"frame_stack={frame_stack} must be 0 (the engine's own) or more.")
+    if render_mode not in (None, "rgb_array"):
+        raise ConfigError(f'render_mode={render_mode!r} is not known: use "rgb_array" or None.')
+    if workers < 0:
+        raise ConfigError(f"workers={workers} must be 0 (this process) or more.")
+
+
+def _choose(id: str | Callable[[], gym.Env[Any, Any]], engine: EngineName, workers: int) -> str:
+    """The engine that makes `id`."""
+    if engine not in ("auto", "envpool", "gymnasium", "jostle"):
+        raise ConfigError(
+            f"engine={engine!r} is not known: {closest(engine, ['auto', 'envpool', 'gymnasium', 'jostle'])}"
+        )
+    if not isinstance(id, str):
+        if engine not in ("auto", "gymnasium"):
+            raise ConfigError(
+                f"engine={engine!r} makes environments by id, and a function was given: use engine='gymnasium'."
+            )
+        return "gymnasium"
+    if engine == "auto":
+        if id.startswith("jostle/") and registered(id):
+            engine = "jostle"
+        elif workers == 0 and id in envpool_ids():
+            engine = "envpool"
+        else:
+            engine = "gymnasium"
+    if workers and engine != "gymnasium":
+        raise ConfigError(f"workers={workers} is for Gymnasium environments, and {id} runs on {engine}: use workers=0.")
+    if engine == "envpool":
+        ids = envpool_ids()
+        if not ids:
+            raise EnvError('EnvPool is not installed: pip install "jostle[envpool]".')
+        known = id in ids
+    else:
+        register_plugins(id)
+        known = registered(id)
+    if not known:
+        where = "" if engine == "gymnasium" else f" on {engine}"
+        raise ConfigError(f"There is no environment {id}{where}: {closest(id, known_ids())}")
+    return engine
