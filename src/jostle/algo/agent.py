@@ -97,6 +97,7 @@ class Agent(ABC):
         progress: bool = False,
         log_every: int | None = None,
         checkpoint_every: int | None = None,
+        save_replay: bool = True,
     ) -> Self:
         """Train for ``steps`` more environment steps (rounded up to the next multiple of what one iteration takes).
 
@@ -107,6 +108,7 @@ class Agent(ABC):
             progress: show a progress bar (on a terminal).
             log_every: steps between two lines of metrics; None: a hundredth of the training, 1,000 at least.
             checkpoint_every: steps between two checkpoints; None: a tenth of the training, 10,000 at least.
+            save_replay: checkpoints hold the replay; without it a resumed run starts with an empty one.
 
         Raises:
             ConfigError: steps that are no positive number.
@@ -116,7 +118,9 @@ class Agent(ABC):
         from jostle.algo.training import Schedule, train
         from jostle.store import Run
 
-        schedule = Schedule.of(steps, start=self.steps, log_every=log_every, checkpoint_every=checkpoint_every)
+        schedule = Schedule.of(
+            steps, start=self.steps, log_every=log_every, checkpoint_every=checkpoint_every, save_replay=save_replay
+        )
         if run_dir is None:
             train(self, schedule, callback=callback, progress=progress)
             return self

@@ -141,22 +141,24 @@ class DQN(Agent):
         self.steps += int(valid.sum())
         if self.config.noise_resample == "episode":
             self._redraw_where(self._start)
-        if self.steps < self.config.warmup:
-            return
         if self._learning_since is None:
-            if not self.replay.ready:
+            if self.steps < self._warm_until or not self.replay.ready:
                 return
-            self._learning_since = before
-        owed = int((self.steps - self._learning_since) * self.config.replay_ratio / self.config.batch_size)
+            self._learning_since = before, self.updates
+        self._learn(before)
+
+    def _learn(self, before: int) -> None:
+        """The updates owed, and what hangs on them: the hard copy of the target, the acting noise held until now."""
+        c = self.config
+        assert self._learning_since is not None
+        step0, update0 = self._learning_since
+        owed = update0 + int((self.steps - step0) * c.replay_ratio / c.batch_size)
         learned = self.updates < owed
         while self.updates < owed:
             self._update()
-        if (
-            self.config.target_tau == 0
-            and before // self.config.target_interval != self.steps // self.config.target_interval
-        ):
+        if c.target_tau == 0 and before // c.target_interval != self.steps // c.target_interval:
             self.target.load_state_dict(self.network.state_dict())
-        if learned and self.config.noise_resample == "update":
+        if learned and c.noise_resample == "update":
             self.noise.draw(self._act_slots)
         if learned and self._folds:
             self.noise.fold(ACT)
