@@ -1,4 +1,4 @@
-"""The noisy weight under factorised noise, W = μ + σ∘(f_out f_inᵀ), without a p×q noise matrix."""
+"""The noisy weight under factorised noise, W = μ + σ∘(f_out f_inᵀ)."""
 
 from typing import Any
 
@@ -6,19 +6,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+# From so many weights on, page faults of p×q temporaries cost more than the Python of an autograd function does.
+LARGE = 2**17
 
-class _NoisyWeight(torch.autograd.Function):
+
+class _LargeNoisyWeight(torch.autograd.Function):
     """∂L/∂μ = G and ∂L/∂σ = G∘(f_out f_inᵀ), where G = ∂L/∂W = gᵀx comes from the matrix product that follows.
 
-    Plain autograd gives the same numbers with one more p×q temporary on the way back, and at the batches of RL the page
-    faults of such temporaries cost as much as the arithmetic.
+    Neither way makes, or saves, a second p×q tensor beside its result.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(mu: Tensor, sigma: Tensor, f_in: Tensor, f_out: Tensor) -> Tensor:
-        return torch.addcmul(mu, sigma * f_out.unsqueeze(-1), f_in)
+        return (sigma * f_out.unsqueeze(-1)).mul_(f_in).add_(mu)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Tensor], output: Tensor) -> None:
@@ -35,4 +37,6 @@ def noisy_weight(
     mu: Float[Tensor, "q p"], sigma: Float[Tensor, "q p"], f_in: Float[Tensor, "p"], f_out: Float[Tensor, "q"]
 ) -> Float[Tensor, "q p"]:
     """W = μ + σ∘(f_out f_inᵀ), with gradients for μ and σ (Fortunato et al. 2017)."""
-    return _NoisyWeight.apply(mu, sigma, f_in, f_out)  # type: ignore[no-any-return, no-untyped-call]
+    if mu.numel() < LARGE:
+        return torch.addcmul(mu, sigma, torch.outer(f_out, f_in))
+    return _LargeNoisyWeight.apply(mu, sigma, f_in, f_out)  # type: ignore[no-any-return, no-untyped-call]

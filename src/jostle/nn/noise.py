@@ -225,7 +225,8 @@ class Noise:
     def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
         """Restore `state_dict` bit for bit, in place. Folded weights become stale.
 
-        Raises: CheckpointError where layers, slots or groups differ; nothing is changed then.
+        Raises: CheckpointError where layers, slots or groups differ or a generator's state is damaged; nothing is
+            changed then.
         """
         self._require_ours()
         mine = self.state_dict()
@@ -237,10 +238,17 @@ class Noise:
                     f"the stored {part} of role '{self.role}' are {theirs} but the network has {ours}: "
                     "load it into the same network with the same slots and groups."
                 )
+        try:
+            generators = [
+                torch.Generator(self.device).set_state(state["generators"][str(g)].cpu()) for g in self.groups
+            ]
+        except (RuntimeError, TypeError) as error:
+            raise CheckpointError(
+                f"the stored generators of role '{self.role}' cannot be used on {self.device}: {error}"
+            ) from error
+        self._generators = generators
         for name, layer in self.layers.items():
             layer.noise.copy_(state["noise"][name])
-        for group, generator in zip(self.groups, self._generators, strict=True):
-            generator.set_state(state["generators"][str(group)].cpu())
         self.selection.drawn, self.selection.folded = True, False
 
     def _require_slot(self, slot: int) -> None:

@@ -10,15 +10,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from jostle.errors import ConfigError
-from jostle.nn.factorised import noisy_weight
+from jostle.nn.factorised import LARGE, noisy_weight
 from jostle.nn.independent import noise_product
 from jostle.nn.noise import StochasticLayer
 
 NoiseKind = Literal["factorised", "independent"]
 BiasSigma = Literal["fan_in", "fan_out"]
 
-# From so many rows on, forming the noisy weight is faster than a second matrix product (benchmarks/noisy_linear.py).
-_FUSED_ROWS = 4
+# With fewer rows than this, a large layer is faster with a second matrix product than by forming its noisy weight
+# (benchmarks/noisy_linear.py).
+_FEW_ROWS = 4
 
 
 class NoisyLinear(StochasticLayer):
@@ -140,7 +141,7 @@ class NoisyLinear(StochasticLayer):
         if self.kind == "factorised":
             # A copy, so that a redraw between forward and backward cannot touch what autograd saved.
             f_in, f_out = self._factors(self.noise[slot].clone())
-            if x.numel() < _FUSED_ROWS * self.in_features:
+            if x.numel() < _FEW_ROWS * self.in_features and self.weight.numel() >= LARGE:
                 return self._two_products(x, f_in, f_out)
             weight = noisy_weight(self.weight, self.weight_sigma, f_in, f_out)
             return F.linear(x, weight, self._noisy_bias(f_out))
@@ -153,17 +154,17 @@ class NoisyLinear(StochasticLayer):
         if self.kind == "factorised":
             rows = self.noise.index_select(0, draw.reshape(-1)).view(*draw.shape, -1)
             return self._two_products(x, *self._factors(rows))
-        product = noise_product(x, draw.expand(x.shape[:-1]), self.weight_sigma, self.noise)
-        y = F.linear(x, self.weight, self.bias) + product
+        y = F.linear(x, self.weight, self.bias)
+        y = y + noise_product(x, draw.expand(x.shape[:-1]), self.weight_sigma, self.noise).to(y.dtype)
         if self.bias_sigma is None:
             return y
         eps_bias = self.noise[:, -self.out_features :].index_select(0, draw.reshape(-1)).view(*draw.shape, -1)
-        return torch.addcmul(y, self.bias_sigma, eps_bias)
+        return y + (self.bias_sigma * eps_bias).to(y.dtype)
 
     def _two_products(self, x: Tensor, f_in: Tensor, f_out: Tensor) -> Tensor:
         """y = x μʷᵀ + μᵇ + ((x∘f_in) σʷᵀ + σᵇ)∘f_out: factorised noise needs no noisy weight."""
-        noisy = F.linear(x * f_in, self.weight_sigma, self.bias_sigma)
-        return F.linear(x, self.weight, self.bias) + noisy * f_out
+        noisy = F.linear(x * f_in.to(x.dtype), self.weight_sigma, self.bias_sigma)
+        return torch.addcmul(F.linear(x, self.weight, self.bias), noisy, f_out.to(noisy.dtype))
 
     def _noisy_bias(self, eps: Tensor) -> Tensor | None:
         if self.bias is None or self.bias_sigma is None:
