@@ -1,1 +1,60 @@
+"""Settings worth starting from, as data: one YAML file each, in the shape of a run folder's config.yaml.
 
+>>> from jostle import presets
+>>> presets.load("cartpole-noisy")["env"]
+'CartPole-v1'
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from jostle.errors import ConfigError, closest
+
+if TYPE_CHECKING:
+    from jostle.algo.config import DQNConfig
+
+_FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """The names of all presets."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+def text(name: str) -> str:
+    """The YAML of a preset with its comments, which name the sources.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    if name not in names():
+        raise ConfigError(f"there is no preset '{name}'; {closest(name, names())}")
+    return (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def describe(name: str) -> str:
+    """What a preset is, in one line: the first comment of its file."""
+    return text(name).splitlines()[0].removeprefix("#").strip()
+
+
+def load(name: str) -> dict[str, Any]:
+    """A preset as plain data: env, num_envs, env_options, config, training.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    data: dict[str, Any] = yaml.safe_load(text(name))
+    return data
+
+
+def settings(name: str) -> "DQNConfig":
+    """The settings of a preset, for `jostle.DQN(env, config)`.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    from jostle.algo.config import merged
+
+    return merged(None, load(name)["config"])

@@ -1,0 +1,43 @@
+"""``jostle doctor``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.table import Table
+
+from jostle.cli.play import console
+from jostle.doctor import diagnose
+
+_COLOUR = {"OK": "green", "warning": "yellow", "FAIL": "bold red"}
+
+
+@dataclass
+class Doctor:
+    """Check the newest checkpoint of a run: weights, optimiser, noise, units, values, target and replay.
+
+    Exits with 1 if a check fails.
+
+    examples:
+      jostle doctor runs/deepsea
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The folder of a run (its newest good checkpoint) or of a saved agent."""
+    quiet: bool = False
+    """Print nothing but errors; the exit code tells."""
+
+
+def doctor(arguments: list[str]) -> int:
+    """``jostle doctor DIR``"""
+    args = tyro.cli(Doctor, prog="jostle doctor", args=arguments)
+    checks = diagnose(args.run)
+    if not args.quiet:
+        table = Table(title=f"{args.run.name}", title_justify="left", show_lines=True)
+        for name in ("check", "status", "finding", "remedy"):
+            table.add_column(name, overflow="fold")
+        for check in checks:
+            colour = _COLOUR[check.status]
+            table.add_row(check.name, f"[{colour}]{check.status}[/]", check.finding, check.remedy)
+        console().print(table)
+    return int(any(check.status == "FAIL" for check in checks))

@@ -1,0 +1,180 @@
+"""``jostle evaluate`` and ``jostle watch``."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+import jostle
+from jostle.cli.recipe import parse_options
+from jostle.errors import ConfigError
+from jostle.evaluation import Evaluation
+from jostle.watch import record
+
+
+@dataclass
+class Evaluate:
+    """Play episodes greedily in new environments, and give the mean return with its 95% interval.
+
+    The interval is that of the mean over these episodes; it says nothing about other training seeds.
+
+    examples:
+      jostle evaluate runs/deepsea --episodes 100
+      jostle evaluate runs/deepsea --noise mc:16 --json deepsea.json
+      jostle evaluate runs/catch --env-options split=test
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The folder of a run (its newest good checkpoint) or of a saved agent."""
+    episodes: int = 20
+    """Episodes to play."""
+    noise: str = "mean"
+    """mean: without noise; sampled: a fresh draw for every action; mc:M: values averaged over M draws."""
+    epsilon: float = 0.0
+    """Probability of a random action."""
+    seed: int = 10_000
+    """Seed of environments, draws and random actions."""
+    env: str | None = None
+    """Another environment with the same spaces."""
+    env_options: tuple[str, ...] = ()
+    """Options of the environment as key=value, over those of the run."""
+    json: Path | None = None
+    """Write everything found, each episode included, to this file."""
+    overwrite: bool = False
+    """Replace the file if it exists."""
+    quiet: bool = False
+    """Print nothing but errors and warnings."""
+
+
+@dataclass
+class Watch:
+    """Record a video of a run's agent playing greedily.
+
+    examples:
+      jostle watch runs/deepsea
+      jostle watch runs/pong --video pong.mp4 --episodes 1 --noise sampled --fps 60
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The folder of a run (its newest good checkpoint) or of a saved agent."""
+    video: Path | None = None
+    """The file to write; default: RUN/videos/<step>-<noise>.mp4."""
+    episodes: int = 3
+    """Episodes to play."""
+    noise: str = "mean"
+    """mean: without noise; sampled: a fresh draw for every action; mc:M: values averaged over M draws."""
+    fps: int | None = None
+    """Frames per second; default: 30, fewer for short episodes."""
+    seed: int = 10_000
+    """Seed of environment and draws."""
+    env_options: tuple[str, ...] = ()
+    """Options of the environment as key=value, over those of the run."""
+    overwrite: bool = False
+    """Replace the file if it exists."""
+    quiet: bool = False
+    """Print nothing but errors and warnings."""
+
+
+def evaluate(arguments: list[str]) -> int:
+    """``jostle evaluate DIR``"""
+    args = tyro.cli(Evaluate, prog="jostle evaluate", args=arguments)
+    if args.json is not None:
+        refuse_existing(args.json, args.overwrite)
+    agent = jostle.load(args.run)
+    try:
+        options = agent.env_options | parse_options(args.env_options)
+        with Progress(transient=True, disable=args.quiet or not Console().is_terminal) as progress:
+            task = progress.add_task("episodes", total=args.episodes)
+            found = jostle.evaluate(
+                agent,
+                args.episodes,
+                noise=args.noise,
+                epsilon=args.epsilon,
+                seed=args.seed,
+                env=args.env,
+                env_options=options,
+                notify=lambda done: progress.update(task, completed=done),
+            )
+    finally:
+        agent.env.close()
+    if args.json is not None:
+        whole = {"run": args.run.name, "steps": agent.steps, "env_options": options} | found.as_dict()
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(finite(whole), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    if not args.quiet:
+        console().print(_table(found, agent.steps))
+    return 0
+
+
+def watch(arguments: list[str]) -> int:
+    """``jostle watch DIR``"""
+    args = tyro.cli(Watch, prog="jostle watch", args=arguments)
+    if args.video is not None:
+        refuse_existing(args.video, args.overwrite)
+    agent = jostle.load(args.run)
+    try:
+        name = f"step_{agent.steps:012d}-{args.noise.replace(':', '')}.mp4"
+        video = record(
+            agent,
+            args.video or args.run / "videos" / name,
+            episodes=args.episodes,
+            noise=args.noise,
+            fps=args.fps,
+            seed=args.seed,
+            env_options=agent.env_options | parse_options(args.env_options),
+            overwrite=args.overwrite,
+        )
+    finally:
+        agent.env.close()
+    if not args.quiet:
+        returns = ", ".join(f"{r:.4g}" for r in video.returns)
+        width, height = video.size
+        print(f"{video.env}, noise {video.noise}, step {agent.steps:,}: returns {returns}")
+        print(f"{video.path}: {video.frames} frames of {width}×{height} at {video.fps} per second")
+    return 0
+
+
+def _table(found: Evaluation, steps: int) -> Table:
+    returns, (low, high) = found.returns, found.interval
+    table = Table(title=f"{found.env} after {steps:,} steps", title_justify="left")
+    rows = {
+        "episodes": str(len(returns)),
+        "noise": found.noise,
+        "epsilon": f"{found.epsilon:g}",
+        "mean return": f"{found.mean:.4g}",
+        "95% interval": f"{low:.4g} to {high:.4g}" if math.isfinite(low) else "needs two episodes",
+        "least, greatest": f"{returns.min():.4g}, {returns.max():.4g}",
+        "mean length": f"{sum(e.length for e in found.episodes) / len(returns):.4g}",
+        "seed": str(found.seed),
+    }
+    for name in rows:
+        table.add_column(name, justify="right")
+    table.add_row(*rows.values())
+    return table
+
+
+def console() -> Console:
+    """A console for tables; where the output is no terminal, wide enough that they are not squeezed."""
+    plain = Console()
+    return plain if plain.is_terminal else Console(width=140)
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raises: ConfigError if the file exists and may not be replaced."""
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path} exists already: choose another name, or give --overwrite")
+
+
+def finite(data: Any) -> Any:
+    """The same data with None for numbers that JSON cannot express."""
+    if isinstance(data, dict):
+        return {key: finite(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data

@@ -1,0 +1,199 @@
+"""A video of an agent at play, written through the ffmpeg that the package imageio-ffmpeg brings."""
+
+import itertools
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jostle.algo.dqn import DQN
+from jostle.envs import JostleEnv, make_env
+from jostle.errors import ConfigError, EnvError, JostleError
+from jostle.nn.inference import Inference
+from jostle.nn.policy import map_observation
+
+Frame = np.ndarray[Any, np.dtype[np.uint8]]
+SMALLEST = 256  # pixels of the shorter side, below which frames are enlarged
+_FPS, _SLOWEST, _SECONDS = 30, 4, 3.0  # a video shorter than so many seconds is slowed down
+
+
+@dataclass(frozen=True)
+class Video:
+    """What was recorded: the file, the environment, the noise mode, undiscounted returns, frames, width and height."""
+
+    path: Path
+    env: str
+    noise: str
+    returns: list[float]
+    frames: int
+    fps: int
+    size: tuple[int, int]
+
+
+def record(
+    agent: DQN,
+    path: str | Path,
+    *,
+    episodes: int = 3,
+    noise: str = "mean",
+    fps: int | None = None,
+    seed: int = 10_000,
+    env_options: dict[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Video:
+    """Play episodes greedily in an environment of its own and record them. The agent is not changed.
+
+    Small pictures are enlarged by whole factors, without blurring. The file appears when it is complete.
+
+    Args:
+        agent: the agent.
+        path: the file, such as ``game.mp4``; its ending says which container ffmpeg writes.
+        episodes: how many to play.
+        noise: ``mean``, ``sampled`` or ``mc:M``.
+        fps: frames per second; None: 30, or fewer where the whole would be over in three seconds.
+        seed: seed of the environment and of the draws.
+        env_options: options of the environment; None: the agent's own.
+        overwrite: replace an existing file.
+
+    Raises:
+        ConfigError: imageio-ffmpeg is missing, the file exists, or an argument cannot be used.
+        EnvError: the environment draws no pictures.
+        JostleError: ffmpeg failed.
+    """
+    path = Path(path)
+    if episodes < 1:
+        raise ConfigError(f"episodes={episodes} cannot be used: it must be at least 1.")
+    if fps is not None and fps < 1:
+        raise ConfigError(f"fps={fps} cannot be used: it must be at least 1.")
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path} exists already: choose another name, or give --overwrite (overwrite=True).")
+    inference = Inference.parse(noise)
+    program = _ffmpeg()
+    options = agent.env_options if env_options is None else env_options
+    env = make_env(agent.env_source, 1, seed=seed, render_mode="rgb_array", **options)
+    returns: list[float] = []
+    try:
+        frames = _play(agent, env, episodes, inference, seed, returns)
+        head: list[Frame] = []  # held back until it is known whether the video is a short one
+        for frame in frames:
+            head.append(frame)
+            if fps is not None or len(head) >= _FPS * _SECONDS:
+                break
+        rate = fps or min(_FPS, max(_SLOWEST, round(len(head) / _SECONDS)))
+        count, size = _write(program, path, rate, head, frames)
+    finally:
+        env.close()
+    return Video(path, env.id, str(inference), returns, count, rate, size)
+
+
+def _play(
+    agent: DQN, env: JostleEnv, episodes: int, inference: Inference, seed: int, returns: list[float]
+) -> Iterator[Frame]:
+    """The picture of every state, the last one of each episode included."""
+    if env.single_observation_space != agent.env.single_observation_space:
+        raise ConfigError(f"{env.id} has other observations than the environment that the agent was trained in.")
+    actor = agent.actor(inference, rows=1, seed=seed)
+    obs, _ = env.reset()
+    yield picture(env, obs)
+    while True:
+        action = actor.act(map_observation(obs, agent.device)).cpu().numpy() + agent.first_action
+        obs, _, _, _, info = env.step(action)
+        yield picture(env, obs)
+        if "_episode" in info:
+            returns.append(float(info["episode"]["r"][0]))
+            if len(returns) == episodes:
+                return
+
+
+def picture(env: JostleEnv, obs: Any) -> Frame:
+    """What the only environment looks like [H, W, 3]: its own picture, or else a pixel observation's newest frame.
+
+    Raises:
+        EnvError: there is neither.
+    """
+    try:
+        drawn: Frame = np.asarray(env.render())[0]
+    except EnvError as error:
+        seen = _pixels(obs)
+        if seen is None:
+            raise EnvError(
+                f"{env.id} draws no pictures and its observations are none, so there is nothing to watch; "
+                f"evaluate it instead ({error})"
+            ) from error
+        return seen
+    if drawn.ndim != 3 or drawn.shape[2] != 3 or drawn.dtype != np.uint8:
+        raise EnvError(f"{env.id} draws pictures of shape {drawn.shape} and type {drawn.dtype}, not uint8 [H, W, 3].")
+    return drawn
+
+
+def _pixels(obs: Any) -> Frame | None:
+    """The newest frame of an image observation [1, …], in colour if it has any."""
+    image = np.asarray(obs.get("image") if isinstance(obs, dict) else obs)[0]
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or max(image.shape) < 16:
+        return None
+    if image.ndim == 3 and image.shape[0] < min(image.shape[1:]):  # channels, or stacked frames, first
+        image = np.moveaxis(image[-3:] if image.shape[0] % 3 == 0 else image[-1:], 0, -1)
+    if image.ndim == 2 or image.shape[2] == 1:
+        image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    return image if image.shape[2] == 3 else None
+
+
+def enlarge(frame: Frame) -> Frame:
+    """A picture enlarged by the least whole factor that makes its shorter side `SMALLEST`, and padded to even sides.
+
+    Most players refuse odd sizes.
+    """
+    factor = max(1, -(-SMALLEST // min(frame.shape[:2])))
+    large = frame.repeat(factor, axis=0).repeat(factor, axis=1)
+    height, width = large.shape[:2]
+    return np.pad(large, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def _ffmpeg() -> str:
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+    except ImportError as error:
+        raise ConfigError('videos need imageio-ffmpeg: pip install "jostle[lab]".') from error
+    return str(get_ffmpeg_exe())
+
+
+def _write(program: str, path: Path, fps: int, head: list[Frame], rest: Iterator[Frame]) -> tuple[int, tuple[int, int]]:
+    """Pipe raw frames to ffmpeg; the number of frames, and their width and height."""
+    height, width = enlarge(head[0]).shape[:2]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".staging-{path.name}")
+    given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
+    wanted = ["-an", "-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+    command = [program, "-y", "-loglevel", "error", *given, *wanted, str(staged)]
+    count = 0
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    try:
+        for frame in itertools.chain(head, rest):
+            process.stdin.write(_same(frame, height, width))
+            count += 1
+        _, said = process.communicate()
+        if process.returncode != 0:
+            raise BrokenPipeError
+        os.replace(staged, path)
+    except (BrokenPipeError, ConnectionError) as error:
+        said = process.communicate()[1] if process.stderr and not process.stderr.closed else b""
+        why = " ".join(said.decode(errors="replace").split())[-300:] or f"exit code {process.returncode}"
+        raise JostleError(f"ffmpeg could not write {path} ({why}): try another name, such as video.mp4.") from error
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+        staged.unlink(missing_ok=True)
+    return count, (width, height)
+
+
+def _same(frame: Frame, height: int, width: int) -> bytes:
+    large = enlarge(frame)
+    if large.shape[:2] != (height, width):
+        raise EnvError(f"the pictures change their size from {height}×{width} to {large.shape[:2]} within the video.")
+    return large.tobytes()
