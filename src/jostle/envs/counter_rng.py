@@ -46,5 +46,5 @@ def _mix(z: UInt64[np.ndarray, "*shape"]) -> UInt64[np.ndarray, "*shape"]:
     """SplitMix64's output function: a bijection that avalanches."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    return z
+    mixed: UInt64[np.ndarray, "*shape"] = z ^ (z >> np.uint64(31))
+    return mixed

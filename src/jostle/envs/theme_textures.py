@@ -40,6 +40,11 @@ def _triangle(x: Pattern) -> Pattern:
     return wave
 
 
+def _hard(x: Pattern, period: float, phase: float) -> Pattern:
+    """The square wave of this period: 1 and 0 in equal parts."""
+    return np.asarray((x + period * phase) % period < period / 2, dtype=np.float64)
+
+
 def _noise(seed: int, cells: int) -> Pattern:
     return uniform(random_bits(seed, 9, np.arange(cells * cells))).reshape(cells, cells)
 
@@ -108,7 +113,7 @@ def stripes(seed: int, pixels: int) -> Pattern:
     down, right = _grid(pixels)
     period = _pick(seed, 1, (4.0, 5.0))
     along = right if _draw(seed, 0) < 0.5 else down
-    return ((along + period * _draw(seed, 2)) % period < period / 2).astype(np.float64)
+    return _hard(along, period, _draw(seed, 2))
 
 
 def diagonals(seed: int, pixels: int) -> Pattern:
@@ -116,13 +121,13 @@ def diagonals(seed: int, pixels: int) -> Pattern:
     down, right = _grid(pixels)
     period = _pick(seed, 1, (4.0, 5.0, 6.0))
     along = right + down if _draw(seed, 0) < 0.5 else right - down
-    return ((along + period * _draw(seed, 2)) % period < period / 2).astype(np.float64)
+    return _hard(along, period, _draw(seed, 2))
 
 
 def grain(seed: int, pixels: int) -> Pattern:
     """White noise in squares of one unit."""
     fine = _noise(seed, _UNITS)
-    return np.kron(fine, np.ones((pixels // _UNITS, pixels // _UNITS)))
+    return np.repeat(np.repeat(fine, pixels // _UNITS, axis=0), pixels // _UNITS, axis=1)
 
 
 def rings(seed: int, pixels: int) -> Pattern:
@@ -130,7 +135,7 @@ def rings(seed: int, pixels: int) -> Pattern:
     down, right = _grid(pixels)
     radius = np.sqrt((down - _UNITS * _draw(seed, 0)) ** 2 + (right - _UNITS * _draw(seed, 1)) ** 2)
     period = _pick(seed, 2, (5.0, 6.0))
-    return (radius % period < period / 2).astype(np.float64)
+    return _hard(radius, period, 0.0)
 
 
 def bricks(seed: int, pixels: int) -> Pattern:
@@ -138,8 +143,7 @@ def bricks(seed: int, pixels: int) -> Pattern:
     down, right = _grid(pixels)
     y = down + 4.0 * np.floor(4.0 * _draw(seed, 0)) / 4.0
     x = right + 4.0 * (np.floor(y / 4.0) % 2.0)
-    joint = (y % 4.0 < 1.0) | (x % 8.0 < 1.0)
-    return joint.astype(np.float64)
+    return np.asarray((y % 4.0 < 1.0) | (x % 8.0 < 1.0), dtype=np.float64)
 
 
 def zigzag(seed: int, pixels: int) -> Pattern:
@@ -149,7 +153,7 @@ def zigzag(seed: int, pixels: int) -> Pattern:
         down, right = right, down
     period = _pick(seed, 1, (4.0, 5.0))
     bent = down + 4.0 * _triangle(right / 8.0)
-    return ((bent + period * _draw(seed, 2)) % period < period / 2).astype(np.float64)
+    return _hard(bent, period, _draw(seed, 2))
 
 
 def lattice(seed: int, pixels: int) -> Pattern:
@@ -157,7 +161,7 @@ def lattice(seed: int, pixels: int) -> Pattern:
     down, right = _grid(pixels)
     period = _pick(seed, 0, (4.0, 5.0))
     y, x = (down + period * _draw(seed, 1)) % period, (right + period * _draw(seed, 2)) % period
-    return ((y < 1.5) | (x < 1.5)).astype(np.float64)
+    return np.asarray((y < 1.5) | (x < 1.5), dtype=np.float64)
 
 
 TRAIN_TEXTURES: dict[str, Texture] = {t.__name__: t for t in (flat, gradient, waves, blobs)}
