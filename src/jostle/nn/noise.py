@@ -17,7 +17,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
 import torch
@@ -37,8 +37,9 @@ class Selection:
     """
 
     mode: Mode = "sampled"
-    draw: int | Int[Tensor, "..."] = 0
-    """The slot of all rows, or a tensor with one slot per row; its shape is a prefix of the input's leading shape."""
+    draw: Int[Tensor, "..."] = field(default_factory=lambda: torch.tensor(0))
+    """The slot of each row; its shape is a prefix of the input's leading shape, () where all rows share one slot.
+    Never a Python number: torch.compile would make a graph for each."""
     drawn: bool = False
     folded: bool = False
 
@@ -138,7 +139,8 @@ class Noise:
             raise ConfigError(f"the stochastic layers lie on several devices, {sorted(map(str, devices))}; use one.")
         self.role, self.slots, self.groups = role, slots, tuple(groups)
         self.device = devices.pop()
-        self.selection = Selection()
+        self._ids = torch.arange(self.total, device=self.device)
+        self.selection = Selection(draw=self._ids[0])
         self._sizes = [layer.noise_size for layer in self.layers.values()]
         self._generators = [torch.Generator(self.device).manual_seed(_seed(seed, role, g)) for g in self.groups]
         for layer in self.layers.values():
@@ -201,8 +203,8 @@ class Noise:
         if mode not in ("sampled", "mean", "folded"):
             raise ConfigError(f"noise mode {mode!r} is unknown; use 'sampled', 'mean' or 'folded'.")
         if not isinstance(draw, Tensor):
-            draw = int(draw)
             self._require_slot(draw)
+            draw = self._ids[draw]
         selection = self.selection
         before = selection.mode, selection.draw
         selection.mode, selection.draw = mode, draw

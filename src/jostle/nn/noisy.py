@@ -121,7 +121,7 @@ class NoisyLinear(StochasticLayer):
             return self._folded(x)
         selection.require_drawn()
         draw = selection.draw
-        if isinstance(draw, int):
+        if draw.ndim == 0:
             return self._shared(x, draw)
         if draw.shape != x.shape[: draw.ndim] or draw.ndim >= x.ndim:
             raise ConfigError(f"draw of shape {tuple(draw.shape)} does not fit an input of shape {tuple(x.shape)}.")
@@ -136,30 +136,30 @@ class NoisyLinear(StochasticLayer):
             )
         return F.linear(x, self.folded_weight, self.folded_bias)
 
-    def _shared(self, x: Tensor, slot: int) -> Tensor:
+    def _shared(self, x: Tensor, slot: Tensor) -> Tensor:
         """All rows under one slot."""
-        if self.kind == "factorised":
-            # A copy, so that a redraw between forward and backward cannot touch what autograd saved.
-            f_in, f_out = self._factors(self.noise[slot].clone())
-            if x.numel() < _FEW_ROWS * self.in_features and self.weight.numel() >= LARGE:
-                return self._two_products(x, f_in, f_out)
-            weight = noisy_weight(self.weight, self.weight_sigma, f_in, f_out)
-            return F.linear(x, weight, self._noisy_bias(f_out))
-        eps_weight, eps_bias = self._independent(self.noise[slot])
-        return F.linear(x, torch.addcmul(self.weight, self.weight_sigma, eps_weight), self._noisy_bias(eps_bias))
+        row = self.noise.index_select(0, slot.view(1)).view(-1)  # a copy: a redraw before backward cannot touch it
+        if self.kind == "independent":
+            eps_weight, eps_bias = self._independent(row)
+            return F.linear(x, torch.addcmul(self.weight, self.weight_sigma, eps_weight), self._noisy_bias(eps_bias))
+        f_in, f_out = self._factors(row)
+        if x.numel() < _FEW_ROWS * self.in_features and self.weight.numel() >= LARGE:
+            return self._two_products(x, f_in, f_out)
+        weight = noisy_weight(self.weight, self.weight_sigma, f_in, f_out)
+        return F.linear(x, weight, self._noisy_bias(f_out))
 
     def _per_row(self, x: Tensor, draw: Tensor) -> Tensor:
         """Row b under slot draw[b]; no weight per row is ever formed."""
         draw = draw.reshape(*draw.shape, *[1] * (x.ndim - 1 - draw.ndim))
         if self.kind == "factorised":
-            rows = self.noise.index_select(0, draw.reshape(-1)).view(*draw.shape, -1)
+            rows = self.noise.index_select(0, draw.reshape(-1)).view(*draw.shape, self.noise_size)
             return self._two_products(x, *self._factors(rows))
         y = F.linear(x, self.weight, self.bias)
-        y = y + noise_product(x, draw.expand(x.shape[:-1]), self.weight_sigma, self.noise).to(y.dtype)
+        y = y + noise_product(x.to(y.dtype), draw.expand(x.shape[:-1]), self.weight_sigma, self.noise)
         if self.bias_sigma is None:
             return y
-        eps_bias = self.noise[:, -self.out_features :].index_select(0, draw.reshape(-1)).view(*draw.shape, -1)
-        return y + (self.bias_sigma * eps_bias).to(y.dtype)
+        eps_bias = self.noise[:, -self.out_features :].index_select(0, draw.reshape(-1))
+        return y + (self.bias_sigma * eps_bias).to(y.dtype).view(*draw.shape, self.out_features)
 
     def _two_products(self, x: Tensor, f_in: Tensor, f_out: Tensor) -> Tensor:
         """y = x μʷᵀ + μᵇ + ((x∘f_in) σʷᵀ + σᵇ)∘f_out: factorised noise needs no noisy weight."""
