@@ -1,7 +1,10 @@
 """Environments: `make_env` gives the same vector environment on EnvPool, Gymnasium and jostle's own diagnostics."""
 
+from jostle.envs import diagnostics
 from jostle.envs.catalogue import EnvInfo, list_envs
 from jostle.envs.make import make_env
 from jostle.envs.vector import JostleEnv
 
 __all__ = ["EnvInfo", "JostleEnv", "list_envs", "make_env"]
+
+diagnostics.register()
