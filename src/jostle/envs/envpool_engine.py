@@ -1,5 +1,6 @@
 """EnvPool: environments in C++ threads, the fast path for Atari, Procgen, MiniGrid, MuJoCo, Box2D and more."""
 
+import importlib
 import importlib.util
 import warnings
 from collections.abc import Callable
@@ -11,12 +12,13 @@ from gymnasium import spaces
 from jostle.envs.actions import tidy_action_space
 from jostle.envs.frames import repeat_newest
 from jostle.envs.observations import Obs, converter, tidy_observation_space
+from jostle.envs.pictures import newest_picture, require_mujoco_pictures
 from jostle.envs.procgen_qt import load_procgen
 from jostle.envs.vector import Step
 from jostle.errors import ConfigError, EnvError, closest
 
 RENDER_OPTIONS = ("from_pixels", "render_width", "render_height", "render_camera_id")
-"""Options of `envpool.make` that stand in no pool's configuration."""
+"""Options of `envpool.make` for MuJoCo that stand in no pool's configuration."""
 
 RESERVED = {
     "num_envs": "give num_envs to make_env",
@@ -59,28 +61,45 @@ def pool_spec(env_id: str, **options: Any) -> Any:
         ConfigError: an option that the family does not have, or a value that it does not take.
         EnvError: the family's libraries are missing.
     """
-    registry = _registry()
-    if envpool_ids()[env_id] == "procgen":
-        load_procgen()
+    names = option_names(env_id)
     for name in options:
         if name in RESERVED:
             raise ConfigError(f"{name} cannot be set as an option of {env_id}: {RESERVED[name]}.")
+        if name not in names:
+            raise ConfigError(f"{env_id} has no option {name}: {closest(name, names)}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Gymnasium's notes on the precision of the bounds
-            known = registry.make_spec(env_id)
-            names = [k for k in known.config._asdict() if k not in RESERVED] + list(RENDER_OPTIONS)
-            for name in options:
-                if name not in names:
-                    raise ConfigError(f"{env_id} has no option {name}: {closest(name, names)}")
-            return registry.make_spec(env_id, **options) if options else known
-    except ImportError as error:
-        raise EnvError(f"{env_id} cannot be loaded: {_one_line(error)}") from error
-    except ConfigError:
-        raise
+        return _registry().make_spec(env_id, **options)
     except Exception as error:
         shown = ", ".join(f"{k}={v!r}" for k, v in options.items()) or "its defaults"
         raise ConfigError(f"EnvPool cannot make {env_id} with {shown}: {_one_line(error)}") from error
+
+
+def option_names(env_id: str) -> list[str]:
+    """The options that an id takes. No spec is made: for Atari that means to load a game."""
+    module, spec_class, _ = _registry().specs[env_id]
+    if module == "envpool.procgen":
+        load_procgen()
+    try:
+        keys = getattr(importlib.import_module(module), spec_class)._config_keys
+    except ImportError as error:
+        raise EnvError(f"{env_id} cannot be loaded: {_one_line(error)}") from error
+    return [key.replace(".", "_") for key in keys if key not in RESERVED] + list(RENDER_OPTIONS)
+
+
+def pool_options(env_id: str) -> dict[str, Any]:
+    """The options of an id with their defaults."""
+    config = pool_spec(env_id).config._asdict()
+    return {name: default for name, default in config.items() if name not in RESERVED}
+
+
+def pool_spaces(spec: Any, env_id: str) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
+    """The observation and action space of one environment, as agents see them; text is dropped (MiniGrid's mission)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Gymnasium's notes on the precision of the bounds
+        observations, actions = spec.observation_space, spec.action_space
+    if isinstance(observations, spaces.Dict) and "mission" in observations.spaces:
+        observations = spaces.Dict({k: s for k, s in observations.spaces.items() if k != "mission"})
+    return tidy_observation_space(observations, env_id), tidy_action_space(actions, env_id)
 
 
 class EnvPoolEngine:
@@ -104,16 +123,14 @@ class EnvPoolEngine:
         render_mode: str | None,
         options: dict[str, Any],
     ) -> None:
-        spec = pool_spec(env_id, **options)
-        config = spec.config._asdict()
-        self._stacks_itself = "stack_num" in config
+        self._stacks_itself = "stack_num" in option_names(env_id)
         if frame_stack and self._stacks_itself:
             options = {**options, "stack_num": frame_stack}
-            spec = pool_spec(env_id, **options)
-            config = spec.config._asdict()
+        spec = pool_spec(env_id, **options)
+        config = spec.config._asdict()
         if config.get("max_num_players", 1) != 1:
             raise EnvError(f"{env_id} is a game for {config['max_num_players']} players, and jostle trains one agent.")
-        self.id, self._num_envs = env_id, num_envs
+        self.id, self._num_envs, self._family = env_id, num_envs, envpool_ids()[env_id]
         self._make_options = dict(options, **({"render_mode": render_mode} if render_mode else {}))
         self._render_mode = render_mode
         self.frame_stack = int(config.get("stack_num", 1))
@@ -121,15 +138,10 @@ class EnvPoolEngine:
         self.counts_games = {"info:reward", "info:terminated", "info:lives"} <= set(spec._state_keys)
         # A lost life starts an episode whose stack EnvPool leaves as it was; every other start repeats the first frame.
         self._repad = bool(config.get("episodic_life", False)) and self.frame_stack > 1
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            observation_space, action_space = spec.observation_space, spec.action_space
-        if isinstance(observation_space, spaces.Dict) and "mission" in observation_space.spaces:
-            kept = {k: s for k, s in observation_space.spaces.items() if k != "mission"}
-            observation_space = spaces.Dict(kept)
-        self.single_observation_space = tidy_observation_space(observation_space, env_id)
-        self.single_action_space = tidy_action_space(action_space, env_id)
+        self.single_observation_space, self.single_action_space = pool_spaces(spec, env_id)
         self._read_layout(spec)
+        if options.get("from_pixels"):
+            require_mujoco_pictures()
         self._seed, self._stepped = seed, False
         self._pool: Any = None
         self._obs: Obs | None = None
@@ -150,7 +162,8 @@ class EnvPoolEngine:
         self._pool._reset(self._ids)
         values = self._pool._recv()
         self._ended = np.zeros(self._num_envs, np.bool_)
-        return self._read_obs(values), self._read_info(values)
+        self._obs = self._read_obs(values)
+        return self._obs, self._read_info(values)
 
     def step(self, actions: np.ndarray) -> Step:
         """Step all environments; `actions` were checked."""
@@ -170,11 +183,16 @@ class EnvPoolEngine:
 
     def render(self) -> np.ndarray:
         """uint8 [N, H, W, 3]: EnvPool's own picture, else the newest frame of a pixel observation."""
+        if self._family.startswith("mujoco."):
+            require_mujoco_pictures()
         try:
-            frames = np.asarray(self._pool.render(env_ids=self._ids))
+            frames: np.ndarray = self._pool.render(env_ids=self._ids)
+            return frames
         except Exception as error:
-            raise EnvError(f"EnvPool cannot render {self.id}: {_one_line(error)}") from error
-        return frames
+            seen = newest_picture(self._obs, self.frame_stack)
+            if seen is None:
+                raise EnvError(f"EnvPool cannot draw {self.id}: {_one_line(error)}") from error
+            return seen
 
     def close(self) -> None:
         """Drop the pool; its threads end with it."""

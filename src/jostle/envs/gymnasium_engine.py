@@ -8,6 +8,7 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from jostle.envs.actions import tidy_action_space
@@ -144,11 +145,7 @@ def one_env(source: str | MakeOne, render_mode: str | None, options: dict[str, A
     except gym.error.DependencyNotInstalled as error:
         raise EnvError(f"{env_id} needs a package that is missing: {' '.join(str(error).split())}") from error
     except TypeError as error:
-        known = _options_of(source)
-        wrong = [name for name in options if known and name not in known]
-        if not wrong:
-            raise EnvError(f"{env_id} cannot be made: {error}") from error
-        raise ConfigError(f"{env_id} has no option {wrong[0]}: {closest(wrong[0], known)}") from error
+        raise _wrong_option(source, options, error) from error
     except Exception as error:
         raise EnvError(f"{env_id} cannot be made: {type(error).__name__}: {' '.join(str(error).split())}") from error
 
@@ -170,6 +167,25 @@ def in_process(
     return vector
 
 
+def native(env_id: str, num_envs: int, render_mode: str | None, options: dict[str, Any]) -> VectorEnv[Any, Any, Any]:
+    """The vector environment that an id registers as its `vector_entry_point`.
+
+    Raises:
+        ConfigError: options that it does not take.
+    """
+    try:
+        vector: VectorEnv[Any, Any, Any] = gym.make_vec(
+            env_id,
+            num_envs,
+            vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
+            render_mode=render_mode,
+            **options,
+        )
+    except TypeError as error:
+        raise _wrong_option(env_id, options, error) from error
+    return vector
+
+
 def register_plugins(env_id: str) -> None:
     """Import the package that registers `env_id`, where one is known and installed."""
     for prefix, package in _PLUGINS.items():
@@ -182,14 +198,28 @@ def name_of(source: str | MakeOne) -> str:
     return source if isinstance(source, str) else getattr(source, "__name__", type(source).__name__)
 
 
-def _options_of(source: str | MakeOne) -> list[str]:
-    spec = gym.registry.get(source) if isinstance(source, str) else None
-    if spec is None or spec.entry_point is None:
-        return []
-    entry: Any = spec.entry_point
-    creator = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
-    parameters = inspect.signature(creator).parameters.values()
-    return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"]
+def options_of(env_id: str) -> dict[str, Any]:
+    """The options of a registered id with their defaults (None where there is none); empty if they cannot be read."""
+    spec = gym.registry.get(env_id)
+    entry: Any = None if spec is None else spec.entry_point or spec.vector_entry_point
+    if spec is None or entry is None:
+        return {}
+    creator = load_env_creator(entry) if isinstance(entry, str) else entry
+    named = [
+        p
+        for p in inspect.signature(creator).parameters.values()
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in ("self", "render_mode", "num_envs")
+    ]
+    return {p.name: spec.kwargs.get(p.name, None if p.default is p.empty else p.default) for p in named}
+
+
+def _wrong_option(source: str | MakeOne, options: dict[str, Any], error: TypeError) -> ConfigError | EnvError:
+    """What a `TypeError` of a constructor means: an option that it does not have, or a fault of its own."""
+    known = options_of(source) if isinstance(source, str) else {}
+    wrong = [name for name in options if known and name not in known]
+    if wrong:
+        return ConfigError(f"{name_of(source)} has no option {wrong[0]}: {closest(wrong[0], known)}")
+    return EnvError(f"{name_of(source)} cannot be made: {error}")
 
 
 def _at(obs: Any, key: str) -> Any:

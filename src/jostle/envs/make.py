@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 import gymnasium as gym
 
-from jostle.envs.catalogue import known_ids, registered
+from jostle.envs.catalogue import engine_of, known_ids, registered
 from jostle.envs.envpool_engine import EnvPoolEngine, envpool_ids
-from jostle.envs.gymnasium_engine import GymnasiumEngine, in_process, name_of, register_plugins
+from jostle.envs.gymnasium_engine import GymnasiumEngine, in_process, name_of, native, register_plugins
 from jostle.envs.vector import Engine, JostleEnv
 from jostle.envs.workers import WorkerVectorEnv
 from jostle.errors import ConfigError, EnvError, closest
@@ -61,17 +61,7 @@ def make_env(
         stack_here = 0 if runs.stacks_itself else frame_stack
     elif chosen == "jostle":
         assert isinstance(id, str)
-        try:
-            vector = gym.make_vec(
-                id,
-                num_envs,
-                vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
-                render_mode=render_mode,
-                **options,
-            )
-        except TypeError as error:
-            raise ConfigError(f"{id} cannot be made with {', '.join(options)}: {error}") from error
-        runs = GymnasiumEngine(vector, name, "jostle")
+        runs = GymnasiumEngine(native(id, num_envs, render_mode, options), name, "jostle")
     elif workers:
         runs = GymnasiumEngine(WorkerVectorEnv(id, num_envs, workers, render_mode, options), name)
     else:
@@ -103,12 +93,7 @@ def _choose(id: str | Callable[[], gym.Env[Any, Any]], engine: EngineName, worke
             )
         return "gymnasium"
     if engine == "auto":
-        if id.startswith("jostle/") and registered(id):
-            engine = "jostle"
-        elif workers == 0 and id in envpool_ids():
-            engine = "envpool"
-        else:
-            engine = "gymnasium"
+        engine = "gymnasium" if workers else engine_of(id)
     if workers and engine != "gymnasium":
         raise ConfigError(f"workers={workers} is for Gymnasium environments, and {id} runs on {engine}: use workers=0.")
     if engine == "envpool":

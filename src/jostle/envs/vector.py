@@ -11,13 +11,15 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+from jaxtyping import Bool, Float32
 
 from jostle.envs.actions import action_check
 from jostle.envs.frames import FrameStack
 from jostle.envs.observations import Obs, float_keys
 from jostle.errors import CheckpointError, EnvError
 
-Step = tuple[Obs, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]
+Flags = Bool[np.ndarray, "N"]
+Step = tuple[Obs, Float32[np.ndarray, "N"], Flags, Flags, dict[str, Any]]
 
 
 class Engine(Protocol):
@@ -144,8 +146,12 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         """
         start = self._ended
         if start is None:
-            raise EnvError(f"{self.id} is closed or was never reset: call reset() before step().")
-        obs, reward, terminated, truncated, info = self._engine.step(self._check_actions(actions))
+            raise EnvError(
+                f"{self.id} is closed, was never reset, or failed in its last step: call reset() before step()."
+            )
+        actions = self._check_actions(actions)
+        self._ended = None  # until the step is whole: after an error below, only a reset can follow
+        obs, reward, terminated, truncated, info = self._engine.step(actions)
         self._check_finite(obs)
         self._require_finite(reward, "reward")
         raw = info["reward"] if self._engine.counts_games else reward
@@ -233,7 +239,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._since = np.full(self.num_envs, time.perf_counter())
         self._lives: np.ndarray | None = None
 
-    def _pop_statistics(self, game_over: np.ndarray) -> dict[str, np.ndarray]:
+    def _pop_statistics(self, game_over: Flags) -> dict[str, np.ndarray]:
         """The statistics of the games that ended, and zero for the next ones."""
         now = time.perf_counter()
         episode = {
@@ -247,9 +253,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._since[game_over] = now
         return episode
 
-    def _game_over(
-        self, info: dict[str, Any], start: np.ndarray, valid: np.ndarray, truncated: np.ndarray
-    ) -> np.ndarray:
+    def _game_over(self, info: dict[str, Any], start: Flags, valid: Flags, truncated: Flags) -> Flags:
         """Rows where a game ended, not only a life.
 
         After a lost life the reset plays a few idle frames; a game that ends in them is started anew without a word,

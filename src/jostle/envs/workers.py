@@ -89,6 +89,8 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _ask(self, command: str, payloads: list[Any]) -> list[Any]:
         """Send one command to every worker, then collect the answers in order."""
+        if self.closed:
+            raise EnvError(f"{self._id}: the workers have ended: make the environment anew.")
         for worker, (pipe, payload) in enumerate(zip(self._pipes, payloads, strict=True)):
             try:
                 pipe.send((command, payload))

@@ -1,0 +1,275 @@
+"""The contract of `JostleEnv` on environments whose every number is known."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from jostle.envs import make_env
+from jostle.envs.deep_sea import DeepSeaVectorEnv
+from jostle.envs.gymnasium_engine import GymnasiumEngine
+from jostle.envs.vector import JostleEnv
+from jostle.errors import CheckpointError, ConfigError, EnvError
+
+
+class Counter(gym.Env[Any, Any]):
+    """Episode e of an environment seeded with s has s + e + 1 steps, and step t pays t. Odd episodes are truncated."""
+
+    def __init__(self, broken: str = "", actions: spaces.Space[Any] | None = None) -> None:
+        self.observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+        self.action_space = actions or spaces.Discrete(3)
+        self.broken, self.offset, self.episode, self.t = broken, 0, -1, 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        if seed is not None:
+            self.offset, self.episode = seed, -1
+        self.episode, self.t = self.episode + 1, 0
+        return self._see(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        ends = self.t == self.offset + self.episode + 1
+        obs, reward = self._see(), float(self.t)
+        if self.broken == "observation" and self.t == 2:
+            obs[1] = np.nan
+        if self.broken == "reward" and self.t == 2:
+            reward = np.inf
+        return obs, reward, ends and self.episode % 2 == 0, ends and self.episode % 2 == 1, {"t": self.t}
+
+    def _see(self) -> np.ndarray:
+        return np.array([self.episode, self.t], np.float64)
+
+
+class Ramp(gym.Env[Any, Any]):
+    """Pictures of one grey value: 10 · episode + t; episodes of three steps."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.observation_space = spaces.Box(0, 255, shape, np.uint8)
+        self.action_space = spaces.Discrete(2)
+        self.episode, self.t = -1, 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.episode, self.t = self.episode + 1, 0
+        return self._see(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        return self._see(), 0.0, self.t == 3, False, {}
+
+    def _see(self) -> np.ndarray:
+        return np.full(self.observation_space.shape, 10 * self.episode + self.t, np.uint8)
+
+
+def test_masks_rewards_and_statistics_of_every_row() -> None:
+    env = make_env(Counter, num_envs=3, seed=0)
+    obs, info = env.reset()
+    assert info["valid"].all()
+    assert info["start"].all()
+    assert obs.dtype == np.float32
+    episode, t = np.zeros(3, int), np.zeros(3, int)
+    ended = np.zeros(3, bool)
+    for _ in range(40):
+        obs, reward, terminated, truncated, info = env.step(np.zeros(3, np.int64))
+        episode, t = np.where(ended, episode + 1, episode), np.where(ended, 0, t + 1)
+        last = t == np.arange(3) + episode + 1
+        np.testing.assert_array_equal(obs, np.stack([episode, t], 1))
+        np.testing.assert_array_equal(info["valid"], ~ended)
+        np.testing.assert_array_equal(info["start"], ended)
+        np.testing.assert_array_equal(reward, np.where(ended, 0, t))
+        np.testing.assert_array_equal(terminated, last & (episode % 2 == 0))
+        np.testing.assert_array_equal(truncated, last & (episode % 2 == 1))
+        assert ("episode" in info) == last.any()
+        if last.any():
+            np.testing.assert_array_equal(info["_episode"], last)
+            np.testing.assert_array_equal(info["episode"]["r"], np.where(last, t * (t + 1) / 2, 0))
+            np.testing.assert_array_equal(info["episode"]["l"], np.where(last, t, 0))
+            assert (info["episode"]["t"][last] > 0).all()
+        ended = last
+    assert reward.dtype == np.float32
+
+
+def test_a_reset_forgets_the_running_episode() -> None:
+    env = make_env(Counter, num_envs=1, seed=4)
+    env.reset()
+    env.step(np.zeros(1, int))
+    env.reset(seed=1)
+    env.step(np.zeros(1, int))
+    info = env.step(np.zeros(1, int))[-1]
+    assert info["episode"]["r"] == [3.0]
+    assert info["episode"]["l"] == [2]
+
+
+def test_the_first_reset_takes_the_seed_and_the_next_one_goes_on() -> None:
+    env = make_env(Counter, num_envs=2, seed=5)
+    env.reset()
+    assert [e.unwrapped.offset for e in env._engine._vector.envs] == [5, 6]
+    obs, _ = env.reset()
+    np.testing.assert_array_equal(obs[:, 0], [1, 1])
+
+
+@pytest.mark.parametrize("broken", ["observation", "reward"])
+def test_numbers_that_are_not_finite_name_the_row(broken: str) -> None:
+    def second_is_broken() -> gym.Env[Any, Any]:
+        made.append(1)
+        return Counter(broken if len(made) == 2 else "")
+
+    made: list[int] = []
+    env = make_env(second_is_broken, num_envs=3, seed=9)
+    env.reset()
+    env.step(np.zeros(3, int))
+    with pytest.raises(EnvError, match=f"{broken} of environment 1 is not finite"):
+        env.step(np.zeros(3, int))
+    with pytest.raises(EnvError, match=r"call reset\(\)"):
+        env.step(np.zeros(3, int))
+
+
+WRONG_DISCRETE = [
+    (np.zeros(2, int), r"shape \[2\], and \[3\] is needed"),
+    (np.zeros((3, 1), int), r"shape \[3, 1\]"),
+    (np.zeros(3), "float64, and integers are needed"),
+    (np.array([0, 3, 0]), "action 3 for environment 1 is outside the range 0 to 2"),
+    (np.array([0, 0, -1]), "action -1 for environment 2"),
+    (np.array([0, 0, 2**32]), "action 4294967296 for environment 2"),
+    (np.array([0, 200, 0], np.uint8), "action 200 for environment 1"),
+]
+
+
+@pytest.mark.parametrize(("actions", "message"), WRONG_DISCRETE)
+def test_wrong_discrete_actions(actions: np.ndarray, message: str) -> None:
+    env = make_env(Counter, num_envs=3)
+    env.reset()
+    with pytest.raises(EnvError, match=message):
+        env.step(actions)
+    assert env.step([2, 1, 0])[1].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("space", "actions", "message"),
+    [
+        (spaces.Box(-1, 0.4, (2,)), [[0.0, 0.0], [0.0, 0.5]], r"component \[1\] of the action 0.5 for environment 1"),
+        (
+            spaces.Box(-1, 0.4, (2,)),
+            [[np.nan, 0.0], [0.0, 0.0]],
+            r"component \[0\] of the action nan for environment 0",
+        ),
+        (spaces.Box(-np.inf, np.inf, (1,)), [[0.0], [np.inf]], "action inf for environment 1"),
+        (spaces.Box(-1, 1, (2,)), [[0, 0], [0, 0]], "floating-point numbers are needed"),
+        (spaces.Box(-1, 1, (2,)), [[0.0], [0.0]], r"shape \[2, 1\], and \[2, 2\]"),
+        (spaces.MultiDiscrete([2, 5]), [[1, 4], [2, 0]], r"component \[0\] of the action 2 for environment 1"),
+        (spaces.Discrete(2, start=3), [3, 5], "action 5 for environment 1 is outside the range 3 to 4"),
+    ],
+)
+def test_wrong_actions_of_other_kinds(space: spaces.Space[Any], actions: Any, message: str) -> None:
+    env = make_env(lambda: Counter(actions=space), num_envs=2)
+    env.reset()
+    with pytest.raises(EnvError, match=message):
+        env.step(np.array(actions))
+    env.action_space.seed(0)
+    env.step(env.action_space.sample())
+
+
+def test_bounds_that_float32_rounds_are_inside() -> None:
+    env = make_env(lambda: Counter(actions=spaces.Box(-0.4, 0.4, (1,), np.float64)), num_envs=1)
+    env.reset()
+    env.step(np.array([[0.4]]))
+    env.step(np.array([[0.4]], np.float32))
+
+
+def test_spaces_that_cannot_be_used_are_refused_when_made() -> None:
+    with pytest.raises(EnvError, match="cannot act in"):
+        make_env(lambda: Counter(actions=spaces.Tuple([spaces.Discrete(2)])))
+    with pytest.raises(EnvError, match="FlattenObservation"):
+        make_env("Blackjack-v1", engine="gymnasium")
+
+
+def test_step_needs_a_reset_and_an_open_environment() -> None:
+    env = make_env(Counter)
+    with pytest.raises(EnvError, match=r"call reset\(\) before step"):
+        env.step(np.zeros(1, int))
+    env.reset()
+    env.close()
+    with pytest.raises(EnvError, match="closed"):
+        env.step(np.zeros(1, int))
+    with pytest.raises(EnvError, match="closed"):
+        env.reset()
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (3, 6, 5), (6, 5, 3)], ids=["HW", "CHW", "HWC"])
+def test_frame_stack_holds_the_last_frames_and_repeats_the_first(shape: tuple[int, ...]) -> None:
+    env = make_env(lambda: Ramp(shape), num_envs=2, frame_stack=3)
+    channels = 1 if len(shape) == 2 else 3
+    size = (4, 5) if channels == 1 else (6, 5)
+    assert env.single_observation_space.shape == (3 * channels, *size)
+    assert (env.frame_stack, env.stack_padding) == (3, "repeat")
+    expected = [[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3], [10, 10, 10], [10, 10, 11]]
+    stacks = [env.reset()[0]] + [env.step(np.zeros(2, int))[0] for _ in expected[1:]]
+    for stack, values in zip(stacks, expected, strict=True):
+        assert stack.shape == (2, 3 * channels, *size)
+        np.testing.assert_array_equal(stack[1, ::channels, 0, 0], values)
+        assert (stack == stack[:, :, :1, :1]).all()
+
+
+def test_frame_stack_needs_pictures() -> None:
+    with pytest.raises(ConfigError, match="frame_stack=2 needs uint8 images"):
+        make_env(Counter, frame_stack=2)
+
+
+def deep_sea() -> JostleEnv:
+    return JostleEnv(GymnasiumEngine(DeepSeaVectorEnv(4, size=5), "DeepSea", "jostle"), "DeepSea", 4, seed=3)
+
+
+def trajectory(env: JostleEnv, actions: np.ndarray) -> list[Any]:
+    seen: list[Any] = []
+    for a in actions:
+        obs, reward, terminated, truncated, info = env.step(a)
+        episode = info.get("episode", {"r": None, "l": None})
+        seen.append([obs, reward, terminated, truncated, info["valid"], info["start"], episode["r"], episode["l"]])
+    return seen
+
+
+@pytest.mark.parametrize("at", [5, 6, 8])  # on an ending row, on the row that resets, and in the middle
+def test_a_snapshot_continues_as_if_unbroken(at: int) -> None:
+    actions = np.random.default_rng(0).integers(0, 2, (20, 4))
+    env = deep_sea()
+    env.reset()
+    trajectory(env, actions[:at])
+    state = env.state_dict()
+    unbroken = trajectory(env, actions[at:])
+    other = deep_sea()
+    other.load_state_dict(state)
+    for one, two in zip(unbroken, trajectory(other, actions[at:]), strict=True):
+        for a, b in zip(one, two, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert any(row[6] is not None for row in unbroken)
+
+
+def test_snapshots_refused_with_the_reason() -> None:
+    env = make_env(Counter)
+    env.reset()
+    assert not env.can_snapshot
+    with pytest.raises(EnvError, match="cannot be snapshotted"):
+        env.state_dict()
+    with pytest.raises(EnvError, match="before reset"):
+        deep_sea().state_dict()
+    saved = deep_sea()
+    saved.reset()
+    three = JostleEnv(GymnasiumEngine(DeepSeaVectorEnv(3, size=5), "DeepSea", "jostle"), "DeepSea", 3, seed=3)
+    with pytest.raises(CheckpointError, match="num_envs=4"):
+        three.load_state_dict(saved.state_dict())
+
+
+@pytest.mark.parametrize("engine", ["envpool", "gymnasium", "jostle"])
+def test_observations_and_masks_are_never_written_to_again(engine: Any) -> None:
+    env = deep_sea() if engine == "jostle" else make_env("CartPole-v1", 4, engine=engine)
+    env.action_space.seed(0)
+    obs, info = env.reset()
+    kept: list[tuple[np.ndarray, np.ndarray]] = []
+    for _ in range(60):
+        kept += [(a, a.copy()) for a in (obs, info["valid"], info["start"])]
+        obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        kept += [(a, a.copy()) for a in (reward, terminated, truncated)]
+    assert any(info.any() for _, info in kept if info.dtype == bool)
+    for array, copy in kept:
+        np.testing.assert_array_equal(array, copy)
