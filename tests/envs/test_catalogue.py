@@ -71,6 +71,23 @@ def test_wrong_arguments(arguments: dict[str, object], message: str) -> None:
         make_env(**arguments)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("env_id", ["jostle/DeepSea-v0", "jostle/ThemedCatch-v0"])
+def test_the_diagnostics_are_found_and_can_be_snapshotted(env_id: str) -> None:
+    env = make_env(env_id, 3, seed=1)
+    assert (env.engine, env.can_snapshot) == ("jostle", True)
+    assert env.observation_space.contains(env.reset()[0])
+    env.load_state_dict(env.state_dict())
+    assert describe(env_id).observation_space == env.single_observation_space
+    assert "num_envs" not in describe(env_id).options
+    assert [info.engine for info in list_envs(env_id)] == ["jostle"]
+    with pytest.raises(ConfigError, match="has no option"):
+        make_env(env_id, nonsense=1)
+
+
+def test_options_of_a_diagnostic_have_their_defaults() -> None:
+    assert describe("jostle/DeepSea-v0").options["size"] == 10
+
+
 def test_options_are_recorded_and_reach_the_environment() -> None:
     env = make_env("CartPole-v1", 1, max_episode_steps=3)
     assert env.options == {"max_episode_steps": 3}

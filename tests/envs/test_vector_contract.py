@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
 
 from jostle.envs import make_env
 from jostle.envs.deep_sea import DeepSeaVectorEnv
@@ -88,6 +89,85 @@ def test_masks_rewards_and_statistics_of_every_row() -> None:
             assert (info["episode"]["t"][last] > 0).all()
         ended = last
     assert reward.dtype == np.float32
+
+
+class Careless(VectorEnv[Any, Any, Any]):
+    """Pays 1 and ends in every row, also in the rows that it resets."""
+
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
+    num_envs = 2
+    single_observation_space, single_action_space = spaces.Box(0, 1, (1,)), spaces.Discrete(2)
+
+    def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+        return np.zeros((2, 1), np.float32), {}
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        return np.zeros((2, 1), np.float32), np.ones(2), np.array([True, False]), np.array([False, True]), {}
+
+
+def test_rows_that_are_no_transitions_are_zeroed_whatever_the_engine_says() -> None:
+    env = JostleEnv(GymnasiumEngine(Careless(), "Careless"), "Careless", 2, 0)
+    env.reset()
+    for t in range(6):
+        _, reward, terminated, truncated, info = env.step(np.zeros(2, int))
+        real = t % 2 == 0
+        assert reward.tolist() == [real, real]
+        assert terminated.tolist() == [real, False]
+        assert truncated.tolist() == [False, real]
+        assert ("episode" in info) == real
+        if real:
+            assert info["episode"]["r"].tolist() == [1, 1]
+
+
+class Lives:
+    """One row of a scripted Atari game: (raw reward, lives, done, game over) of every step."""
+
+    name, can_snapshot, counts_games, frame_stack, frame_skip = "scripted", False, True, 1, 1
+    stack_padding = "repeat"
+    single_observation_space, single_action_space = spaces.Box(0, 1, (1,)), spaces.Discrete(2)
+
+    def __init__(self, script: list[tuple[float, int, bool, bool]]) -> None:
+        self.script = iter(script)
+
+    def reset(self, seed: int | None, options: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        return np.zeros((1, 1), np.float32), {}
+
+    def step(self, actions: np.ndarray) -> Any:
+        raw, lives, done, over = next(self.script)
+        info = {"reward": np.float32([raw]), "lives": np.int32([lives]), "terminated": np.int32([over])}
+        clipped = np.sign(np.float32([raw]))
+        return np.zeros((1, 1), np.float32), clipped, np.array([done]), np.array([False]), info
+
+
+def test_games_end_by_game_over_and_by_a_restart_that_only_the_lives_show() -> None:
+    script = [
+        (5.0, 2, False, False),
+        (0.0, 1, True, False),  # a life is lost
+        (0.0, 1, False, False),  # the row that resets
+        (7.0, 1, False, False),
+        (0.0, 0, True, True),  # the game is over: 12 points in 4 transitions
+        (0.0, 3, False, False),  # its reset brings the lives back, which is no second ending
+        (2.0, 3, False, False),
+        (0.0, 2, True, False),  # a life is lost,
+        (0.0, 3, False, False),  # and the game ended and restarted within the reset: 2 points in 2 transitions
+        (9.0, 0, True, True),
+    ]
+    env = JostleEnv(Lives(script), "scripted", 1, 0)  # type: ignore[arg-type]
+    env.reset()
+    ends = {}
+    for t in range(len(script)):
+        _, reward, *_, info = env.step(np.zeros(1, int))
+        assert abs(reward[0]) <= 1
+        if "episode" in info:
+            ends[t] = (float(info["episode"]["r"][0]), int(info["episode"]["l"][0]))
+    assert ends == {4: (12.0, 4), 8: (2.0, 2), 9: (9.0, 1)}
+
+
+def test_other_autoreset_modes_are_refused() -> None:
+    same_step = Careless()
+    same_step.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    with pytest.raises(EnvError, match=r"AutoresetMode\.NEXT_STEP"):
+        GymnasiumEngine(same_step, "Careless")
 
 
 def test_a_reset_forgets_the_running_episode() -> None:

@@ -2,8 +2,11 @@
 
 from jostle.envs import diagnostics
 from jostle.envs.catalogue import EnvInfo, list_envs
+from jostle.envs.diagnostics import register
 from jostle.envs.make import make_env
 from jostle.envs.vector import JostleEnv
+
+register()
 
 __all__ = ["EnvInfo", "JostleEnv", "list_envs", "make_env"]
 

@@ -7,7 +7,7 @@ import gymnasium as gym
 from gymnasium import spaces
 
 from jostle.envs.envpool_engine import envpool_ids, pool_options, pool_spaces, pool_spec
-from jostle.envs.gymnasium_engine import native, one_env, options_of, register_plugins
+from jostle.envs.gymnasium_engine import defaults_of, native, one_env, options_of, register_plugins
 from jostle.errors import ConfigError, closest
 
 
@@ -76,10 +76,9 @@ def describe(env_id: str) -> EnvDescription:
         return EnvDescription(env_id, engine, *pool_spaces(pool_spec(env_id), env_id), pool_options(env_id))
     if engine == "jostle":
         vector = native(env_id, 1, None, {})
-        observations, actions = vector.single_observation_space, vector.single_action_space
         vector.close()
-    else:
-        env = one_env(env_id, None, {})
-        observations, actions = env.observation_space, env.action_space
-        env.close()
-    return EnvDescription(env_id, engine, observations, actions, options_of(env_id))
+        options = defaults_of(type(vector.unwrapped))
+        return EnvDescription(env_id, engine, vector.single_observation_space, vector.single_action_space, options)
+    env = one_env(env_id, None, {})
+    env.close()
+    return EnvDescription(env_id, engine, env.observation_space, env.action_space, options_of(env_id))

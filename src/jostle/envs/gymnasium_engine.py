@@ -205,12 +205,16 @@ def options_of(env_id: str) -> dict[str, Any]:
     if spec is None or entry is None:
         return {}
     creator = load_env_creator(entry) if isinstance(entry, str) else entry
-    named = [
-        p
+    return {**defaults_of(creator), **spec.kwargs}
+
+
+def defaults_of(creator: Any) -> dict[str, Any]:
+    """The named arguments of a class or function with their defaults; without one, None."""
+    return {
+        p.name: None if p.default is p.empty else p.default
         for p in inspect.signature(creator).parameters.values()
         if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in ("self", "render_mode", "num_envs")
-    ]
-    return {p.name: spec.kwargs.get(p.name, None if p.default is p.empty else p.default) for p in named}
+    }
 
 
 def _wrong_option(source: str | MakeOne, options: dict[str, Any], error: TypeError) -> ConfigError | EnvError:
