@@ -1,6 +1,9 @@
 """What the store's tests share."""
 
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,17 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, float):
         return type(b) is float and a.hex() == b.hex()
     return type(a) is type(b) and a == b
+
+
+@pytest.fixture
+def memory_path(tmp_path: Path) -> Iterator[Path]:
+    """A temporary folder in memory where there is one: thousands of small writes should not wait for a disk."""
+    shared = Path("/dev/shm")
+    if not os.access(shared, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=shared) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

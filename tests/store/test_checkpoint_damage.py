@@ -74,9 +74,9 @@ def _add(rng: random.Random, files: list[Path]) -> Callable[[], object]:
 DAMAGES = {_flip: 6, _cut: 2, _append: 1, _swap: 1, _remove: 0.3, _rename: 0.3, _add: 0.3}
 
 
-def test_ten_thousand_damages_are_refused(tmp_path: Path) -> None:
+def test_ten_thousand_damages_are_refused(memory_path: Path) -> None:
     state = {"model": {"w": torch.arange(3.0)}, "replay": Segmented([np.arange(2)], [5]), "n": 3}
-    folder = save_checkpoint(tmp_path / "c", state, {"step": 1})
+    folder = save_checkpoint(memory_path / "c", state, {"step": 1})
     files = sorted(folder.iterdir())
     assert len(files) == 5
     rng = random.Random(1)
@@ -103,7 +103,7 @@ def test_ten_thousand_damages_are_refused(tmp_path: Path) -> None:
         (lambda c: (c / "model.safetensors").write_bytes(b""), r"'model\.safetensors' does not match its checksum"),
         (lambda c: (c / "model.safetensors").unlink(), r"'model\.safetensors' is missing"),
         (lambda c: (c / "x").touch(), "'x' is not in SHA256SUMS"),
-        (lambda c: (c / "x").mkdir(), "'x' is no plain file"),
+        (lambda c: (c / "x").mkdir(), "'x' is no file"),
         (lambda c: (c / "SHA256SUMS").unlink(), "there is no SHA256SUMS"),
         (lambda c: c.rename(c.with_name("d")), "there is no SHA256SUMS"),
         (lambda c: (c / "SHA256SUMS").write_bytes(b"\xff"), "is not in SHA256SUMS"),

@@ -60,7 +60,6 @@ class Metrics:
 
     def offset(self) -> int:
         """Bytes of metrics.jsonl so far, safely on the disk: what a checkpoint notes for `cut`."""
-        self._file.flush()
         os.fsync(self._file.fileno())
         return self._file.tell()
 

@@ -34,8 +34,8 @@ def verify(folder: Path) -> frozenset[str]:
         recorded = (folder / SUMS).read_bytes()
         with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.is_file(follow_symlinks=False):
-                    raise CheckpointError(_damaged(folder, f"{entry.name!r} is no plain file"))
+                if not entry.is_file():
+                    raise CheckpointError(_damaged(folder, f"{entry.name!r} is no file"))
                 if entry.name != SUMS:
                     with open(entry.path, "rb") as file:
                         found[entry.name] = hashlib.file_digest(file, "sha256").hexdigest()

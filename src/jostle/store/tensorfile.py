@@ -87,11 +87,7 @@ def _itemsize(array: Array) -> int:
 def first_nonfinite(tensors: Mapping[str, Array]) -> str | None:
     """The name of the first tensor that holds NaN or an infinity, or None."""
     for name, array in tensors.items():
-        if isinstance(array, Tensor):
-            wide = array.float() if array.dtype.is_floating_point and array.element_size() == 1 else array
-            finite = bool(torch.isfinite(wide).all())
-        else:
-            finite = bool(np.isfinite(array).all())
-        if not finite:
+        finite = torch.isfinite(array) if isinstance(array, Tensor) else np.isfinite(array)
+        if not finite.all():
             return name
     return None
