@@ -3,6 +3,7 @@
 import json
 import math
 import platform
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,22 @@ def test_a_cut_that_does_not_fit_is_refused(tmp_path: Path, offset: int) -> None
             metrics.cut(offset, 1)
         _log(metrics, 2)
     assert _rows(tmp_path) == [(1, 0.5), (2, 1.0)]
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path)
+    _log(metrics, 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (metrics.offset() + 10, hard))
+    try:
+        with pytest.raises(CheckpointError, match=r"cannot write the metrics .*: make room"):
+            _log(metrics, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / "metrics.jsonl").read_bytes().endswith(b"}\n")
+    _log(metrics, 3)
+    metrics.close()
+    assert _rows(tmp_path) == [(1, 0.5), (3, 1.5)]
 
 
 @pytest.mark.parametrize("line", ["{", "[1]", "3", "\xff"])

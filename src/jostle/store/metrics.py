@@ -4,6 +4,7 @@ metrics.jsonl holds one object per line: {"step": …, "time": …, name: number
 neither NaN nor infinities: they are written as null, and `read_metrics` gives NaN. TensorBoard gets them as they are.
 """
 
+import errno
 import json
 import math
 import os
@@ -34,7 +35,8 @@ class Metrics:
         self._events: RecordWriter | None = None
         self._purge: int | None = None
         try:
-            self._file = self._path.open("a+b")
+            # Unbuffered: what a full disk refused must not come back to life when the file is closed.
+            self._file = self._path.open("a+b", buffering=0)
             self._file.truncate(_end_of_lines(self._path))
         except OSError as error:
             raise CheckpointError(f"cannot write {self._path} ({error.strerror}): make it writable") from error
@@ -52,8 +54,7 @@ class Metrics:
             name: v if math.isfinite(v) else None for name, v in numbers.items()
         }
         try:
-            self._file.write(json.dumps(line).encode() + b"\n")
-            self._file.flush()
+            self._append(json.dumps(line).encode() + b"\n")
             self._write_event(step, now, numbers)
         except OSError as error:
             raise CheckpointError(f"cannot write the metrics {self._path} ({error.strerror}): make room") from error
@@ -61,7 +62,7 @@ class Metrics:
     def offset(self) -> int:
         """Bytes of metrics.jsonl so far, safely on the disk: what a checkpoint notes for `cut`."""
         os.fsync(self._file.fileno())
-        return self._file.tell()
+        return self._file.seek(0, os.SEEK_END)
 
     def cut(self, offset: int, step: int) -> None:
         """Go back to a checkpoint: drop the lines after byte `offset`, and let TensorBoard drop what follows `step`.
@@ -95,6 +96,16 @@ class Metrics:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _append(self, line: bytes) -> None:
+        """Write the whole line or none of it."""
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            self._file.truncate(end)
+            raise
+
     def _write_event(self, step: int, now: float, numbers: Mapping[str, float]) -> None:
         # Imported here: 0.3 s that no reader of a run needs to pay.
         from tensorboard.compat.proto.event_pb2 import Event
@@ -112,7 +123,7 @@ class Metrics:
 
         self._events_dir.mkdir(exist_ok=True)
         index = sum(1 for _ in self._events_dir.glob("events.out.tfevents.*"))  # TensorBoard reads them by name
-        self._events = RecordWriter((self._events_dir / f"events.out.tfevents.{index:06d}").open("xb"))
+        self._events = RecordWriter((self._events_dir / f"events.out.tfevents.{index:06d}").open("xb", buffering=0))
         self._put(Event(wall_time=now, file_version="brain.Event:2"))
         if index and self._purge is not None:
             self._put(Event(wall_time=now, step=self._purge, session_log=SessionLog(status=SessionLog.START)))
