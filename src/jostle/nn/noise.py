@@ -265,14 +265,9 @@ class Noise:
                 f"the network has left {self.device} since its Noise was made: move it first, then make it."
             )
 
-    def __copy__(self) -> NoReturn:
+    def __reduce__(self) -> NoReturn:
+        """Stops copy, deepcopy and pickle."""
         raise TypeError(
             "a Noise cannot be copied, for two networks would share its draws: copy the network and give the copy "
             "its own Noise(copy, seed=…, role=…)."
         )
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
-        self.__copy__()
-
-    def __reduce__(self) -> NoReturn:
-        self.__copy__()
