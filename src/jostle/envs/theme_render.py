@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
@@ -25,10 +26,7 @@ class Painter:
         self._paddle_colour = np.stack([_bytes(t.paddle) for t in themes])
         self._ball_shape = np.array([list(BALLS).index(t.ball_shape) for t in themes])
         self._paddle_shape = np.array([list(PADDLES).index(t.paddle_shape) for t in themes])
-        balls = [sprite(shape, BALL_UNITS, pixels) for shape in BALLS.values()]
-        paddles = [sprite(shape, PADDLE_UNITS, pixels) for shape in PADDLES.values()]
-        self._ball_pixels = _pixel_table(balls, pixels)
-        self._paddle_pixels = _pixel_table(paddles, pixels)
+        self._ball_pixels, self._paddle_pixels = _pixel_tables(pixels)
 
     def draw(
         self, slot: Int64[np.ndarray, "N"], ball: Int64[np.ndarray, "N 2"], paddle: Int64[np.ndarray, "N 2"]
@@ -68,9 +66,8 @@ def background(looks: Theme, pixels: int) -> UInt8[np.ndarray, "P P 3"]:
     ground = _quantise(low + pattern * (high - low))
     if looks.distractors:
         places = integers(random_bits(looks.seed, 100, np.arange(_DISTRACTORS)), (CELLS - 1) * CELLS)
-        shape = sprite(list(TRAIN_BALLS.values())[looks.index % len(TRAIN_BALLS)], BALL_UNITS, pixels)
-        table = _pixel_table([shape], pixels)[0]
-        ground.reshape(-1, 3)[table[places].reshape(-1)] = _bytes(looks.distractor)
+        shape = list(BALLS).index(list(TRAIN_BALLS)[looks.index % len(TRAIN_BALLS)])
+        ground.reshape(-1, 3)[_pixel_tables(pixels)[0][shape, places].reshape(-1)] = _bytes(looks.distractor)
     return ground
 
 
@@ -81,6 +78,14 @@ def theme_hash(index: int) -> str:
     paddle = np.stack([np.full(CELLS, CELLS - 1), CELLS - 1 - column], axis=1)
     frames = Painter([theme(index)], 32).draw(np.zeros(CELLS, dtype=np.int64), ball, paddle)
     return hashlib.sha256(frames.tobytes()).hexdigest()
+
+
+@cache
+def _pixel_tables(pixels: int) -> tuple[Int64[np.ndarray, "S C K"], Int64[np.ndarray, "Q C J"]]:
+    """The pixel tables of all balls and of all paddles."""
+    balls = [sprite(shape, BALL_UNITS, pixels) for shape in BALLS.values()]
+    paddles = [sprite(shape, PADDLE_UNITS, pixels) for shape in PADDLES.values()]
+    return _pixel_table(balls, pixels), _pixel_table(paddles, pixels)
 
 
 def _pixel_table(sprites: Sequence[Bool[np.ndarray, "_h _w"]], pixels: int) -> Int64[np.ndarray, "S C K"]:
