@@ -1,0 +1,53 @@
+"""Draws the pictures of docs/diagnostics.md: python docs/make_figures.py (needs the `lab` extra)."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+
+from jostle.envs.theme_render import CELLS, Painter
+from jostle.envs.themes import SPLITS, theme
+
+mpl.use("agg")
+from matplotlib import pyplot as plt
+
+IMAGES = Path(__file__).parent / "images"
+COLUMNS = 8
+SHOWN = {"train": range(24), "tune": range(128, 136), "test": range(144, 176)}
+NOTES = {
+    "train": "smooth grounds, discs and squares, light on dark",
+    "tune": "coarse tiles and dots, plus signs; half of them dark on light",
+    "test": "fine grounds, four new shapes; half of them dark on light, half with still distractors",
+}
+
+
+def themes_figure() -> None:
+    """A sheet of themes, split by split, each in another state of the game."""
+    rows = [len(shown) // COLUMNS for shown in SHOWN.values()]
+    figure = plt.figure(figsize=(COLUMNS * 1.1 + 0.1, sum(rows) * 1.1 + 0.42 * len(rows) + 0.1), dpi=120)
+    figure.patch.set_facecolor("white")
+    blocks = figure.subfigures(len(rows), 1, height_ratios=[r * 1.1 + 0.42 for r in rows], hspace=0.0)
+    for block, count, (split, shown) in zip(blocks, rows, SHOWN.items(), strict=True):
+        height = count * 1.1 + 0.42
+        title = f"{split}  ({len(SPLITS[split])} themes)"
+        block.text(0.012, 1 - 0.15 / height, title, size=11, weight="bold", va="center")
+        block.text(0.99, 1 - 0.15 / height, NOTES[split], size=8.5, color="#555555", ha="right", va="center")
+        axes = block.subplots(count, COLUMNS, gridspec_kw={"wspace": 0.06, "hspace": 0.06})
+        block.subplots_adjust(left=0.01, right=0.99, bottom=0.1 / height, top=1 - 0.3 / height)
+        for axis, picture in zip(np.ravel(axes), _pictures(shown), strict=True):
+            axis.imshow(picture, interpolation="nearest")
+            axis.set_axis_off()
+    IMAGES.mkdir(exist_ok=True)
+    figure.savefig(IMAGES / "themes.png")
+
+
+def _pictures(shown: range) -> np.ndarray:
+    """One picture in every theme, ball and paddle in places that vary."""
+    turn = np.arange(len(shown))
+    ball = np.stack([1 + turn * 3 % (CELLS - 3), 1 + turn * 5 % (CELLS - 2)], axis=1)
+    paddle = np.stack([np.full(len(shown), CELLS - 1), 1 + turn * 4 % (CELLS - 3)], axis=1)
+    return Painter([theme(index) for index in shown], 64).draw(turn, ball, paddle)
+
+
+if __name__ == "__main__":
+    themes_figure()
