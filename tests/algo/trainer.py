@@ -3,6 +3,7 @@
 Usage: python trainer.py FOLDER ENV STEPS
 """
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,12 +19,11 @@ SETTINGS = {
 
 def main(folder: Path, env: str, steps: int) -> None:
     torch.set_num_threads(1)
-    if (folder / "initial").exists() and any((folder / "checkpoints").glob("step_*")):
+    if any((folder / "checkpoints").glob("step_*")):
         jostle.resume(folder)
         return
-    # Killed before its first checkpoint: a run without one cannot be resumed and begins again.
-    while folder.exists():
-        folder = folder.rename(folder.with_name(folder.name + "-void")).with_name(folder.name)
+    # Killed in the moments before the checkpoint of step 0: nothing is lost by beginning again.
+    shutil.rmtree(folder, ignore_errors=True)
     settings = {"noisy": "factorised", "dueling": True, "batch_size": 32, "replay_ratio": 4.0, "warmup": 100}
     agent = jostle.DQN(env, seed=7, num_envs=4, threads=1, **(settings | SETTINGS[env]))
     agent.learn(steps, run_dir=folder, log_every=150, checkpoint_every=200)

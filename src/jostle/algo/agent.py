@@ -8,6 +8,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -16,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import jostle
 from jostle.envs import JostleEnv, make_env
 from jostle.errors import ConfigError
 from jostle.nn.encoders import Observation
@@ -141,7 +141,7 @@ class Agent(ABC):
     def description(self) -> dict[str, Any]:
         """What it takes to build this agent again, as plain data."""
         return {
-            "jostle": jostle.__version__,
+            "jostle": version("jostle"),
             "algorithm": self.algorithm,
             "env": self.env.id,
             "num_envs": self.num_envs,

@@ -228,9 +228,12 @@ class Replay:
     def state_dict(self) -> dict[str, Any]:
         """Everything that ``sample`` and ``add`` read; arrays are views of the rows in use, not copies.
 
-        Large arrays come in segments that name their contents, so that a checkpoint writes only what has changed.
+        Large observations come in segments that name their contents, so that a checkpoint writes only what has changed.
         """
-        arrays = {name: self._segments(array) for name, array in self._arrays().items()}
+        arrays: dict[str, Array | Segmented] = {name: array[: self.filled] for name, array in self._arrays().items()}
+        for name in arrays:
+            if name.startswith("obs."):
+                arrays[name] = self._segments(self._arrays()[name])
         return {"added": self.added, "arrays": arrays}
 
     def _segments(self, array: Array) -> Array | Segmented:

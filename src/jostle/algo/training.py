@@ -101,6 +101,8 @@ def train(
         bar,
         catch_signals() as stop,
     ):
+        if run and not run.checkpoints():
+            save()  # from here on a kill at any moment leaves something to resume
         while agent.steps < schedule.total and stop.signal is None:
             before = agent.steps
             try:
