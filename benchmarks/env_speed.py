@@ -10,6 +10,7 @@ compare the contract with the NumPy environment inside it.
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import sys
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "env_speed.json")
     args = parser.parse_args()
     warnings.simplefilter("ignore")  # Gymnasium's notes on the precision of EnvPool's bounds
+    load = os.getloadavg()[0]  # another job on the machine lowers both figures, and the ratio hardly
     rows = []
     print("| environment | environments | bare steps/s | jostle steps/s | jostle / bare |")
     print("|---|---|---|---|---|")
@@ -107,7 +109,9 @@ def main() -> None:
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     command = " ".join(["python", "benchmarks/env_speed.py", *sys.argv[1:]])
-    args.out.write_text(json.dumps({"command": command, "versions": versions, "rows": rows}, indent=2) + "\n")
+    machine = {"cpus": os.cpu_count(), "load_average_before": load}
+    result = {"command": command, "versions": versions, "machine": machine, "rows": rows}
+    args.out.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

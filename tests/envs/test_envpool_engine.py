@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jostle.envs import make_env, procgen_qt
-from jostle.envs.pictures import newest_picture
+from jostle.envs.pictures import newest_picture, require_mujoco_pictures
 from jostle.errors import ConfigError, EnvError
 
 
@@ -244,6 +244,19 @@ def test_pictures_of_every_row() -> None:
     assert frames.std() > 0
     with pytest.raises(EnvError, match='render_mode="rgb_array"'):
         make_env("CartPole-v1").render()
+
+
+def test_mujoco_draws_or_says_that_it_cannot() -> None:
+    """Without OpenGL it would end this process."""
+    env = make_env("HalfCheetah-v4", 2, render_mode="rgb_array")
+    env.reset()
+    try:
+        require_mujoco_pictures()
+    except EnvError:
+        with pytest.raises(EnvError, match="finds no OpenGL"):
+            env.render()
+    else:
+        assert env.render().shape[0] == 2
 
 
 def test_pixel_observations_serve_where_a_family_draws_nothing() -> None:

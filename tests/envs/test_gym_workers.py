@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from jostle.envs import make_env
+from jostle.envs import make_env, workers
 from jostle.errors import ConfigError, EnvError
 
 
-def make_fragile(index_that_fails: int, how: str) -> Any:
-    """A function that makes environments; the one whose seed is `index_that_fails` fails in its third step."""
+def make_fragile(index_that_fails: int, how: str, index_that_hangs: int = -1) -> Any:
+    """A class of environments; the one whose seed is `index_that_fails` fails in its third step, another one hangs."""
 
     class Fragile(gym.Env[Any, Any]):
         observation_space = spaces.Dict({"x": spaces.Box(-1, 1, (2,), np.float64), "who": spaces.Discrete(9)})
@@ -35,7 +35,13 @@ def make_fragile(index_that_fails: int, how: str) -> Any:
                     os._exit(7)
                 if how == "kill":
                     os.kill(os.getpid(), 9)
+            if self.who == index_that_hangs and self.t == 3:
+                time.sleep(60)
             return self._see(), 1.0, self.t == 4, False, {"t": self.t} if self.who == 3 else {}
+
+        def close(self) -> None:
+            if how == "hang in close":
+                time.sleep(60)
 
         def _see(self) -> dict[str, Any]:
             return {"x": np.full(2, self.t / 10), "who": self.who}
@@ -82,6 +88,26 @@ def test_a_failing_worker_is_named_and_the_others_end(how: str, message: str) ->
         env.reset()
     env.close()
     assert time.perf_counter() - since < 10
+
+
+def test_a_death_is_reported_while_another_worker_hangs() -> None:
+    env = make_env(make_fragile(0, "exit", index_that_hangs=1), 2, workers=2)
+    env.reset()
+    env.step(np.zeros(2, int))
+    env.step(np.zeros(2, int))
+    since = time.perf_counter()
+    with pytest.raises(EnvError, match=r"worker 0 \(environments 0 to 0\) died \(exit code 7\)"):
+        env.step(np.zeros(2, int))
+    assert time.perf_counter() - since < 4
+    assert not multiprocessing.active_children()
+
+
+def test_a_worker_that_hangs_in_close_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_PATIENCE", 0.2)
+    env = make_env(make_fragile(0, "hang in close"), 1, workers=1)
+    env.reset()
+    env.close()
+    assert not multiprocessing.active_children()
 
 
 def test_a_failure_in_this_process_names_its_environment() -> None:

@@ -124,7 +124,7 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _give_up(self, error: Exception) -> None:
         for process in self._processes:
-            process.terminate()
+            process.kill()  # the others may be deep in a step
         self.close()
         raise error
 
