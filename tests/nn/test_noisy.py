@@ -15,7 +15,7 @@ from jostle.nn.noise import Noise
 from jostle.nn.noisy import NoisyLinear, to_linear, to_noisy
 
 KINDS = ["factorised", "independent"]
-SMALL, BIG = (7, 5), (400, 350)
+SMALL, BIG = (7, 5), (520, 510)
 assert SMALL[0] * SMALL[1] < LARGE <= BIG[0] * BIG[1]  # the two ways of forming a noisy weight
 
 
@@ -400,7 +400,7 @@ def test_conversion_that_finds_nothing_is_refused() -> None:
         to_noisy(nn.Sequential(nn.Linear(2, 2), nn.LazyLinear(2)))
 
 
-@pytest.mark.parametrize("width", [7, 400])
+@pytest.mark.parametrize("width", [7, 520])
 def test_functional_transforms(width: int) -> None:
     (made, noise), (other, noise2) = layer(width, width), layer(width, width)
     noise2.draw()

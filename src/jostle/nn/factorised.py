@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 # From so many weights on, page faults of p×q temporaries cost more than the Python of an autograd function does.
-LARGE = 2**17
+LARGE = 2**18
 
 
 class _LargeNoisyWeight(torch.autograd.Function):

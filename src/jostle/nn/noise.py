@@ -166,12 +166,12 @@ class Noise:
             raise ConfigError(f"draw needs slots of 0 to {self.slots - 1}, none twice, not {local}.")
         if not local:
             return
-        offsets = torch.tensor(local, device=self.device)
         for index, generator in enumerate(self._generators):
+            ids = torch.tensor([index * self.slots + s for s in local], device=self.device)
             normals = torch.randn(len(local), sum(self._sizes), generator=generator, device=self.device)
             parts = torch.split(normals, self._sizes, dim=1) if self._sizes else ()
             for layer, part in zip(self.layers.values(), parts, strict=True):
-                layer.write_noise(offsets + index * self.slots, part)
+                layer.write_noise(ids, part)
         self.selection.drawn, self.selection.folded = True, False
 
     def fold(self, slot: int = 0) -> None:
