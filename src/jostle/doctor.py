@@ -26,6 +26,7 @@ from jostle.store import Run, load_checkpoint
 DORMANT = 0.025
 """Share of its layer's mean activity up to which a unit counts as dormant (Sokar et al. 2023)."""
 _ROWS = 512  # observations looked at
+_DRAWS = 8  # draws of noise that they are looked at under
 
 
 @dataclass(frozen=True)
@@ -229,12 +230,13 @@ def draws(agent: DQN, obs: Observation) -> list[Check]:
 def _draws_matter(agent: DQN, obs: Observation) -> Check:
     with agent.noise.using(mode="mean"):
         mean = agent.network(obs)
-    with agent.noise.using(ACT):
-        one = agent.network(obs)
-    agent.noise.draw([ACT])
-    with agent.noise.using(ACT):
-        other = agent.network(obs)
-    change = float((one - other).abs().mean())
+    several = []
+    for _ in range(_DRAWS):
+        agent.noise.draw([ACT])
+        with agent.noise.using(ACT):
+            several.append(agent.network(obs))
+    noisy = torch.stack(several)  # [draws, B, K, A]
+    change = float((noisy[1:] - noisy[:-1]).abs().mean())
     if change == 0:
         return Check(
             "draws",
@@ -243,7 +245,8 @@ def _draws_matter(agent: DQN, obs: Observation) -> Check:
             "raise sigma0; if sigma is not 0, the noise does not reach the output",
         )
     spread = float(mean.std())
-    flipped = float((greedy(one, agent.coefficient) != greedy(mean, agent.coefficient)).float().mean())
+    best = greedy(mean, agent.coefficient)
+    flipped = float(torch.stack([greedy(q, agent.coefficient) != best for q in several]).float().mean())
     found = (
         f"a fresh draw moves values by {change:.2g} (they spread by {spread:.2g}) and flips {flipped:.1%} of actions"
     )

@@ -14,7 +14,7 @@ from jostle.errors import ConfigError, JostleError, closest
 
 COMMANDS = {
     "train dqn": ("jostle.cli.train:train", "train DQN and its family (double, dueling, n-step, NoisyNet)"),
-    "resume": ("jostle.cli.train:resume", "go on with a run that ended or was stopped"),
+    "resume": ("jostle.cli.resume:resume", "go on with a run that ended or was stopped"),
     "evaluate": ("jostle.cli.play:evaluate", "mean return of a run's agent, with its 95% interval"),
     "watch": ("jostle.cli.play:watch", "a video of a run's agent"),
     "doctor": ("jostle.cli.health:doctor", "check that a run's network, noise, target and replay are healthy"),

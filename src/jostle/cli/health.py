@@ -7,7 +7,6 @@ import tyro
 from rich.table import Table
 
 from jostle.cli.play import console
-from jostle.doctor import diagnose
 
 _COLOUR = {"OK": "green", "warning": "yellow", "FAIL": "bold red"}
 
@@ -31,6 +30,8 @@ class Doctor:
 def doctor(arguments: list[str]) -> int:
     """``jostle doctor DIR``"""
     args = tyro.cli(Doctor, prog="jostle doctor", args=arguments)
+    from jostle.doctor import diagnose  # late, so that help is quick
+
     checks = diagnose(args.run)
     if not args.quiet:
         table = Table(title=f"{args.run.name}", title_justify="left", show_lines=True)

@@ -51,9 +51,9 @@ def presets(arguments: list[str]) -> int:
 
 def envs(arguments: list[str]) -> int:
     """``jostle envs [FILTER]``"""
-    from jostle.envs.catalogue import describe, list_envs
-
     args = tyro.cli(Envs, prog="jostle envs", args=arguments)
+    from jostle.envs.catalogue import describe, list_envs  # late, so that help is quick
+
     found = list_envs(args.filter)
     exact = [info for info in found if info.id == args.filter]
     chosen = exact or (found if len(found) == 1 else [])
@@ -68,9 +68,9 @@ def envs(arguments: list[str]) -> int:
             print(f"{title:12} {option}={default!r}")
         return 0
     if not found:
-        raise ConfigError(
-            f"no environment contains '{args.filter}'; {closest(args.filter, [i.id for i in list_envs()])}"
-        )
+        near = closest(args.filter, [info.id for info in list_envs()])
+        hint = near if near.startswith("did") else "jostle envs lists them all"
+        raise ConfigError(f"no environment contains '{args.filter}'; {hint}")
     width = max(len(info.id) for info in found)
     for info in found:
         print(f"{info.id:{width}}  {info.engine:10}  {info.family}")

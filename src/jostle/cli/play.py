@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 from rich.console import Console
@@ -14,8 +14,9 @@ from rich.table import Table
 import jostle
 from jostle.cli.recipe import parse_options
 from jostle.errors import ConfigError
-from jostle.evaluation import Evaluation
-from jostle.watch import record
+
+if TYPE_CHECKING:
+    from jostle.evaluation import Evaluation
 
 
 @dataclass
@@ -64,7 +65,7 @@ class Watch:
     run: tyro.conf.Positional[Path]
     """The folder of a run (its newest good checkpoint) or of a saved agent."""
     video: Path | None = None
-    """The file to write; default: RUN/videos/<step>-<noise>.mp4."""
+    """The file to write; default: RUN/videos/step_<step>-<noise>.mp4."""
     episodes: int = 3
     """Episodes to play."""
     noise: str = "mean"
@@ -115,14 +116,15 @@ def evaluate(arguments: list[str]) -> int:
 def watch(arguments: list[str]) -> int:
     """``jostle watch DIR``"""
     args = tyro.cli(Watch, prog="jostle watch", args=arguments)
+    from jostle.watch import record  # late, so that help is quick
+
     if args.video is not None:
         refuse_existing(args.video, args.overwrite)
     agent = jostle.load(args.run)
     try:
-        name = f"step_{agent.steps:012d}-{args.noise.replace(':', '')}.mp4"
         video = record(
             agent,
-            args.video or args.run / "videos" / name,
+            args.video or _default_video(args.run, agent.steps, args.noise),
             episodes=args.episodes,
             noise=args.noise,
             fps=args.fps,
@@ -140,7 +142,15 @@ def watch(arguments: list[str]) -> int:
     return 0
 
 
-def _table(found: Evaluation, steps: int) -> Table:
+def _default_video(run: Path, steps: int, noise: str) -> Path:
+    """In a run's folder; but beside a saved agent's, to which no file may be added."""
+    noise = noise.replace(":", "")
+    if (run / "meta.json").exists():
+        return run.with_name(f"{run.resolve().name}-{noise}.mp4")
+    return run / "videos" / f"step_{steps:012d}-{noise}.mp4"
+
+
+def _table(found: "Evaluation", steps: int) -> Table:
     returns, (low, high) = found.returns, found.interval
     table = Table(title=f"{found.env} after {steps:,} steps", title_justify="left")
     rows = {

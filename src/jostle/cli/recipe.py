@@ -153,9 +153,9 @@ def flag_value(arguments: list[str], flag: str) -> str | None:
     'cartpole-noisy'
     """
     found = None
-    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+    for index, word in enumerate(arguments):
         if word == flag:
-            found = following
+            found = arguments[index + 1] if index + 1 < len(arguments) else None
         elif word.startswith(f"{flag}="):
             found = word.split("=", 1)[1]
     return found

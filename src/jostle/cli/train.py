@@ -1,7 +1,6 @@
-"""``jostle train`` and ``jostle resume``."""
+"""``jostle train dqn``."""
 
 import dataclasses
-import shlex
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 
 import tyro
 
-import jostle
 from jostle.algo.config import DQNConfig, merged
 from jostle.algo.dqn import DQN
 from jostle.cli.recipe import flag_value, overlay, parse_options, starting_point
+from jostle.cli.summary import header, quoted, stopped, summary
 from jostle.errors import ConfigError
 
 
@@ -62,23 +61,6 @@ class TrainDQN:
     settings: tyro.conf.OmitArgPrefixes[Settings] = field(default_factory=Settings)
 
 
-@dataclass
-class Resume:
-    """Go on with a run from its newest good checkpoint, to its planned end or for more steps.
-
-    examples:
-      jostle resume runs/deepsea
-      jostle resume runs/deepsea --steps 100000
-    """
-
-    run: tyro.conf.Positional[Path]
-    """The run's folder."""
-    steps: int | None = None
-    """Train for so many steps from the checkpoint on; default: to the end that was planned."""
-    quiet: bool = False
-    """Print nothing but errors and warnings."""
-
-
 def train(arguments: list[str]) -> int:
     """``jostle train dqn …``"""
     preset, config = flag_value(arguments, "--preset"), flag_value(arguments, "--config")
@@ -91,7 +73,7 @@ def train(arguments: list[str]) -> int:
     agent = DQN(args.env, settings, seed=args.seed, num_envs=args.num_envs, env_options=options)
     try:
         if not args.quiet:
-            print(_header(agent, run_dir), flush=True)
+            print(header(agent, run_dir), flush=True)
         agent.learn(
             args.steps,
             run_dir=run_dir,
@@ -101,30 +83,12 @@ def train(arguments: list[str]) -> int:
             save_replay=args.save_replay,
         )
     except (KeyboardInterrupt, SystemExit):
-        print(_stopped(run_dir), flush=True)
+        print(stopped(run_dir), flush=True)
         raise
     finally:
         agent.env.close()
     if not args.quiet:
-        print(_summary(agent, run_dir), flush=True)
-    return 0
-
-
-def resume(arguments: list[str]) -> int:
-    """``jostle resume DIR``"""
-    args = tyro.cli(Resume, prog="jostle resume", args=arguments)
-
-    def notify(line: str) -> None:
-        if not args.quiet:
-            print(line, flush=True)
-
-    try:
-        agent = jostle.resume(args.run, steps=args.steps, notify=notify, progress=not args.quiet)
-    except (KeyboardInterrupt, SystemExit):
-        print(_stopped(args.run), flush=True)
-        raise
-    agent.env.close()
-    notify(_summary(agent, args.run))
+        print(summary(agent, run_dir), flush=True)
     return 0
 
 
@@ -152,72 +116,4 @@ def _new_folder(env: str, seed: int) -> Path:
 def _refuse_used(run_dir: Path) -> None:
     """Say so before the environments are made; `Run.create` sees to it again."""
     if (run_dir / "run.json").exists():
-        raise ConfigError(f"{run_dir} holds a run already: jostle resume {_quoted(run_dir)}, or give another --run-dir")
-
-
-def _header(agent: DQN, run_dir: Path) -> str:
-    c, env, replay = agent.config, agent.env, agent.replay
-    hidden = [str(m.out_features) for m in agent.network.modules() if hasattr(m, "weight_sigma") or _is_linear(m)]
-    noise = "no noise" if c.noisy == "none" else f"NoisyNet ({c.noisy}), {len(agent.noise.layers)} layers"
-    parameters = sum(p.numel() for p in agent.network.parameters())
-    every = c.batch_size / c.replay_ratio
-    rows = {
-        "env": f"{env.id} ({env.engine}), {env.num_envs} together, seed {agent.seed}",
-        "network": f"{type(agent.network.encoder).__name__} encoder, layers of {' '.join(hidden)}; "
-        f"{parameters:,} parameters; {noise}; {agent.device}",
-        "replay": f"{replay.rows * env.num_envs:,} transitions, {_bytes(replay.nbytes)} when full; "
-        f"ratio {c.replay_ratio:g} (a batch of {c.batch_size} for every {every:g} steps)",
-        "run": str(run_dir),
-    }
-    return "\n".join(f"{name:8} {value}" for name, value in rows.items())
-
-
-def _is_linear(module: object) -> bool:
-    from torch import nn
-
-    return isinstance(module, nn.Linear)
-
-
-def _summary(agent: DQN, run_dir: Path) -> str:
-    where = _quoted(run_dir)
-    if agent.returns:
-        mean = sum(agent.returns) / len(agent.returns)
-        last = f"the last {len(agent.returns)} episodes" if len(agent.returns) > 1 else "the only episode so far"
-        found = f"mean return of {last}, while exploring: {mean:.4g}"
-    else:
-        found = "no episode has ended yet"
-    return "\n".join(
-        [
-            f"{agent.steps:,} steps, {agent.updates:,} updates; {found}",
-            f"results in {run_dir}",
-            "next:",
-            f"  jostle evaluate {where} --episodes 100",
-            f"  jostle watch {where}",
-            f"  jostle doctor {where}",
-            f"  jostle resume {where} --steps {agent.steps}",
-        ]
-    )
-
-
-def _stopped(run_dir: Path) -> str:
-    saved = sorted((run_dir / "checkpoints").glob("step_*"))
-    if not saved:
-        return "stopped before anything was saved."
-    step = int(saved[-1].name.removeprefix("step_"))
-    return f"stopped; step {step:,} is saved in {run_dir}. To go on: jostle resume {_quoted(run_dir)}"
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))
-
-
-def _bytes(count: float) -> str:
-    """
-    >>> _bytes(7_056_000_000)
-    '7.06 GB'
-    """
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"
+        raise ConfigError(f"{run_dir} holds a run already: jostle resume {quoted(run_dir)}, or give another --run-dir")

@@ -1,0 +1,82 @@
+"""What ``train`` and ``resume`` say before, after, and when they are stopped."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jostle.algo.dqn import DQN
+
+
+def header(agent: "DQN", run_dir: Path) -> str:
+    c, env, replay = agent.config, agent.env, agent.replay
+    hidden = [str(m.out_features) for m in agent.network.modules() if hasattr(m, "weight_sigma") or _is_linear(m)]
+    noise = "no noise" if c.noisy == "none" else f"NoisyNet ({c.noisy}), {len(agent.noise.layers)} layers"
+    parameters = sum(p.numel() for p in agent.network.parameters())
+    every = c.batch_size / c.replay_ratio
+    rows = {
+        "env": f"{env.id} ({env.engine}), {env.num_envs} together, seed {agent.seed}",
+        "network": f"{type(agent.network.encoder).__name__} encoder, layers of {' '.join(hidden)}; "
+        f"{parameters:,} parameters; {noise}; {agent.device}",
+        "replay": f"{replay.rows * env.num_envs:,} transitions, {_bytes(replay.nbytes)} when full; "
+        f"ratio {c.replay_ratio:g} (a batch of {c.batch_size} for every {every:g} steps)",
+        "run": str(run_dir),
+    }
+    return "\n".join(f"{name:8} {value}" for name, value in rows.items())
+
+
+def _is_linear(module: object) -> bool:
+    from torch import nn
+
+    return isinstance(module, nn.Linear)
+
+
+def summary(agent: "DQN", run_dir: Path) -> str:
+    where = quoted(run_dir)
+    if agent.returns:
+        mean = sum(agent.returns) / len(agent.returns)
+        last = f"the last {len(agent.returns)} episodes" if len(agent.returns) > 1 else "the only episode so far"
+        found = f"mean return of {last}, while exploring: {mean:.4g}"
+    else:
+        found = "no episode has ended yet"
+    return "\n".join(
+        [
+            f"{agent.steps:,} steps, {agent.updates:,} updates; {found}",
+            f"results in {run_dir}",
+            "next:",
+            f"  jostle evaluate {where} --episodes 100",
+            f"  jostle watch {where}",
+            f"  jostle doctor {where}",
+            f"  jostle resume {where} --steps {agent.steps}",
+        ]
+    )
+
+
+def stopped(run_dir: Path, left: int | None = None) -> str:
+    step = newest_step(run_dir)
+    if step is None:
+        return "stopped before anything was saved."
+    more = f" --steps {left}" if left else ""
+    return f"stopped; step {step:,} is saved in {run_dir}. To go on: jostle resume {quoted(run_dir)}{more}"
+
+
+def newest_step(run_dir: Path) -> int | None:
+    """The step of the newest checkpoint, whole or not."""
+    saved = sorted((run_dir / "checkpoints").glob("step_*"))
+    return int(saved[-1].name.removeprefix("step_")) if saved else None
+
+
+def quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def _bytes(count: float) -> str:
+    """
+    >>> _bytes(7_056_000_000)
+    '7.06 GB'
+    """
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"

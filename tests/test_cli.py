@@ -1,0 +1,452 @@
+"""The command: what users type, end to end, and one sentence for everything that can go wrong."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import jostle
+from jostle import presets
+from jostle.cli import COMMANDS, main
+from jostle.cli.recipe import overlay, parse_options, read_config
+from jostle.errors import ConfigError
+
+COMMAND = str(Path(sys.executable).with_name("jostle"))
+TINY = ["--num-envs", "4", "--warmup", "40", "--hidden", "16", "--batch-size", "16", "--replay-size", "2000"]
+SEA = ["train", "dqn", "--env", "jostle/DeepSea-v0", "--noisy", "factorised", *TINY]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with two checkpoints; tests copy what they change."""
+    folder = tmp_path_factory.mktemp("runs") / "sea"
+    run = [*SEA, "--steps", "300", "--log-every", "100", "--checkpoint-every", "200"]
+    assert main([*run, "--run-dir", str(folder), "--quiet"]) == 0
+    assert len(list((folder / "checkpoints").iterdir())) == 2
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run."""
+    return Path(shutil.copytree(trained, tmp_path / "sea"))
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    whole: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text())
+    return whole
+
+
+def error_of(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    """The one sentence of a command that must end with 2."""
+    assert main(arguments) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("error: ")
+    assert "\n" not in said
+    assert "Traceback" not in said
+    return said
+
+
+# ---- help ----
+
+
+def test_help_is_quick_and_shows_examples() -> None:
+    probe = "import sys; from jostle.cli import main; code = main(['--help']); assert 'torch' not in sys.modules; "
+    done = subprocess.run(
+        [sys.executable, "-c", probe + "assert 'numpy' not in sys.modules; sys.exit(code)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "examples:" in done.stdout
+    assert "jostle train dqn --preset" in done.stdout
+    for name in COMMANDS:
+        assert name in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command.split(), "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "examples:" in said
+    assert f"jostle {command}" in said
+
+
+def test_settings_are_flags_with_their_docstrings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0  # `train` alone shows the only algorithm
+    said = " ".join(re.sub(r"[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
+    assert "--replay-ratio FLOAT" in said
+    assert "Transitions learned per environment step, kept constant" in said
+    assert "--noisy {none,factorised,independent}" in said
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"jostle {jostle.__version__}\n"
+
+
+# ---- training ----
+
+
+def test_what_training_says_and_leaves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "sea"
+    options = ["--env-options", "size=5", "deterministic=true"]
+    assert main([*SEA, "--steps", "120", "--seed", "3", "--no-save-replay", *options, "--run-dir", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "jostle/DeepSea-v0 (jostle), 4 together, seed 3" in said
+    assert "Flat encoder, layers of 16 2; 900 parameters; NoisyNet (factorised), 2 layers" in said
+    assert "2,000 transitions" in said
+    assert "ratio 8 (a batch of 16 for every 2 steps)" in said
+    assert re.search(r"mean return of the last \d+ episodes", said)
+    for command in ("evaluate", "watch", "doctor", "resume"):
+        assert f"jostle {command} {folder}" in said
+    config = config_of(folder)
+    assert config["env_options"] == {"size": 5, "deterministic": True}
+    assert (config["seed"], config["num_envs"]) == (3, 4)
+    assert config["config"]["hidden"] == [16]
+    assert config["training"]["save_replay"] is False
+    assert not list(folder.glob("checkpoints/*/replay*.safetensors"))
+
+
+def test_the_default_folder_names_environment_and_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*SEA, "--steps", "8", "--seed", "2", "--quiet"]) == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert re.fullmatch(r"jostle-DeepSea-v0-dqn-s2-\d{8}-\d{6}", folder.name)
+    assert capsys.readouterr().out == ""
+
+
+def test_flags_over_config_over_preset(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("seed: 5\nenv_options: {size: 7}\nconfig: {learning_rate: 1e-4, gamma: 0.95, hidden: [8]}\n")
+    folder = tmp_path / "run"
+    flags = ["--gamma", "0.9", "--steps", "16", "--env-options", "move_cost=0.02"]
+    assert (
+        main(["train", "dqn", "--preset=deepsea-noisy", "--config", str(file), *flags, "--run-dir", str(folder)]) == 0
+    )
+    config = config_of(folder)
+    preset = presets.load("deepsea-noisy")
+    assert config["env"] == preset["env"]
+    assert config["env_options"] == {"size": 7, "move_cost": 0.02}  # one from the file, one from the flag
+    assert config["seed"] == 5
+    settings = config["config"]
+    assert (settings["gamma"], settings["learning_rate"], settings["hidden"]) == (0.9, 1e-4, [8])
+    assert settings["noise_resample"] == preset["config"]["noise_resample"] != jostle.DQNConfig().noise_resample
+    assert config["training"]["total"] == 16
+
+
+def test_a_runs_own_config_trains_it_again(trained: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    assert main(["train", "dqn", "--config", str(trained / "config.yaml"), "--run-dir", str(again), "--quiet"]) == 0
+    assert config_of(again) == config_of(trained)
+    newest = [sorted(folder.glob("checkpoints/*/model.safetensors"))[-1] for folder in (trained, again)]
+    assert newest[0].parent.name == newest[1].parent.name
+    assert newest[0].read_bytes() == newest[1].read_bytes()
+
+
+# ---- what can be done with a run ----
+
+
+def test_evaluate(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "found.json"
+    command = ["evaluate", str(trained), "--episodes", "5", "--noise", "mc:3", "--json", str(file)]
+    assert main(command) == 0
+    table = capsys.readouterr().out
+    assert "mc:3" in table
+    assert "95% interval" in table
+    found = json.loads(file.read_text())
+    assert (found["noise"], len(found["episodes"]), found["steps"]) == ("mc:3", 5, 300)
+    agent = jostle.load(trained)
+    expected = jostle.evaluate(agent, 5, noise="mc:3")
+    agent.env.close()
+    assert found["mean"] == expected.mean
+    assert "exists already" in error_of(capsys, command)
+    assert main([*command, "--overwrite", "--quiet", "--env-options", "size=10"]) == 0
+    one = ["evaluate", str(trained), "--episodes", "1", "--json", str(file), "--overwrite"]
+    assert main(one) == 0  # one episode has no interval
+    assert json.loads(file.read_text())["interval95"] == [None, None]
+    assert "needs two episodes" in capsys.readouterr().out
+
+
+def test_evaluate_elsewhere_needs_the_same_spaces(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "other spaces" in error_of(capsys, ["evaluate", str(trained), "--env-options", "size=4"])
+
+
+def test_resume_to_the_end_and_beyond(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["resume", str(run)]) == 0
+    assert "has reached its planned end" in capsys.readouterr().out
+    assert main(["resume", str(run), "--steps", "60"]) == 0
+    said = capsys.readouterr().out
+    assert "resuming from step_000000000300 at step 300 of 360" in said
+    assert "360 steps" in said
+    assert (run / "checkpoints" / "step_000000000360").is_dir()
+
+
+def test_doctor_is_content_and_says_so(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", str(trained)]) == 0
+    said = capsys.readouterr().out
+    assert "gradient of sigma" in said
+    assert "FAIL" not in said
+    assert main(["doctor", str(trained), "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_doctor_exits_with_one_for_a_sick_run(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent = jostle.load(trained)
+    for state in agent.optimizer.state.values():
+        state["exp_avg"].fill_(float("nan"))
+    agent.save(tmp_path / "sick")
+    agent.env.close()
+    assert main(["doctor", str(tmp_path / "sick")]) == 1
+    assert "FAIL" in capsys.readouterr().out
+
+
+# ---- lists ----
+
+
+def test_envs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["envs", "deepsea"]) == 0  # the only one that fits: in full
+    said = capsys.readouterr().out
+    assert "Discrete(2)" in said
+    assert "size=10" in said
+    assert main(["envs", "CARTPOLE"]) == 0
+    found = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert "CartPole-v1" in found
+    assert all("cartpole" in name.lower() for name in found)
+    assert main(["envs", "CartPole-v1"]) == 0  # an exact id, though others contain it
+    assert "Discrete(2)" in capsys.readouterr().out
+    assert "CartPole-v1" in error_of(capsys, ["envs", "CartPol-v1"])
+
+
+def test_presets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said] == presets.names()
+    assert main(["presets", "cartpole-noisy"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == presets.load("cartpole-noisy")
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_every_preset_trains(name: str, tmp_path: Path) -> None:
+    """Environment, options and settings are accepted, and steps are taken."""
+    folder = tmp_path / name
+    assert main(["train", "dqn", "--preset", name, "--steps", "32", "--run-dir", str(folder), "--quiet"]) == 0
+    assert config_of(folder)["config"] == presets.settings(name).as_dict()
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_every_preset_names_its_source(name: str) -> None:
+    assert "# Source: " in presets.text(name)
+    assert 20 < len(presets.describe(name)) < 100
+
+
+def test_the_deepsea_presets_differ_in_exploration_alone() -> None:
+    noisy, epsilon = (presets.load(f"deepsea-{kind}") for kind in ("noisy", "epsilon"))
+    keys = {"noisy", "noise_resample", "warmup_random", "epsilon_start", "epsilon_end", "epsilon_steps"}
+    settings = [{k: v for k, v in p.pop("config").items() if k not in keys} for p in (noisy, epsilon)]
+    assert settings[0] == settings[1]
+    assert noisy == epsilon
+
+
+# ---- errors ----
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["trian"], "did you mean train"),
+        (["train"], "jostle train dqn"),
+        (["train", "dqm", "--env", "x"], "did you mean dqn"),
+        ([*SEA[:3], "CartPol-v1", "--steps", "9"], "CartPole-v1"),
+        ([*SEA, "--steps", "9", "--env-options", "sise=3"], "did you mean size"),
+        ([*SEA, "--steps", "9", "--env-options", "size"], "write key=value"),
+        ([*SEA, "--steps", "9", "--gamma", "1.5"], "gamma=1.5"),
+        ([*SEA, "--steps", "0"], "steps=0"),
+        ([*SEA, "--steps", "9", "--log-every", "0"], "log_every=0"),
+        ([*SEA, "--steps", "9", "--num-envs", "0"], "num_envs"),
+        (["train", "dqn", "--preset", "cartpole-noissy"], "did you mean cartpole-noisy"),
+        (["presets", "cartpole"], "cartpole-noisy"),
+        (["train", "dqn", "--config", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+        (["resume", "nowhere"], "there is no folder nowhere"),
+        (["evaluate", "nowhere"], "there is no folder nowhere"),
+        (["watch", "nowhere"], "there is no folder nowhere"),
+        (["doctor", "nowhere"], "there is no folder nowhere"),
+    ],
+)
+def test_mistakes_end_in_a_sentence(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert says in error_of(capsys, arguments)
+    assert not list(tmp_path.rglob("checkpoints"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("env: [", "is no YAML"),
+        ("- env", "must be a mapping"),
+        ("emv: CartPole-v1", "did you mean env"),
+        ("config: {gama: 0.9}", "did you mean gamma"),
+        ("config: {gamma: fast}", "gamma='fast'"),
+        ("config: 3", "'config'"),
+        ("training: {totel: 9}", "did you mean total"),
+        ("num_envs: many", "num_envs='many'"),
+        ("seed: true", "seed=True"),
+        ("algorithm: ppo", "'ppo'"),
+    ],
+)
+def test_mistakes_in_a_file_end_in_a_sentence(
+    text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    said = error_of(capsys, [*SEA, "--steps", "9", "--config", str(file)])
+    assert says in said
+    assert "mine.yaml" in said
+
+
+def test_parse_errors_of_flags_exit_with_two(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SEA, "--steps", "many"]) == 2
+    assert main([*SEA, "--stepps", "9"]) == 2
+    assert "--steps" in capsys.readouterr().err
+    assert main(["train", "dqn"]) == 2  # neither environment nor steps
+    said = capsys.readouterr().err
+    assert "--env" in said
+    assert "--steps" in said
+
+
+def test_debug_shows_where_it_comes_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--debug", "resume", "nowhere"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_used_folder_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(run)
+    said = error_of(capsys, [*SEA, "--steps", "9", "--run-dir", str(run)])
+    assert f"jostle resume {run}" in said
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("command", ["resume", "evaluate", "watch", "doctor"])
+def test_a_folder_without_a_run(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "is no run" in error_of(capsys, [command, str(tmp_path)])
+
+
+def test_bad_values_for_a_run(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "mc:16" in error_of(capsys, ["evaluate", str(trained), "--noise", "loud"])
+    assert "episodes=0" in error_of(capsys, ["evaluate", str(trained), "--episodes", "0"])
+    assert "steps=0" in error_of(capsys, ["resume", str(trained), "--steps", "0"])
+
+
+def test_a_truncated_checkpoint_gives_way_to_the_one_before(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truncate(sorted((run / "checkpoints").iterdir())[-1])
+    assert main(["evaluate", str(run), "--episodes", "2"]) == 0
+    said = capsys.readouterr()
+    assert said.err.startswith("warning: skipping a checkpoint")
+    assert "step_000000000300" in said.err
+    assert "after 200 steps" in said.out
+    assert main(["resume", str(run), "--quiet"]) == 0
+    assert main(["evaluate", str(run), "--episodes", "2"]) == 0
+    assert "after 300 steps" in capsys.readouterr().out
+
+
+def test_without_a_good_checkpoint_nothing_is_touched(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in (run / "checkpoints").iterdir():
+        truncate(folder)
+    before = contents(run)
+    for command in ("resume", "evaluate", "watch", "doctor"):
+        assert main([command, str(run)]) == 2
+        said = capsys.readouterr().err.strip().splitlines()
+        assert [line.split(":")[0] for line in said] == ["warning", "warning", "error"]
+        assert "has no good checkpoint" in said[-1]
+    assert {k: v for k, v in contents(run).items() if k != ".lock"} == before
+
+
+def truncate(checkpoint: Path) -> None:
+    file = checkpoint / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-8])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+# ---- signals: the real command in its own process ----
+
+
+def start_and_signal(folder: Path, number: signal.Signals) -> tuple[int, str]:
+    """Start a run that would take very long, send a signal once it learns, and wait for its end."""
+    endless = [COMMAND, *SEA, "--steps", "100000000", "--log-every", "100", "--checkpoint-every", "100000000"]
+    process = subprocess.Popen([*endless, "--run-dir", str(folder)], stdout=subprocess.PIPE, text=True)
+    try:
+        metrics, patience = folder / "metrics.jsonl", time.monotonic() + 60
+        while not (metrics.exists() and metrics.stat().st_size) and process.poll() is None:
+            assert time.monotonic() < patience
+            time.sleep(0.02)
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode, said
+
+
+def test_ctrl_c_saves_and_resume_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "sea"
+    code, said = start_and_signal(folder, signal.SIGINT)
+    assert code == 130
+    assert f"To go on: jostle resume {folder}" in said
+    newest = max(p.name for p in (folder / "checkpoints").iterdir())
+    step = int(newest.removeprefix("step_"))
+    assert step >= 100  # not the checkpoint of the beginning
+    assert f"step {step:,} is saved" in said
+    done = subprocess.run([COMMAND, "resume", str(folder), "--steps", "40"], capture_output=True, text=True, check=True)
+    assert f"at step {step:,} of {step + 40:,}" in done.stdout
+    assert main(["doctor", str(folder), "--quiet"]) == 0
+
+
+def test_sigterm_saves_too(tmp_path: Path) -> None:
+    code, said = start_and_signal(tmp_path / "sea", signal.SIGTERM)
+    assert code == 143
+    assert "is saved in" in said
+
+
+# ---- recipes ----
+
+
+def test_values_of_options_are_read_as_yaml() -> None:
+    words = ["a=1", "b=0.5", "c=1e-3", "d=true", "e=hard", "f=[1, 2]", "g=x=y", "h="]
+    assert parse_options(words) == {
+        "a": 1, "b": 0.5, "c": 1e-3, "d": True, "e": "hard", "f": [1, 2], "g": "x=y", "h": None
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="quote it"):
+        parse_options(["a=[1"])
+
+
+def test_sections_are_merged_key_by_key() -> None:
+    base = {"env": "A", "config": {"gamma": 0.9, "double": True}}
+    merged = overlay(base, {"env": None, "seed": 1, "config": {"gamma": 0.5}})
+    assert merged["env"] == "A"
+    assert merged["seed"] == 1
+    assert merged["config"] == {"gamma": 0.5, "double": True}
+    assert base["config"] == {"gamma": 0.9, "double": True}
+
+
+def test_numbers_without_a_point_are_numbers(tmp_path: Path) -> None:
+    """YAML 1.1 reads 5e-5 as a text."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("config: {learning_rate: 5e-5}")
+    assert read_config(file)["config"]["learning_rate"] == 5e-5
