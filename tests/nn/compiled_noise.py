@@ -21,10 +21,10 @@ def check(kind: Any, backend: str) -> dict[str, Any]:
     torch._dynamo.reset()
     counters.clear()
     torch.manual_seed(0)
-    net = to_noisy(nn.Sequential(nn.Linear(520, 510), nn.ReLU(), nn.Linear(510, 3)), noise=kind)
+    net = to_noisy(nn.Sequential(nn.Linear(1040, 1030), nn.ReLU(), nn.Linear(1030, 3)), noise=kind)
     noise = Noise(net, seed=0, role="online", slots=8)
     compiled = torch.compile(net, fullgraph=True, backend=backend)
-    x, draw = torch.randn(8, 520), torch.arange(8) % 4
+    x, draw = torch.randn(8, 1040), torch.arange(8) % 4
     worst = 0.0
 
     def compare(**selection: Any) -> None:

@@ -6,14 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# From so many weights on, page faults of p×q temporaries cost more than the Python of an autograd function does.
-LARGE = 2**18
+# From so many weights on, p×q temporaries and their page faults cost more than the calls of an autograd function
+# (benchmarks/noisy_linear.py has layers of both kinds).
+LARGE = 2**20
 
 
 class _LargeNoisyWeight(torch.autograd.Function):
     """∂L/∂μ = G and ∂L/∂σ = G∘(f_out f_inᵀ), where G = ∂L/∂W = gᵀx comes from the matrix product that follows.
 
-    Neither way makes, or saves, a second p×q tensor beside its result.
+    Neither way makes a second p×q tensor beside its result, and none is saved.
     """
 
     generate_vmap_rule = True

@@ -10,16 +10,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from jostle.errors import ConfigError
-from jostle.nn.factorised import LARGE, noisy_weight
+from jostle.nn.factorised import noisy_weight
 from jostle.nn.independent import noise_product
 from jostle.nn.noise import StochasticLayer
 
 NoiseKind = Literal["factorised", "independent"]
 BiasSigma = Literal["fan_in", "fan_out"]
-
-# With fewer rows than this, a large layer is faster with a second matrix product than by forming its noisy weight
-# (benchmarks/noisy_linear.py).
-_FEW_ROWS = 4
 
 
 class NoisyLinear(StochasticLayer):
@@ -143,7 +139,7 @@ class NoisyLinear(StochasticLayer):
             eps_weight, eps_bias = self._independent(row)
             return F.linear(x, torch.addcmul(self.weight, self.weight_sigma, eps_weight), self._noisy_bias(eps_bias))
         f_in, f_out = self._factors(row)
-        if x.numel() < _FEW_ROWS * self.in_features and self.weight.numel() >= LARGE:
+        if x.numel() == self.in_features:  # for one row, forming a noisy weight costs more than the products themselves
             return self._two_products(x, f_in, f_out)
         weight = noisy_weight(self.weight, self.weight_sigma, f_in, f_out)
         return F.linear(x, weight, self._noisy_bias(f_out))
