@@ -166,11 +166,13 @@ def test_resume_says_that_it_is_inexact_where_the_environment_has_no_snapshot(tm
     agent = jostle.DQN("CartPole-v1", num_envs=2, warmup=50, n_step=3, env_options={"engine": "gymnasium"})
     agent.learn(300, run_dir=tmp_path / "run")
     told: list[str] = []
+    seam = Run.open(tmp_path / "run").newest()[1]["replay"]["added"] - 1
     resumed = jostle.resume(tmp_path / "run", steps=100, notify=told.append)
     assert any("cannot be saved in the middle of an episode" in line for line in told)
-    seam = 300 // 2 - 1
     rows = resumed.replay
-    assert (rows.truncated | rows.terminated | ~rows.valid)[seam : seam + 2].any(0).all(), "no window crosses the seam"
+    assert (rows.truncated | rows.terminated | ~rows.valid)[seam].all(), "no window crosses the seam"
+    assert not rows.valid[seam + 1].any(), "the seam's row only holds the final observations"
+    assert rows.valid[seam + 2].all(), "new episodes begin"
 
 
 def test_the_initial_weights_are_kept(tmp_path: Path) -> None:

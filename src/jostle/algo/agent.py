@@ -260,4 +260,4 @@ def compiled(network: nn.Module, wanted: bool, device: torch.device) -> Callable
     if device.type == "cpu" and not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
         warnings.warn("compile=True needs a C++ compiler and none was found: running eagerly.", stacklevel=2)
         return network
-    return torch.compile(network)  # type: ignore[no-any-return]
+    return torch.compile(network)

@@ -134,7 +134,7 @@ def merged(config: DQNConfig | None, values: Mapping[str, Any]) -> DQNConfig:
     for key in values:
         if key not in names:
             raise ConfigError(f"there is no setting '{key}'; {closest(str(key), names)}")
-    ready = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    ready: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
     return dataclasses.replace(config or DQNConfig(), **ready)
 
 

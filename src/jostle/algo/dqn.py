@@ -50,6 +50,8 @@ class DQN(Agent):
     """
 
     algorithm = "dqn"
+    config: DQNConfig
+    network: QNetwork
 
     def __init__(
         self,
