@@ -16,8 +16,6 @@ import yaml
 import jostle
 from jostle import presets
 from jostle.cli import COMMANDS, main
-from jostle.cli.recipe import overlay, parse_options, read_config
-from jostle.errors import ConfigError
 
 COMMAND = str(Path(sys.executable).with_name("jostle"))
 TINY = ["--num-envs", "4", "--warmup", "40", "--hidden", "16", "--batch-size", "16", "--replay-size", "2000"]
@@ -238,28 +236,6 @@ def test_presets(capsys: pytest.CaptureFixture[str]) -> None:
     assert yaml.safe_load(capsys.readouterr().out) == presets.load("cartpole-noisy")
 
 
-@pytest.mark.parametrize("name", presets.names())
-def test_every_preset_trains(name: str, tmp_path: Path) -> None:
-    """Environment, options and settings are accepted, and steps are taken."""
-    folder = tmp_path / name
-    assert main(["train", "dqn", "--preset", name, "--steps", "32", "--run-dir", str(folder), "--quiet"]) == 0
-    assert config_of(folder)["config"] == presets.settings(name).as_dict()
-
-
-@pytest.mark.parametrize("name", presets.names())
-def test_every_preset_names_its_source(name: str) -> None:
-    assert "# Source: " in presets.text(name)
-    assert 20 < len(presets.describe(name)) < 100
-
-
-def test_the_deepsea_presets_differ_in_exploration_alone() -> None:
-    noisy, epsilon = (presets.load(f"deepsea-{kind}") for kind in ("noisy", "epsilon"))
-    keys = {"noisy", "noise_resample", "warmup_random", "epsilon_start", "epsilon_end", "epsilon_steps"}
-    settings = [{k: v for k, v in p.pop("config").items() if k not in keys} for p in (noisy, epsilon)]
-    assert settings[0] == settings[1]
-    assert noisy == epsilon
-
-
 # ---- errors ----
 
 
@@ -272,6 +248,7 @@ def test_the_deepsea_presets_differ_in_exploration_alone() -> None:
         ([*SEA[:3], "CartPol-v1", "--steps", "9"], "CartPole-v1"),
         ([*SEA, "--steps", "9", "--env-options", "sise=3"], "did you mean size"),
         ([*SEA, "--steps", "9", "--env-options", "size"], "write key=value"),
+        ([*SEA, "--steps", "9", "--env-options", "size=3", "--env_options", "move_cost=1"], "is given twice"),
         ([*SEA, "--steps", "9", "--gamma", "1.5"], "gamma=1.5"),
         ([*SEA, "--steps", "0"], "steps=0"),
         ([*SEA, "--steps", "9", "--log-every", "0"], "log_every=0"),
@@ -422,31 +399,3 @@ def test_sigterm_saves_too(tmp_path: Path) -> None:
     code, said = start_and_signal(tmp_path / "sea", signal.SIGTERM)
     assert code == 143
     assert "is saved in" in said
-
-
-# ---- recipes ----
-
-
-def test_values_of_options_are_read_as_yaml() -> None:
-    words = ["a=1", "b=0.5", "c=1e-3", "d=true", "e=hard", "f=[1, 2]", "g=x=y", "h="]
-    assert parse_options(words) == {
-        "a": 1, "b": 0.5, "c": 1e-3, "d": True, "e": "hard", "f": [1, 2], "g": "x=y", "h": None
-    }  # fmt: skip
-    with pytest.raises(ConfigError, match="quote it"):
-        parse_options(["a=[1"])
-
-
-def test_sections_are_merged_key_by_key() -> None:
-    base = {"env": "A", "config": {"gamma": 0.9, "double": True}}
-    merged = overlay(base, {"env": None, "seed": 1, "config": {"gamma": 0.5}})
-    assert merged["env"] == "A"
-    assert merged["seed"] == 1
-    assert merged["config"] == {"gamma": 0.5, "double": True}
-    assert base["config"] == {"gamma": 0.9, "double": True}
-
-
-def test_numbers_without_a_point_are_numbers(tmp_path: Path) -> None:
-    """YAML 1.1 reads 5e-5 as a text."""
-    file = tmp_path / "mine.yaml"
-    file.write_text("config: {learning_rate: 5e-5}")
-    assert read_config(file)["config"]["learning_rate"] == 5e-5

@@ -178,14 +178,27 @@ def test_exploding_weights(factor: float, status: str, agent: jostle.DQN) -> Non
     assert finite(agent.state_dict()).status == status
 
 
-def test_values_beyond_what_rewards_allow(agent: jostle.DQN) -> None:
+@pytest.mark.parametrize(("value", "status"), [(9.0, "OK"), (21.0, "warning"), (101.0, "FAIL")])
+def test_values_beyond_what_rewards_allow(value: float, status: str, agent: jostle.DQN) -> None:
+    agent.replay.reward[:] = 0.1  # with γ = 0.99 they can add up to 10
+    last = list(layers(agent).values())[-1]
     with torch.no_grad():
-        list(layers(agent).values())[-1].bias.fill_(2.5 * 0.001 / (1 - 0.99))  # type: ignore[union-attr]
-    # Rewards of DeepSea that were seen: −0.001 a step to the right, or 1 at the goal.
-    agent.replay.reward[agent.replay.reward > 0] = 0
-    assert found(agent, "values").status == "warning"
+        last.weight.zero_()
+        last.bias.fill_(-value)  # type: ignore[union-attr]
+    assert found(agent, "values").status == status
+
+
+def test_values_of_a_network_that_has_learned_nothing(agent: jostle.DQN) -> None:
+    """Tiny rewards, and values as they are at the start: no sign of anything."""
+    agent.replay.reward[:] = 1e-6
+    assert found(agent, "values").status == "OK"
+
+
+def test_nothing_but_zero_rewards(agent: jostle.DQN) -> None:
     agent.replay.reward[:] = 0
-    assert "no transition in the replay has a reward" in found(agent, "values").finding
+    check = found(agent, "values")
+    assert check.status == "warning"
+    assert "no transition in the replay has a reward" in check.finding
 
 
 def test_a_silent_layer(agent: jostle.DQN) -> None:

@@ -164,7 +164,10 @@ def _ffmpeg() -> str:
 def _write(program: str, path: Path, fps: int, head: list[Frame], rest: Iterator[Frame]) -> tuple[int, tuple[int, int]]:
     """Pipe raw frames to ffmpeg; the number of frames, and their width and height."""
     height, width = enlarge(head[0]).shape[:2]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the folder {path.parent} ({error.strerror}): choose another file.") from error
     staged = path.with_name(f".staging-{path.name}")
     given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
     wanted = ["-an", "-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]

@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 import jostle
+from jostle.cli.flags import refuse_twice, shown
 from jostle.cli.recipe import parse_options
 from jostle.errors import ConfigError
 
@@ -64,14 +65,14 @@ class Watch:
 
     run: tyro.conf.Positional[Path]
     """The folder of a run (its newest good checkpoint) or of a saved agent."""
-    video: Path | None = None
-    """The file to write; default: RUN/videos/step_<step>-<noise>.mp4."""
+    video: Annotated[Path | None, shown("RUN/videos/step_<step>-<noise>.mp4")] = None
+    """The file to write."""
     episodes: int = 3
     """Episodes to play."""
     noise: str = "mean"
     """mean: without noise; sampled: a fresh draw for every action; mc:M: values averaged over M draws."""
-    fps: int | None = None
-    """Frames per second; default: 30, fewer for short episodes."""
+    fps: Annotated[int | None, shown("30, fewer for short episodes")] = None
+    """Frames per second."""
     seed: int = 10_000
     """Seed of environment and draws."""
     env_options: tuple[str, ...] = ()
@@ -84,6 +85,7 @@ class Watch:
 
 def evaluate(arguments: list[str]) -> int:
     """``jostle evaluate DIR``"""
+    refuse_twice(arguments, "--env-options")
     args = tyro.cli(Evaluate, prog="jostle evaluate", args=arguments)
     if args.json is not None:
         refuse_existing(args.json, args.overwrite)
@@ -106,8 +108,12 @@ def evaluate(arguments: list[str]) -> int:
         agent.env.close()
     if args.json is not None:
         whole = {"run": args.run.name, "steps": agent.steps, "env_options": options} | found.as_dict()
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(finite(whole), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        text = json.dumps(finite(whole), indent=1, allow_nan=False) + "\n"
+        try:
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            args.json.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot write {args.json} ({error.strerror}): choose another file.") from error
     if not args.quiet:
         console().print(_table(found, agent.steps))
     return 0
@@ -115,6 +121,7 @@ def evaluate(arguments: list[str]) -> int:
 
 def watch(arguments: list[str]) -> int:
     """``jostle watch DIR``"""
+    refuse_twice(arguments, "--env-options")
     args = tyro.cli(Watch, prog="jostle watch", args=arguments)
     from jostle.watch import record  # late, so that help is quick
 

@@ -144,18 +144,3 @@ def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise ConfigError(f"the value of '{pair}' cannot be read: quote it, as in '{key}=\"{value}\"'.") from error
     return out
-
-
-def flag_value(arguments: list[str], flag: str) -> str | None:
-    """The value of a flag that must be known before the others are parsed; the last one counts.
-
-    >>> flag_value(["--steps", "10", "--preset=cartpole-noisy"], "--preset")
-    'cartpole-noisy'
-    """
-    found = None
-    for index, word in enumerate(arguments):
-        if word == flag:
-            found = arguments[index + 1] if index + 1 < len(arguments) else None
-        elif word.startswith(f"{flag}="):
-            found = word.split("=", 1)[1]
-    return found

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 import jostle
+from jostle.cli.flags import shown
 from jostle.cli.summary import newest_step, stopped, summary
 
 
@@ -20,8 +22,8 @@ class Resume:
 
     run: tyro.conf.Positional[Path]
     """The run's folder."""
-    steps: int | None = None
-    """Train for so many steps from the checkpoint on; default: to the end that was planned."""
+    steps: Annotated[int | None, shown("to the end that was planned")] = None
+    """Train for so many steps from the checkpoint on."""
     quiet: bool = False
     """Print nothing but errors and warnings."""
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 
 def header(agent: "DQN", run_dir: Path) -> str:
+    """What is about to be trained: environment, network, replay, folder."""
     c, env, replay = agent.config, agent.env, agent.replay
     hidden = [str(m.out_features) for m in agent.network.modules() if hasattr(m, "weight_sigma") or _is_linear(m)]
     noise = "no noise" if c.noisy == "none" else f"NoisyNet ({c.noisy}), {len(agent.noise.layers)} layers"
@@ -32,6 +33,7 @@ def _is_linear(module: object) -> bool:
 
 
 def summary(agent: "DQN", run_dir: Path) -> str:
+    """What came of it, where it lies, and what to do with it."""
     where = quoted(run_dir)
     if agent.returns:
         mean = sum(agent.returns) / len(agent.returns)
@@ -53,6 +55,7 @@ def summary(agent: "DQN", run_dir: Path) -> str:
 
 
 def stopped(run_dir: Path, left: int | None = None) -> str:
+    """Where a run that Ctrl-C or SIGTERM ended was saved; ``left`` steps are to be asked for when it goes on."""
     step = newest_step(run_dir)
     if step is None:
         return "stopped before anything was saved."
@@ -67,6 +70,7 @@ def newest_step(run_dir: Path) -> int | None:
 
 
 def quoted(path: Path) -> str:
+    """A path as a shell takes it."""
     return shlex.quote(str(path))
 
 

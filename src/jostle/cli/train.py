@@ -4,23 +4,24 @@ import dataclasses
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
 from jostle.algo.config import DQNConfig, merged
 from jostle.algo.dqn import DQN
-from jostle.cli.recipe import flag_value, overlay, parse_options, starting_point
+from jostle.cli.flags import flag_value, refuse_twice, shown
+from jostle.cli.recipe import overlay, parse_options, starting_point
 from jostle.cli.summary import header, quoted, stopped, summary
 from jostle.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Settings(DQNConfig):
-    """Every setting of DQN as a flag. Checked once all of them are known, and then in one sentence."""
+    """Every setting of DQN."""
 
     def __post_init__(self) -> None:
-        pass
+        """Not checked yet: `merged` does so, in one sentence, where tyro would frame it."""
 
 
 @dataclass
@@ -48,12 +49,12 @@ class TrainDQN:
     """Environments stepped together."""
     seed: int = 0
     """Seeds environments, weights, noise, exploration and replay."""
-    run_dir: Path | None = None
-    """A new folder for the run; default: runs/<env>-dqn-s<seed>-<time>."""
-    log_every: int | None = None
-    """Steps between two lines of metrics; default: a hundredth of the training, 1,000 at least."""
-    checkpoint_every: int | None = None
-    """Steps between two checkpoints; default: a tenth of the training, 10,000 at least."""
+    run_dir: Annotated[Path | None, shown("runs/<env>-dqn-s<seed>-<time>")] = None
+    """A new folder for the run."""
+    log_every: Annotated[int | None, shown("a hundredth of the training, 1,000 at least")] = None
+    """Steps between two lines of metrics."""
+    checkpoint_every: Annotated[int | None, shown("a tenth of the training, 10,000 at least")] = None
+    """Steps between two checkpoints."""
     save_replay: bool = True
     """Keep the replay in checkpoints, so that a resumed run equals an unbroken one."""
     quiet: bool = False
@@ -63,6 +64,7 @@ class TrainDQN:
 
 def train(arguments: list[str]) -> int:
     """``jostle train dqn …``"""
+    refuse_twice(arguments, "--env-options")
     preset, config = flag_value(arguments, "--preset"), flag_value(arguments, "--config")
     start = starting_point(preset, Path(config) if config is not None else None)
     args = tyro.cli(TrainDQN, prog="jostle train dqn", args=arguments, default=_defaults(start))
