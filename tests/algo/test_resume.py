@@ -107,9 +107,9 @@ def test_fifty_kills(tmp_path: Path, env: str) -> None:
         shutil.rmtree(folder)
 
 
-def train(folder: Path, **settings: Any) -> jostle.DQN:
+def train(folder: Path, env: str = "jostle/DeepSea-v0", **settings: Any) -> jostle.DQN:
     defaults = {"hidden": (16,), "noisy": "factorised", "batch_size": 16, "warmup": 50, "replay_size": 500}
-    agent = jostle.DQN("jostle/DeepSea-v0", num_envs=3, seed=1, **(defaults | settings))
+    agent = jostle.DQN(env, num_envs=3, seed=1, **(defaults | settings))
     return agent.learn(900, run_dir=folder, log_every=100, checkpoint_every=250)
 
 
@@ -118,6 +118,7 @@ def train(folder: Path, **settings: Any) -> jostle.DQN:
     {"noisy": "none", "optimizer": "rmsprop"},
     {"noisy": "independent", "noise_resample": "update", "noise_per_env": False},
     {"noise_resample": "episode", "noise_per_env": False, "n_step": 4, "bfloat16": True},
+    {"env": "jostle/ThemedCatch-v0"},
 ])  # fmt: skip
 def test_resume_from_an_older_checkpoint_is_exact(tmp_path: Path, settings: dict[str, Any]) -> None:
     """Every setting: throw the newest checkpoint away, resume, and arrive at the same state and the same metrics."""

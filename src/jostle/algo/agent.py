@@ -237,6 +237,19 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Restore an optimiser's state in the memory layout of its parameters.
+
+    Fused optimisers walk through parameter and state by address: with a channels-last weight and a contiguous moment
+    they would silently pair the wrong elements.
+    """
+    optimizer.load_state_dict(state)
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter).copy_(value)
+
+
 def setup_device(name: str) -> torch.device:
     """The device of a setting.
 

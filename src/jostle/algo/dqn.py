@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from jostle.algo.agent import Agent, compiled, seeded, setup_device
+from jostle.algo.agent import Agent, compiled, load_optimizer, seeded, setup_device
 from jostle.algo.config import DQNConfig, merged
 from jostle.algo.replay import Batch, Replay
 from jostle.envs import JostleEnv
@@ -337,7 +337,7 @@ class DQN(Agent):
             raise ConfigError(
                 f"the saved weights do not fit this network; use the run's own settings ({error})."
             ) from error
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         self.noise.load_state_dict(state["noise"]["online"])
         self.target_noise.load_state_dict(state["noise"]["target"])
         if self._folds:
