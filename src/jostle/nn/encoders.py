@@ -20,7 +20,13 @@ Observation = Tensor | dict[str, Tensor]
 EncoderKind = Literal["auto", "flat", "nature", "impala", "grid"]
 
 
-class Flat(nn.Module):
+class Encoder(nn.Module):
+    """A network from observations to features [B, out_features]."""
+
+    out_features: int
+
+
+class Flat(Encoder):
     """Vectors: cast to float and flattened; ``uint8`` is divided by 255. Shape [B, …] → [B, prod(…)]."""
 
     def __init__(self, space: spaces.Box | spaces.MultiBinary) -> None:
@@ -33,7 +39,7 @@ class Flat(nn.Module):
         return features * self.scale if self.scale != 1.0 else features
 
 
-class OneHot(nn.Module):
+class OneHot(Encoder):
     """Categories as indicator vectors: a Discrete [B] or a MultiDiscrete [B, D] observation → [B, sum of counts]."""
 
     offset: Tensor
@@ -96,6 +102,12 @@ class Images(nn.Module):
         return obs.float() * self.scale if self.scale != 1.0 else obs.float()
 
 
+def _channels_last(*layers: nn.Module) -> nn.Sequential:
+    """Layers whose weights lie channels-last in memory, the faster layout for convolutions on a CPU."""
+    made: nn.Sequential = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return made
+
+
 def _flat_size(convolutions: nn.Module, images: Images) -> int:
     with torch.no_grad():
         try:
@@ -107,7 +119,7 @@ def _flat_size(convolutions: nn.Module, images: Images) -> int:
             ) from error
 
 
-class Nature(nn.Module):
+class Nature(Encoder):
     """The three convolutions of Mnih et al. (2015): 32 of 8×8/4, 64 of 4×4/2, 64 of 3×3/1, ReLU, flattened.
 
     84×84 pictures give 3136 features. The fully connected layer of 512 belongs to the head, where noise may go.
@@ -116,7 +128,7 @@ class Nature(nn.Module):
     def __init__(self, space: spaces.Box) -> None:
         super().__init__()
         self.images = Images(space)
-        self.convolutions = nn.Sequential(
+        self.convolutions = _channels_last(
             nn.Conv2d(self.images.channels, 32, 8, 4),
             nn.ReLU(),
             nn.Conv2d(32, 64, 4, 2),
@@ -124,7 +136,7 @@ class Nature(nn.Module):
             nn.Conv2d(64, 64, 3, 1),
             nn.ReLU(),
             nn.Flatten(),
-        ).to(memory_format=torch.channels_last)
+        )
         self.out_features = _flat_size(self.convolutions, self.images)
 
     def forward(self, obs: Tensor) -> Tensor:
@@ -143,7 +155,7 @@ class _Residual(nn.Module):
         return x + out
 
 
-class Impala(nn.Module):
+class Impala(Encoder):
     """The residual encoder of Espeholt et al. (2018): per depth a convolution, a max pool and two residual blocks."""
 
     def __init__(self, space: spaces.Box, depths: Sequence[int] = (16, 32, 32)) -> None:
@@ -155,7 +167,7 @@ class Impala(nn.Module):
             blocks += [nn.Conv2d(channels, depth, 3, padding=1), nn.MaxPool2d(3, 2, padding=1)]
             blocks += [_Residual(depth), _Residual(depth)]
             channels = depth
-        self.convolutions = nn.Sequential(*blocks, nn.ReLU(), nn.Flatten()).to(memory_format=torch.channels_last)
+        self.convolutions = _channels_last(*blocks, nn.ReLU(), nn.Flatten())
         self.out_features = _flat_size(self.convolutions, self.images)
 
     def forward(self, obs: Tensor) -> Tensor:
@@ -163,7 +175,7 @@ class Impala(nn.Module):
         return features
 
 
-class Grid(nn.Module):
+class Grid(Encoder):
     """Small symbolic grids, such as MiniGrid's [7, 7, 3] of (object, colour, state) codes.
 
     Codes are categories, not intensities: each becomes an indicator, and three 2×2 convolutions of stride 1 follow.
@@ -195,19 +207,19 @@ class Grid(nn.Module):
         return features
 
 
-class Join(nn.Module):
+class Join(Encoder):
     """A dictionary of observations: each key has its encoder, the features are concatenated in the key's order."""
 
-    def __init__(self, encoders: dict[str, nn.Module]) -> None:
+    def __init__(self, encoders: dict[str, Encoder]) -> None:
         super().__init__()
         self.encoders = nn.ModuleDict(encoders)
-        self.out_features = sum(int(e.out_features) for e in encoders.values())  # type: ignore[arg-type]
+        self.out_features = sum(e.out_features for e in encoders.values())
 
     def forward(self, obs: dict[str, Tensor]) -> Tensor:
         return torch.cat([encoder(obs[key]) for key, encoder in self.encoders.items()], 1)
 
 
-def make_encoder(space: gym.Space[object], kind: EncoderKind = "auto") -> nn.Module:
+def make_encoder(space: gym.Space[object], kind: EncoderKind = "auto") -> Encoder:
     """The encoder for an observation space; its ``out_features`` is the width of what it returns.
 
     ``auto`` takes ``nature`` for pictures of at least 36×36, ``impala`` for smaller ones from 16×16, ``grid`` for small

@@ -41,7 +41,7 @@ class QNetwork(nn.Module):
         super().__init__()
         self.num_actions, self.num_streams, self.dueling = num_actions, num_streams, dueling
         self.encoder = make_encoder(observation_space, encoder)
-        sizes = [int(self.encoder.out_features), *hidden]  # type: ignore[arg-type]
+        sizes = [self.encoder.out_features, *hidden]
         if dueling:
             shared = mlp(sizes[:-1])
             self.trunk = nn.Sequential(*shared, nn.ReLU()) if len(shared) else nn.Identity()

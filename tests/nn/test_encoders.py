@@ -1,0 +1,144 @@
+"""Encoders and Q-networks: shapes, scaling, layouts, and what they refuse."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from jostle.errors import ConfigError
+from jostle.nn.encoders import Grid, Impala, Nature, make_encoder
+from jostle.nn.policy import QNetwork, greedy, map_observation
+
+
+def box(*shape: int, dtype: type = np.uint8, low: float = 0, high: float = 255) -> spaces.Box:
+    return spaces.Box(low, high, shape, dtype)
+
+
+@pytest.mark.parametrize(("space", "kind", "features"), [
+    (box(4, dtype=np.float32, low=-np.inf, high=np.inf), "Flat", 4),
+    (box(3, 5, dtype=np.float32), "Flat", 15),
+    (box(4, 84, 84), "Nature", 3136),
+    (box(84, 84, 3), "Nature", 3136),
+    (box(2, 84, 84, 3), "Nature", 3136),
+    (box(64, 64, 3), "Nature", 64 * 4 * 4),
+    (box(32, 32, 3), "Impala", 32 * 4 * 4),
+    (box(7, 7, 3), "Grid", 64 * 4 * 4),
+    (spaces.Discrete(6), "OneHot", 6),
+    (spaces.MultiDiscrete([2, 3]), "OneHot", 5),
+    (spaces.MultiBinary(4), "Flat", 4),
+    (spaces.Dict({"image": box(7, 7, 3), "direction": spaces.Discrete(4)}), "Join", 64 * 4 * 4 + 4),
+])  # fmt: skip
+def test_encoders_take_samples_of_their_space(space: gym.Space, kind: str, features: int) -> None:
+    encoder = make_encoder(space)
+    assert type(encoder).__name__ == kind
+    space.seed(0)
+    samples = [space.sample() for _ in range(5)]
+    if isinstance(space, spaces.Dict):
+        samples = [{**s, "image": s["image"] % 4} for s in samples]
+        batch = {key: np.stack([s[key] for s in samples]) for key in space.spaces}
+    else:
+        batch = np.stack(samples) % 4 if kind == "Grid" else np.stack(samples)
+    out = encoder(map_observation(batch, torch.device("cpu")))
+    assert out.shape == (5, features) == (5, encoder.out_features)
+    assert out.dtype == torch.float32
+    assert out.isfinite().all()
+
+
+def test_nature_has_the_papers_size() -> None:
+    """Mnih et al. (2015) at four frames: three convolutions, 512 hidden units."""
+    convolutions = (8 * 8 * 4 * 32 + 32) + (4 * 4 * 32 * 64 + 64) + (3 * 3 * 64 * 64 + 64)
+    assert sum(p.numel() for p in Nature(box(4, 84, 84)).parameters()) == convolutions == 77_984
+    network = QNetwork(box(4, 84, 84), 6, hidden=(512,))
+    assert sum(p.numel() for p in network.parameters()) == 77_984 + 3136 * 512 + 512 + 512 * 6 + 6
+
+
+def test_pixels_are_scaled_once_and_layouts_agree() -> None:
+    first, last = make_encoder(box(3, 40, 40)), make_encoder(box(40, 40, 3))
+    last.load_state_dict(first.state_dict())
+    x = torch.randint(0, 256, (2, 3, 40, 40), dtype=torch.uint8)
+    torch.testing.assert_close(first(x), last(x.permute(0, 2, 3, 1).contiguous()))
+    unit = make_encoder(box(3, 40, 40, dtype=np.float32, high=1.0), "nature")
+    unit.load_state_dict(first.state_dict())
+    torch.testing.assert_close(first(x), unit(x.float() / 255))
+
+
+def test_a_stack_of_colour_frames_becomes_channels_in_order() -> None:
+    space = box(2, 40, 40, 3)
+    encoder = make_encoder(space)
+    x = torch.randint(0, 256, (1, 2, 40, 40, 3), dtype=torch.uint8)
+    images = encoder.images(x) * 255
+    torch.testing.assert_close(images[0, :3], x[0, 0].permute(2, 0, 1).float())
+    torch.testing.assert_close(images[0, 3:], x[0, 1].permute(2, 0, 1).float())
+
+
+def test_grid_codes_are_categories() -> None:
+    """Each cell has exactly one indicator per channel; no order is assumed among the codes."""
+    grid = Grid(box(7, 7, 3))
+    seen: list[torch.Tensor] = []
+    grid.convolutions.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    obs = torch.zeros(1, 7, 7, 3, dtype=torch.uint8)
+    obs[0, 2, 3] = torch.tensor([5, 2, 1])
+    grid(obs)
+    planes = seen[0]
+    assert planes.shape == (1, 21, 7, 7)
+    assert planes.sum(1).eq(3).all()
+    assert planes[0, :, 2, 3].nonzero().flatten().tolist() == [5, 11 + 2, 17 + 1]
+
+
+def test_one_hot_respects_the_first_value() -> None:
+    encoder = make_encoder(spaces.Discrete(3, start=5))
+    assert encoder(torch.tensor([5, 7])).tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_impala_has_the_papers_size() -> None:
+    """Espeholt et al. (2018): 15 convolutions of 3×3 at depths 16, 32, 32."""
+    convolutions = [m for m in Impala(box(64, 64, 3)).modules() if isinstance(m, torch.nn.Conv2d)]
+    assert len(convolutions) == 15
+    assert sum(p.numel() for m in convolutions for p in m.parameters()) == sum(
+        9 * before * depth + depth + 4 * (9 * depth * depth + depth) for before, depth in ((3, 16), (16, 32), (32, 32))
+    )
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+@pytest.mark.parametrize("dueling", [False, True])
+def test_q_values_are_batch_streams_actions(streams: int, dueling: bool) -> None:
+    network = QNetwork(box(4, dtype=np.float32), 5, num_streams=streams, hidden=(8, 8), dueling=dueling)
+    q = network(torch.rand(7, 4))
+    assert q.shape == (7, streams, 5)
+    if dueling:
+        features = network.trunk(network.encoder(torch.rand(7, 4)))
+        q = network.q(network.encoder(torch.rand(7, 4)))
+        value = network.value(features)
+        assert value.shape == (7, streams)
+
+
+def test_dueling_is_identified_by_the_mean_advantage() -> None:
+    """Q's mean over actions is V: shifting all advantages changes nothing."""
+    network = QNetwork(box(4, dtype=np.float32), 3, hidden=(8,), dueling=True)
+    x = torch.rand(6, 4)
+    q = network(x)
+    torch.testing.assert_close(q.mean(2), network.value(network.trunk(network.encoder(x))))
+    with torch.no_grad():
+        network.advantage[-1].bias += 5.0
+    torch.testing.assert_close(network(x), q)
+
+
+def test_greedy_weighs_the_streams() -> None:
+    q = torch.tensor([[[1.0, 0.0], [0.0, 3.0]]])
+    assert greedy(q, torch.tensor([1.0, 1.0])).tolist() == [1]
+    assert greedy(q, torch.tensor([1.0, 0.1])).tolist() == [0]
+
+
+def test_what_cannot_be_encoded_is_refused() -> None:
+    cases = [
+        (spaces.Text(5), "auto", "Text"),
+        (box(10, 10, 3), "nature", "too small"),
+        (box(40, 40, 3, dtype=np.float32, high=255), "nature", "rescale"),
+        (box(7, 7, 2), "grid", "grid encoder"),
+        (box(3, 3, 3), "grid", "too small"),
+        (box(5), "nature", "2 to 4 dimensions"),
+    ]
+    for space, kind, message in cases:
+        with pytest.raises(ConfigError, match=message):
+            make_encoder(space, kind)  # type: ignore[arg-type]
