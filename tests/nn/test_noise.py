@@ -273,6 +273,31 @@ def test_a_network_without_stochastic_layers_has_nothing_to_draw() -> None:
         assert torch.equal(net(torch.ones(2, 2)), net(torch.ones(2, 2)))
 
 
+class Tint(StochasticLayer):
+    """A layer with neither parameters nor weights to fold."""
+
+    noise_size = 1
+
+    def fold(self, slot: int) -> None:
+        pass
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.noise.index_select(0, self.selection.draw.view(1))
+
+
+def test_layers_without_parameters() -> None:
+    net = nn.Sequential(Tint(), NoisyLinear(3, 2)).double()
+    noise = Noise(net, seed=0, role="online", slots=3)
+    assert net[0].noise.dtype == torch.float64
+    x = torch.zeros(4, 3, dtype=torch.float64)
+    with torch.no_grad():
+        with noise.using(2):
+            expected = net(x)
+        noise.fold(2)
+        with noise.using(mode="folded"):
+            assert torch.allclose(net(x), expected, atol=1e-12)
+
+
 def test_a_change_of_dtype_keeps_the_draws() -> None:
     net, single = network(), network()
     noise, other = Noise(net, seed=0, role="online"), Noise(single, seed=0, role="online")

@@ -70,9 +70,11 @@ class StochasticLayer(nn.Module, ABC):
 
     noise: Float[Tensor, "D N"]
 
-    def __init__(self) -> None:
+    def __init__(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> None:
         super().__init__()
         self.selection = Selection()
+        # Empty until `Noise` allocates it; it moves with the layer, which need not have parameters.
+        self.register_buffer("noise", torch.empty(0, 0, device=device, dtype=dtype), persistent=False)
 
     @property
     @abstractmethod
@@ -88,10 +90,9 @@ class StochasticLayer(nn.Module, ABC):
         return normals
 
     def allocate(self, slots: int) -> None:
-        """(Re)allocate the noise of ``slots`` slots, beside the layer's first parameter and in its dtype."""
-        like = next(self.parameters())
+        """(Re)allocate the noise of ``slots`` slots, on the layer's device and in its dtype."""
         with torch.inference_mode(False):
-            noise = torch.zeros(slots, self.noise_size, device=like.device, dtype=like.dtype)
+            noise = torch.zeros(slots, self.noise_size, device=self.noise.device, dtype=self.noise.dtype)
             self.register_buffer("noise", noise, persistent=False)
 
     def write_noise(self, slots: Int[Tensor, "S"], normals: Float[Tensor, "S N"]) -> None:
@@ -134,13 +135,14 @@ class Noise:
         if not groups or len(set(groups)) != len(groups):
             raise ConfigError(f"Noise needs at least one group and no group twice, not groups={tuple(groups)}.")
         self.layers = {name: m for name, m in module.named_modules() if isinstance(m, StochasticLayer)}
-        devices = {next(layer.parameters()).device for layer in self.layers.values()} or {torch.device("cpu")}
+        devices = {layer.noise.device for layer in self.layers.values()} or {torch.device("cpu")}
         if len(devices) > 1:
             raise ConfigError(f"the stochastic layers lie on several devices, {sorted(map(str, devices))}; use one.")
         self.role, self.slots, self.groups = role, slots, tuple(groups)
         self.device = devices.pop()
         self._ids = torch.arange(self.total, device=self.device)
         self.selection = Selection(draw=self._ids[0])
+        self._folded_slot = 0
         self._sizes = [layer.noise_size for layer in self.layers.values()]
         self._generators = [torch.Generator(self.device).manual_seed(_seed(seed, role, g)) for g in self.groups]
         for layer in self.layers.values():
@@ -185,7 +187,7 @@ class Noise:
         self._require_slot(slot)
         for layer in self.layers.values():
             layer.fold(slot)
-        self.selection.folded = True
+        self.selection.folded, self._folded_slot = True, slot
 
     @contextmanager
     def using(self, draw: int | Int[Tensor, "..."] = 0, mode: Mode = "sampled") -> Iterator[None]:
@@ -195,13 +197,16 @@ class Noise:
             draw: a slot id for all rows, or a tensor of slot ids whose shape is a prefix of the input's leading shape:
                 [B] for inputs [B, p] and [B, T, p].
             mode: ``sampled``; ``mean``, without noise; or ``folded``, the weights of the last `fold`, which are
-                constants (their parameters get no gradient).
+                constants (their parameters get no gradient); layers without weights to fold use that slot's noise,
+                whatever ``draw`` is.
 
         Raises: ConfigError for an unknown mode or a slot out of range; tensors of ids out of range raise in the layer.
         """
         self._require_ours()
         if mode not in ("sampled", "mean", "folded"):
             raise ConfigError(f"noise mode {mode!r} is unknown; use 'sampled', 'mean' or 'folded'.")
+        if mode == "folded":
+            draw = self._folded_slot
         if not isinstance(draw, Tensor):
             self._require_slot(draw)
             draw = self._ids[draw]

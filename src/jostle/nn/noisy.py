@@ -59,7 +59,7 @@ class NoisyLinear(StochasticLayer):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(device=device, dtype=dtype)
         if in_features < 1 or out_features < 1:
             raise ConfigError(f"NoisyLinear needs widths of at least 1, not {in_features} → {out_features}.")
         if noise not in ("factorised", "independent"):
@@ -204,6 +204,7 @@ class NoisyLinear(StochasticLayer):
         weight, bias = linear.weight, linear.bias
         q, p = weight.shape
         layer = cls(p, q, bias is not None, noise=noise, sigma0=sigma0, bias_sigma=bias_sigma, device="meta")
+        layer.noise = torch.empty(0, 0, device=weight.device, dtype=weight.dtype)
         layer.weight = weight  # type: ignore[assignment]
         layer.weight_sigma = nn.Parameter(torch.empty_like(weight))
         if bias is not None:
