@@ -395,6 +395,20 @@ def test_ctrl_c_saves_and_resume_goes_on(tmp_path: Path) -> None:
     assert main(["doctor", str(folder), "--quiet"]) == 0
 
 
+def test_ctrl_c_in_a_longer_plan_says_what_is_left(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`resume --steps` is not kept in the run, so the rest must be asked for again."""
+    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        assert main(["resume", str(run), "--steps", "100000000"]) == 130
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    said = capsys.readouterr().out
+    step = int(max(p.name for p in (run / "checkpoints").iterdir()).removeprefix("step_"))
+    assert f"jostle resume {run} --steps {300 + 100000000 - step}" in said
+
+
 def test_sigterm_saves_too(tmp_path: Path) -> None:
     code, said = start_and_signal(tmp_path / "sea", signal.SIGTERM)
     assert code == 143

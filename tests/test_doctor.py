@@ -225,6 +225,9 @@ def test_dormant_share_by_hand() -> None:
     assert dormant_share(torch.tensor([[1.0, 0.0084, 0.0]])) == pytest.approx(2 / 3)
     assert dormant_share(torch.tensor([[1.0, 0.0085, 0.0]])) == pytest.approx(1 / 3)
     assert dormant_share(torch.zeros(5, 3)) == 1.0
+    # What counts is the mean: a unit that is active once in a hundred times is dormant, too.
+    rare = torch.stack([torch.ones(100), (torch.arange(100) == 7).float()], 1)
+    assert dormant_share(rare) == 0.5
     # A unit of a convolution is a channel.
     picture = torch.zeros(2, 3, 4, 4)
     picture[0, 1, 2, 3] = 1.0

@@ -126,6 +126,17 @@ class Blind(gym.Env[Any, Any]):
         return self._see(), 1.0, self.steps == 2, False, {}
 
 
+class Growing(Blind):
+    """Draws a larger picture at every step."""
+
+    def render(self) -> Any:
+        return np.zeros((300 + self.steps, 300, 3), np.uint8)
+
+
+def growing() -> gym.Env[Any, Any]:
+    return Growing(pixels=False)
+
+
 def blind() -> gym.Env[Any, Any]:
     return Blind(pixels=False)
 
@@ -138,6 +149,15 @@ def test_an_environment_without_pictures_is_named(tmp_path: Path) -> None:
     agent = jostle.DQN(blind, num_envs=1, **SMALL)
     with pytest.raises(EnvError, match="blind draws no pictures"):
         record(agent, tmp_path / "blind.mp4")
+    agent.env.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failure_half_way_leaves_nothing(tmp_path: Path) -> None:
+    agent = jostle.DQN(growing, num_envs=1, **SMALL)
+    (tmp_path / ".staging-growing.mp4").write_bytes(b"half a video")  # ffmpeg may or may not have begun its own
+    with pytest.raises(EnvError, match="change their size"):
+        record(agent, tmp_path / "growing.mp4", fps=1)
     agent.env.close()
     assert not list(tmp_path.iterdir())
 
