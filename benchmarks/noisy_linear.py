@@ -3,11 +3,12 @@
 Run: python benchmarks/noisy_linear.py
 Prints Markdown tables and writes benchmarks/results/noisy_linear.json. All variants of a setting are timed in turn,
 round after round, in one process. With one thread a time is the process's own processor time, which other work on the
-machine does not lengthen; with two it is wall time. Times are the least of all rounds, ratios are those of two such
+machine does not lengthen; with two it is wall time, measured only where the machine is otherwise idle. Times are the least of all rounds, ratios are those of two such
 times.
 """
 
 import json
+import os
 import platform
 import statistics
 import sys
@@ -133,8 +134,11 @@ def measure(p: int, q: int, batch: int) -> dict[str, Any]:
 
 
 def main() -> None:
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"other work is running (load {load:.1f}): one thread only", file=sys.stderr)
     rows = []
-    for threads in THREADS:
+    for threads in THREADS if load <= 0.5 else THREADS[:1]:
         torch.set_num_threads(threads)
         for p, q in SIZES:
             for batch in BATCHES:
