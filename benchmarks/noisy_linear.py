@@ -3,8 +3,8 @@
 Run: python benchmarks/noisy_linear.py
 Prints Markdown tables and writes benchmarks/results/noisy_linear.json. All variants of a setting are timed in turn,
 round after round, in one process. With one thread a time is the process's own processor time, which other work on the
-machine does not lengthen; with two it is wall time, measured only where the machine is otherwise idle. Times are the least of all rounds, ratios are those of two such
-times.
+machine does not lengthen; with two it is wall time, measured only where the machine is otherwise idle. Times are the
+least of all rounds, ratios are those of two such times.
 """
 
 import json
