@@ -361,6 +361,20 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
 
 
+def test_training_outlives_its_reader(tmp_path: Path) -> None:
+    """`jostle train … | head -1`, or a `tee` that was killed."""
+    command = [COMMAND, *SEA, "--steps", "300", "--run-dir", str(tmp_path / "sea")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(b"env")
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert (tmp_path / "sea" / "checkpoints" / "step_000000000300").is_dir()
+
+
 # ---- signals: the real command in its own process ----
 
 

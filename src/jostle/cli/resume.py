@@ -8,6 +8,7 @@ import tyro
 
 import jostle
 from jostle.cli.flags import shown
+from jostle.cli.output import outliving_its_reader
 from jostle.cli.summary import newest_step, stopped, summary
 
 
@@ -28,6 +29,7 @@ class Resume:
     """Print nothing but errors and warnings."""
 
 
+@outliving_its_reader()
 def resume(arguments: list[str]) -> int:
     """``jostle resume DIR``"""
     args = tyro.cli(Resume, prog="jostle resume", args=arguments)

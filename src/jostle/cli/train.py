@@ -11,6 +11,7 @@ import tyro
 from jostle.algo.config import DQNConfig, merged
 from jostle.algo.dqn import DQN
 from jostle.cli.flags import flag_value, refuse_twice, shown
+from jostle.cli.output import outliving_its_reader
 from jostle.cli.recipe import overlay, parse_options, starting_point
 from jostle.cli.summary import header, quoted, stopped, summary
 from jostle.errors import ConfigError
@@ -62,6 +63,7 @@ class TrainDQN:
     settings: tyro.conf.OmitArgPrefixes[Settings] = field(default_factory=Settings)
 
 
+@outliving_its_reader()
 def train(arguments: list[str]) -> int:
     """``jostle train dqn …``"""
     refuse_twice(arguments, "--env-options")
