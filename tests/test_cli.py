@@ -139,7 +139,7 @@ def test_flags_over_config_over_preset(tmp_path: Path) -> None:
     assert config["seed"] == 5
     settings = config["config"]
     assert (settings["gamma"], settings["learning_rate"], settings["hidden"]) == (0.9, 1e-4, [8])
-    assert settings["noise_resample"] == preset["config"]["noise_resample"] != jostle.DQNConfig().noise_resample
+    assert settings["warmup"] == preset["config"]["warmup"] != jostle.DQNConfig().warmup
     assert config["training"]["total"] == 16
 
 
