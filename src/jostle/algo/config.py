@@ -59,7 +59,7 @@ class DQNConfig:
     """Double Q-learning: the online network selects the action that the target network values."""
     loss: Literal["huber", "squared"] = "huber"
     """Loss of the temporal-difference error."""
-    batch_size: int = 128
+    batch_size: int = 32
     """Transitions per update."""
     replay_ratio: float = 8.0
     """Transitions learned per environment step, kept constant: updates per step are replay_ratio / batch_size."""
