@@ -5,14 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from scipy import stats
 
 from jostle.algo.dqn import DQN
 from jostle.envs import JostleEnv, make_env
-from jostle.errors import ConfigError
+from jostle.errors import ConfigError, EnvError
 from jostle.nn.inference import Inference
 from jostle.nn.policy import map_observation
+
+PATIENCE = 500_000
+"""Steps without the end of an episode still wanted, after which an evaluation gives up."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def evaluate(
     epsilon: float = 0.0,
     num_envs: int | None = None,
     seed: int = 10_000,
-    env: str | JostleEnv | None = None,
+    env: str | JostleEnv | Callable[[], gym.Env[Any, Any]] | None = None,
     env_options: dict[str, Any] | None = None,
     notify: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
@@ -94,12 +98,14 @@ def evaluate(
         epsilon: probability of a random action.
         num_envs: environments stepped together; None: as many as episodes, 16 at most.
         seed: seed of environments, draws and random actions; not the training's.
-        env: another environment than the agent's; its spaces must be the same.
+        env: another environment than the agent's; its spaces must be the same. One that is made already is reset with
+            ``seed``.
         env_options: options of the environment; None: the agent's own.
         notify: called with the number of finished episodes.
 
     Raises:
         ConfigError: no episodes, an unknown noise mode, an environment with other spaces.
+        EnvError: the environment failed, or its episodes never end.
     """
     if episodes < 1:
         raise ConfigError(f"episodes={episodes} cannot be used: it must be at least 1.")
@@ -136,13 +142,20 @@ def _play(
     share = np.array([len(part) for part in np.array_split(np.arange(episodes), env.num_envs)])
     played = np.zeros(env.num_envs, np.int64)
     found: list[Episode] = []
-    obs, _ = env.reset()
+    obs, _ = env.reset(seed=seed)
+    waited = 0
     while len(found) < episodes:
         action = actor.act(map_observation(obs, agent.device)).cpu().numpy()
         if epsilon > 0:
             random = rng.integers(agent.num_actions, size=env.num_envs)
             action = np.where(rng.random(env.num_envs) < epsilon, random, action)
         obs, _, _, _, info = env.step(action + agent.first_action)
+        waited += 1
+        if waited > PATIENCE:
+            raise EnvError(
+                f"{env.id}: no episode ended within {PATIENCE:,} steps of every environment; give it a time limit "
+                "(max_episode_steps)."
+            )
         if "_episode" not in info:
             continue
         for i in np.flatnonzero(info["_episode"]):
@@ -150,5 +163,6 @@ def _play(
                 episode = info["episode"]
                 found.append(Episode(int(i), int(played[i]), float(episode["r"][i]), int(episode["l"][i])))
                 played[i] += 1
+                waited = 0
         notify(len(found))
     return sorted(found, key=lambda e: (e.index, e.env))

@@ -18,36 +18,49 @@ AGENTS: dict[str, type[DQN]] = {"dqn": DQN}
 Env: TypeAlias = str | JostleEnv | Callable[[], gym.Env[Any, Any]]
 
 
-def load(path: str | Path, *, env: Env | None = None) -> DQN:
+def load(path: str | Path, *, env: Env | None = None, device: str | None = None, replay: bool = True) -> DQN:
     """The agent of a run folder (its newest good checkpoint) or of a folder written by `Agent.save`.
 
     Args:
         path: the folder.
         env: takes the place of the environment that the folder names; needed where that was made by a function.
+        device: takes the place of the saved setting (cpu, cuda, auto …).
+        replay: with False a saved replay is left unread, which is quicker where nothing more is learned from it.
 
     Raises:
         CheckpointError: there is nothing to load, or it is damaged.
-        ConfigError: it does not fit the environment given.
+        ConfigError: it does not fit the environment given, or there is no such device.
     """
     path = Path(path)
+    without = () if replay else ("replay",)
     if (path / "meta.json").exists():
-        state, meta = load_checkpoint(path, finite=("model",))
+        state, meta = load_checkpoint(path, finite=("model",), without=without)
     else:
-        _, state, meta = Run.open(path).newest(finite=("model",))
-    return rebuild(state, meta, env=env)[0]
+        _, state, meta = Run.open(path).newest(finite=("model",), without=without)
+    return rebuild(state, meta, env=env, device=device)[0]
 
 
-def rebuild(state: dict[str, Any], meta: dict[str, Any], *, env: Env | None = None) -> tuple[DQN, list[str]]:
+def rebuild(
+    state: dict[str, Any], meta: dict[str, Any], *, env: Env | None = None, device: str | None = None
+) -> tuple[DQN, list[str]]:
     """The agent of a checkpoint's state and meta data, and why going on from it is inexact (empty: it is exact)."""
     kind = AGENTS.get(str(meta.get("algorithm")))
     if kind is None:
         raise CheckpointError(f"the checkpoint is of the algorithm '{meta.get('algorithm')}', unknown to this version.")
+    if isinstance(env, JostleEnv) and env.num_envs != meta["num_envs"]:
+        raise ConfigError(
+            f"the agent was trained in {meta['num_envs']} environments together, and {env.id} was made with "
+            f"{env.num_envs}: make it with num_envs={meta['num_envs']}, or evaluate the agent in it with "
+            "jostle.evaluate(agent, env=…)."
+        )
+    if env is None and meta.get("made_by_function"):
+        raise ConfigError(f"the environment was made by the function {meta['env']}, which no folder holds: give env=….")
     agent = kind(
         meta["env"] if env is None else env,
-        merged(None, meta["config"]),
+        merged(None, meta["config"] if device is None else meta["config"] | {"device": device}),
         seed=meta["seed"],
         num_envs=meta["num_envs"],
-        env_options=meta["env_options"] if env is None or isinstance(env, str) else None,
+        env_options=None if isinstance(env, JostleEnv) else meta["env_options"],
     )
     try:
         return agent, agent.load_state_dict(state)
@@ -61,6 +74,7 @@ def resume(
     *,
     steps: int | None = None,
     env: Env | None = None,
+    device: str | None = None,
     notify: Callable[[str], None] = lambda _: None,
     progress: bool = False,
 ) -> DQN:
@@ -71,19 +85,19 @@ def resume(
 
     Raises:
         CheckpointError: the folder holds no run, no good checkpoint, or is being written by another process.
-        ConfigError: ``steps`` is not positive.
+        ConfigError: ``steps`` is not positive, or see `load`, also for ``env`` and ``device``.
     """
+    if steps is not None and steps < 1:
+        raise ConfigError(f"steps={steps} cannot be used: it must be at least 1.")
     with Run.open(Path(path), write=True) as run:
         where, state, meta = run.newest(finite=("model",))
-        agent, reasons = rebuild(state, meta, env=env)
+        agent, reasons = rebuild(state, meta, env=env, device=device)
         del state
         for reason in reasons:
             notify(f"the resumed run is not exactly the unbroken one: {reason}")
         plan = run.config["training"]
         schedule = Schedule(**plan)
         if steps is not None:
-            if steps < 1:
-                raise ConfigError(f"steps={steps} cannot be used: it must be at least 1.")
             schedule = Schedule(**(plan | {"total": agent.steps + steps}))
         notify(f"resuming from {where.name} at step {agent.steps:,} of {schedule.total:,}")
         train(agent, schedule, run=run, metrics_offset=meta["metrics_offset"], progress=progress)

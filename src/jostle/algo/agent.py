@@ -46,12 +46,19 @@ class Agent(ABC):
         num_envs: int,
         env_options: dict[str, Any] | None,
     ) -> None:
+        if seed < 0:
+            raise ConfigError(f"seed={seed} cannot be used: it must be 0 or more.")
         if isinstance(env, JostleEnv):
-            self.env = env
+            if env_options:
+                raise ConfigError(
+                    f"env_options={env_options} come too late: {env.id} is made already; give them to make_env."
+                )
+            self.env, self.env_options = env, dict(env.made_with)
         else:
             self.env = make_env(env, num_envs, seed=seed, **(env_options or {}))
-        self.env_options = dict(env_options or {})
-        self.env_source = self.env.id if isinstance(env, JostleEnv) else env
+            self.env_options = dict(env_options or {})
+        self._owns_env = not isinstance(env, JostleEnv)
+        self.env_source = self.env.source
         self.seed = seed
         self.num_envs = self.env.num_envs
         self.steps = 0
@@ -60,8 +67,9 @@ class Agent(ABC):
         self.episodes = 0
         self.metrics: dict[str, float] = {}
         self._finished: list[tuple[float, int]] = []
-        self._obs, info = self.env.reset()
-        self._start: np.ndarray[Any, np.dtype[np.bool_]] = info["start"]
+        self._obs: Any = None
+        self._start: np.ndarray[Any, np.dtype[np.bool_]] = np.ones(self.num_envs, np.bool_)
+        self._reset()
 
     @property
     def sees_pictures(self) -> bool:
@@ -144,6 +152,7 @@ class Agent(ABC):
             "jostle": version("jostle"),
             "algorithm": self.algorithm,
             "env": self.env.id,
+            "made_by_function": not isinstance(self.env_source, str),
             "num_envs": self.num_envs,
             "env_options": self.env_options,
             "seed": self.seed,
@@ -151,6 +160,22 @@ class Agent(ABC):
         }
 
     # ---- shared by the subclasses ----
+
+    def _reset(self, seed: int | None = None) -> None:
+        """Begin new episodes everywhere."""
+        self._obs, info = self.env.reset(seed=seed)
+        self._start = info["start"]
+        self._moves = self.env.moves
+
+    def _step(self, action: np.ndarray[Any, Any]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        result = self.env.step(action)
+        self._moves = self.env.moves
+        return result
+
+    @property
+    def _was_moved(self) -> bool:
+        """Somebody else has reset or stepped the environments, or the last step failed: `_obs` is out of date."""
+        return self.env.moves != self._moves
 
     def _record_episodes(self, info: dict[str, Any]) -> None:
         ended = info.get("_episode")
@@ -211,16 +236,17 @@ class Agent(ABC):
     def _load_common(self, state: dict[str, Any]) -> list[str]:
         """Restore what all agents share. Environments without a snapshot have been reset: new episodes begin."""
         progress = state["progress"]
+        self.returns.clear()
         self.steps, self.updates, self.episodes = progress["steps"], progress["updates"], progress["episodes"]
         self.returns.extend(progress["returns"])
         self._finished = [(float(r), int(n)) for r, n in progress["finished"]]
         if state["env"] is None or not self.env.can_snapshot:
             # A seed of its own, or the same episodes would come again.
-            self._obs, info = self.env.reset(seed=int(np.random.default_rng([self.seed, self.steps]).integers(2**31)))
-            self._start = info["start"]
+            self._reset(int(np.random.default_rng([self.seed, self.steps]).integers(2**30)))
             return [f"{self.env.id} cannot be saved in the middle of an episode: new episodes begin"]
         self.env.load_state_dict(state["env"])
         self._obs, self._start = state["carry"]["obs"], state["carry"]["start"]
+        self._moves = self.env.moves
         return []
 
 

@@ -63,15 +63,22 @@ class DQN(Agent):
         env_options: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
-        self.config = c = merged(config, settings)
+        self.config = merged(config, settings)
+        self.device = setup_device(self.config.device)
         super().__init__(env, seed=seed, num_envs=num_envs, env_options=env_options)
+        try:
+            self._build()
+        except BaseException:
+            if self._owns_env:
+                self.env.close()
+            raise
+
+    def _build(self) -> None:
+        c, seed = self.config, self.seed
         space = self.env.single_action_space
         if not isinstance(space, gym.spaces.Discrete):
-            self.env.close()
             raise ConfigError(f"DQN needs a Discrete action space, and {self.env.id} has {space}.")
         self.num_actions, self.first_action = int(space.n), int(space.start)
-        self.device = setup_device(c.device)
-
         with seeded(seed):
             network = QNetwork(
                 self.env.single_observation_space,
@@ -87,8 +94,7 @@ class DQN(Agent):
         self.network = network.to(self.device)
         self.target = copy.deepcopy(self.network).requires_grad_(False)
         self._act_slots = list(range(ACT, ACT + (self.num_envs if c.noise_per_env else 1)))
-        self.noise = Noise(self.network, seed=seed, role="online", slots=ACT + len(self._act_slots))
-        self.target_noise = Noise(self.target, seed=seed, role="target", slots=1)
+        self._make_noise(seed)
         self._act_draw: int | Tensor = ACT
         if len(self._act_slots) > 1:
             self._act_draw = torch.tensor(self._act_slots, device=self.device)
@@ -121,6 +127,10 @@ class DQN(Agent):
     def _noisy_layers(network: nn.Module) -> dict[str, NoisyLinear]:
         return {name: m for name, m in network.named_modules() if isinstance(m, NoisyLinear)}
 
+    def _make_noise(self, seed: int) -> None:
+        self.noise = Noise(self.network, seed=seed, role="online", slots=ACT + len(self._act_slots))
+        self.target_noise = Noise(self.target, seed=seed, role="target", slots=1)
+
     def _make_optimizer(self) -> torch.optim.Optimizer:
         c, parameters = self.config, list(self.network.parameters())
         if c.optimizer == "adam":
@@ -133,8 +143,10 @@ class DQN(Agent):
 
     def advance(self) -> None:
         """One step of every environment, and the updates that the replay ratio owes for it."""
+        if self._was_moved:
+            self._begin_anew()
         action = self._act()
-        obs, reward, terminated, truncated, info = self.env.step(action + self.first_action)
+        obs, reward, terminated, truncated, info = self._step(action + self.first_action)
         valid = info["valid"]
         self.replay.add(self._obs, action, reward, terminated, truncated, valid, self._start)
         self._obs, self._start = obs, info["start"]
@@ -148,6 +160,13 @@ class DQN(Agent):
                 return
             self._learning_since = before, self.updates
         self._learn(before)
+
+    def _begin_anew(self) -> None:
+        """New episodes; the running ones end in the replay with the last observation that is theirs."""
+        self.replay.cut(self._obs)
+        self._reset()
+        if self.config.noise_resample == "episode":
+            self._redraw_where(self._start)
 
     def _learn(self, before: int) -> None:
         """The updates owed, and what hangs on them: the hard copy of the target, the acting noise held until now."""
@@ -279,7 +298,8 @@ class DQN(Agent):
         metrics["charts/updates"] = self.updates
         if self._learning_since is not None:
             step0, update0 = self._learning_since
-            metrics["charts/replay_ratio"] = (self.updates - update0) * self.config.batch_size / (self.steps - step0)
+            learned = (self.updates - update0) * self.config.batch_size
+            metrics["charts/replay_ratio"] = learned / max(1, self.steps - step0)
         metrics["charts/epsilon"] = self.config.epsilon(self.steps)
         if self._losses:
             metrics["losses/td_loss"] = torch.stack(self._losses).mean().item()
@@ -337,21 +357,39 @@ class DQN(Agent):
             raise ConfigError(
                 f"the saved weights do not fit this network; use the run's own settings ({error})."
             ) from error
+        self._actor = None
         load_optimizer(self.optimizer, state["optimizer"])
-        self.noise.load_state_dict(state["noise"]["online"])
-        self.target_noise.load_state_dict(state["noise"]["target"])
-        if self._folds:
-            self.noise.fold(ACT)
+        reasons = self._load_noise(state["noise"], state["progress"]["steps"])
         self._rng_act.bit_generator.state = state["rng"]["act"]
         self._rng_replay.bit_generator.state = state["rng"]["replay"]
-        reasons = self._load_common(state)
+        new_episodes = self._load_common(state)
+        reasons += new_episodes
         learning = state["learning"]
         self._learning_since, self._warm_until = learning["since"], learning["warm_until"]
-        self._losses = list(learning["losses"]) if learning["losses"] is not None else []
+        self._losses = [] if learning["losses"] is None else list(learning["losses"].to(self.device))
+        if new_episodes and self.config.noise_resample == "episode":
+            self._redraw_where(self._start)
         if state["replay"] is None:
             self._learning_since, self._warm_until = None, self.steps + self.config.warmup
             return [*reasons, "the replay was not saved: it fills anew before learning goes on"]
         self.replay.load_state_dict(state["replay"])
-        if reasons:
+        if new_episodes:
             self.replay.cut(state["carry"]["obs"])
         return reasons
+
+    def _load_noise(self, state: dict[str, Any], steps: int) -> list[str]:
+        """Restore the noise. Generators of a CPU and of a GPU cannot go on with each other's state."""
+        saved, mine = (part["generators"] for part in (state["online"], self.noise.state_dict()))
+        foreign = {k: v.numel() for k, v in saved.items()} != {k: v.numel() for k, v in mine.items()}
+        if foreign and saved.keys() == mine.keys():
+            # Seeded anew, or the draws of the beginning would come again.
+            self._make_noise(int(np.random.default_rng([self.seed, steps, 1]).integers(2**30)))
+            fresh = {"online": self.noise.state_dict(), "target": self.target_noise.state_dict()}
+            state = {role: {**part, "generators": fresh[role]["generators"]} for role, part in state.items()}
+        self.noise.load_state_dict(state["online"])
+        self.target_noise.load_state_dict(state["target"])
+        if self._folds:
+            self.noise.fold(ACT)
+        if not foreign or not self.noise.layers:
+            return []
+        return ["the generators of noise were saved on another kind of device: new ones begin"]

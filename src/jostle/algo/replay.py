@@ -6,6 +6,8 @@ whose observation is the final one: nothing is stored twice, no final observatio
 are never sampled; they only serve as successors.
 """
 
+import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,8 +52,9 @@ class Replay:
         num_envs: N.
         observation_space: the single environment's space.
         n_step: length of the windows that ``sample`` returns.
-        frame_stack: k if the leading axis of a ``uint8`` Box is a stack of k frames: only the newest is stored, the
-            rest is rebuilt from the rows before (1M Atari transitions take 7.1 GB instead of 28).
+        frame_stack: k if the leading axis of a ``uint8`` Box is a stack of k frames, of one channel or several: only
+            the newest is stored, the rest is rebuilt from the rows before (1M Atari transitions take 7.1 GB instead of
+            28).
         stack_padding: what fills the stack at an episode's start, ``repeat`` the first frame or ``zero``.
 
     Raises:
@@ -75,18 +78,16 @@ class Replay:
                 f"a replay of {capacity} transitions is too short for {num_envs} environments and n_step={n_step}; "
                 f"give it at least {(n_step + frame_stack + 1) * num_envs}."
             )
-        self.is_dict = isinstance(observation_space, spaces.Dict)
+        self.is_dict, self.channels = isinstance(observation_space, spaces.Dict), 1
         inner = observation_space.spaces if isinstance(observation_space, spaces.Dict) else {_ONLY: observation_space}
         shapes = {key: (space.shape or (), space.dtype) for key, space in inner.items()}
         if frame_stack > 1:
             shape, dtype = shapes[_ONLY]
-            shapes = {_ONLY: (shape[1:], dtype)}
-        try:  # zeros are lent by the system and paid for as they are written
-            self.obs: dict[str, Array] = {k: np.zeros((self.rows, num_envs, *s), d) for k, (s, d) in shapes.items()}
-        except MemoryError as error:
-            raise ConfigError(
-                f"a replay of {capacity} transitions does not fit into memory; lower replay_size."
-            ) from error
+            self.channels = shape[0] // frame_stack
+            shapes = {_ONLY: ((self.channels, *shape[1:]), dtype)}
+        _check_memory(capacity, self.rows * num_envs, shapes)
+        # Zeros are lent by the system and paid for as they are written.
+        self.obs: dict[str, Array] = {k: np.zeros((self.rows, num_envs, *s), d) for k, (s, d) in shapes.items()}
         self.action = np.zeros((self.rows, num_envs), np.int32)
         self.reward = np.zeros((self.rows, num_envs), np.float32)
         self.terminated = np.zeros((self.rows, num_envs), np.bool_)
@@ -135,7 +136,7 @@ class Replay:
         if self.stack > 1:
             if start.any():
                 self._check_padding(obs[start])
-            self.obs[_ONLY][row] = obs[:, -1]
+            self.obs[_ONLY][row] = obs[:, -self.channels :]
             before = self.age[(self.added - 1) % self.rows] if self.added else np.zeros(self.num_envs, np.uint8)
             self.age[row] = np.where(start, 0, np.minimum(before + 1, self.stack - 1))
         elif self.is_dict:
@@ -156,17 +157,18 @@ class Replay:
         ``obs`` is the observation that the next row would have had. It becomes the final observation of a truncated
         episode, so nothing is lost and no window crosses the seam.
         """
-        if not self.added:
-            return
         last = (self.added - 1) % self.rows
+        if not self.added or not self.valid[last].any():  # no transition waits for its successor
+            return
         running = self.valid[last] & ~self.terminated[last]
         self.truncated[last] |= running
         nothing = np.zeros(self.num_envs, np.bool_)
         self.add(obs, *[nothing] * 6)
 
     def _check_padding(self, first: Array) -> None:
-        expected = first[:, -1:] if self.stack_padding == "repeat" else np.zeros_like(first[:, -1:])
-        if not (first[:, :-1] == expected).all():
+        frames = first.reshape(len(first), self.stack, self.channels, *first.shape[2:])
+        expected = frames[:, -1:] if self.stack_padding == "repeat" else np.zeros_like(frames[:, -1:])
+        if not (frames[:, :-1] == expected).all():
             raise EnvError(
                 f"the environment does not fill its frame stack by '{self.stack_padding}' at an episode's start, so "
                 "frames cannot be stored once; stack frames with make_env(frame_stack=…) instead."
@@ -223,7 +225,7 @@ class Replay:
         frames = take(self.obs[_ONLY], index)
         if self.stack_padding == "zero":
             frames[torch.from_numpy(back > age).to(device)] = 0
-        return frames
+        return frames.flatten(1, 2)  # [B, k·C, …]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that ``sample`` and ``add`` read; arrays are views of the rows in use, not copies.
@@ -275,3 +277,17 @@ class Replay:
                 array[at : at + len(piece)] = piece
                 at += len(piece)
         self.added = int(state["added"])
+
+
+def _check_memory(capacity: int, transitions: int, shapes: dict[str, tuple[tuple[int, ...], Any]]) -> None:
+    """Refuse what this machine cannot hold now, rather than be killed once it is full."""
+    need = transitions * (12 + sum(math.prod(s) * np.dtype(d).itemsize for s, d in shapes.values()))
+    try:
+        have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # unknown on this system
+        have = 2**48
+    if need > have:
+        raise ConfigError(
+            f"a replay of {capacity:,} transitions takes {need / 1e9:,.1f} GB, and this machine has "
+            f"{have / 1e9:,.1f} GB of memory; lower replay_size to {int(capacity * 0.8 * have / need):,} or less."
+        )

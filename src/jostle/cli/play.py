@@ -42,6 +42,8 @@ class Evaluate:
     """Probability of a random action."""
     seed: int = 10_000
     """Seed of environments, draws and random actions."""
+    device: Annotated[str | None, shown("the run's own")] = None
+    """cpu, cuda, cuda:1 …; auto: cuda where there is one."""
     env: str | None = None
     """Another environment with the same spaces."""
     env_options: tuple[str, ...] = ()
@@ -75,6 +77,8 @@ class Watch:
     """Frames per second."""
     seed: int = 10_000
     """Seed of environment and draws."""
+    device: Annotated[str | None, shown("the run's own")] = None
+    """cpu, cuda, cuda:1 …; auto: cuda where there is one."""
     env_options: tuple[str, ...] = ()
     """Options of the environment as key=value, over those of the run."""
     overwrite: bool = False
@@ -89,7 +93,7 @@ def evaluate(arguments: list[str]) -> int:
     args = tyro.cli(Evaluate, prog="jostle evaluate", args=arguments)
     if args.json is not None:
         refuse_existing(args.json, args.overwrite)
-    agent = jostle.load(args.run)
+    agent = jostle.load(args.run, device=args.device, replay=False)
     try:
         options = agent.env_options | parse_options(args.env_options)
         with Progress(transient=True, disable=args.quiet or not Console().is_terminal) as progress:
@@ -127,7 +131,7 @@ def watch(arguments: list[str]) -> int:
 
     if args.video is not None:
         refuse_existing(args.video, args.overwrite)
-    agent = jostle.load(args.run)
+    agent = jostle.load(args.run, device=args.device, replay=False)
     try:
         video = record(
             agent,

@@ -25,6 +25,8 @@ class Resume:
     """The run's folder."""
     steps: Annotated[int | None, shown("to the end that was planned")] = None
     """Train for so many steps from the checkpoint on."""
+    device: Annotated[str | None, shown("the run's own")] = None
+    """cpu, cuda, cuda:1 …; auto: cuda where there is one."""
     quiet: bool = False
     """Print nothing but errors and warnings."""
 
@@ -40,7 +42,7 @@ def resume(arguments: list[str]) -> int:
 
     before = newest_step(args.run)
     try:
-        agent = jostle.resume(args.run, steps=args.steps, notify=notify, progress=not args.quiet)
+        agent = jostle.resume(args.run, steps=args.steps, device=args.device, notify=notify, progress=not args.quiet)
     except (KeyboardInterrupt, SystemExit):
         # A longer plan given here is not kept in the run, so the rest of it must be given again.
         left = None if args.steps is None else (before or 0) + args.steps - (newest_step(args.run) or 0)

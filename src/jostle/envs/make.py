@@ -66,7 +66,18 @@ def make_env(
         runs = GymnasiumEngine(WorkerVectorEnv(id, num_envs, workers, render_mode, options), name)
     else:
         runs = GymnasiumEngine(in_process(id, num_envs, render_mode, options), name)
-    return JostleEnv(runs, name, num_envs, seed, frame_stack=stack_here, render_mode=render_mode, options=options)
+    given = {"engine": (engine, "auto"), "frame_stack": (frame_stack, 0), "workers": (workers, 0)}
+    return JostleEnv(
+        runs,
+        name,
+        num_envs,
+        seed,
+        frame_stack=stack_here,
+        render_mode=render_mode,
+        options=options,
+        source=id,
+        made_with={key: value for key, (value, default) in given.items() if value != default} | options,
+    )
 
 
 def _check_arguments(num_envs: int, frame_stack: int, render_mode: str | None, workers: int) -> None:

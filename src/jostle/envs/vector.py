@@ -70,6 +70,12 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         seed: given to the engine by the first `reset`.
         frame_stack: k ≥ 1 to stack frames here; 0 to leave the observations as the engine gives them.
         options: what the environments were made with, for records.
+        source: what `make_env` was given: an id, or a function that makes one environment.
+        made_with: the further arguments of `make_env`, to make more of the same kind.
+
+    Attributes:
+        moves: resets, steps and loaded states so far. Who goes on from an observation of his can tell by it whether
+            somebody else has moved the environments since.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": ["rgb_array"]}  # noqa: RUF012  # as in Gymnasium
@@ -84,10 +90,15 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         frame_stack: int = 0,
         render_mode: str | None = None,
         options: dict[str, Any] | None = None,
+        source: Any = None,
+        made_with: dict[str, Any] | None = None,
     ) -> None:
         self._engine = engine
         self.id, self.engine, self.num_envs, self.seed = env_id, engine.name, num_envs, seed
         self.options = options or {}
+        self.source = env_id if source is None else source
+        self.made_with = dict(options or {}) if made_with is None else made_with
+        self.moves = 0
         self.render_mode = render_mode
         self.frame_stack, self.stack_padding = engine.frame_stack, engine.stack_padding
         self.frame_skip, self.can_snapshot = engine.frame_skip, engine.can_snapshot
@@ -125,6 +136,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             raise EnvError(f"{self.id} is closed: make a new one.")
         if seed is None and not self._seeded:
             seed = self.seed
+        self.moves += 1
         obs, info = self._engine.reset(seed, options)
         self._seeded = True
         self._check_finite(obs)
@@ -152,6 +164,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
                 f"{self.id} is closed, was never reset, or failed in its last step: call reset() before step()."
             )
         actions = self._check_actions(actions)
+        self.moves += 1
         self._ended = None  # until the step is whole: after an error below, only a reset can follow
         obs, reward, terminated, truncated, info = self._engine.step(actions)
         self._check_finite(obs)
@@ -221,6 +234,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
                 f"The saved state holds {ended.size} environments of {self.id}, and this one {self.num_envs}: make it "
                 f"with num_envs={ended.size}."
             )
+        self.moves += 1
         self._engine.load_state_dict(state["engine"])
         self._ended, self._any_ended, self._seeded = ended, bool(ended.any()), True
         self._returns = np.array(state["returns"], np.float64)

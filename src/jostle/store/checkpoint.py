@@ -79,14 +79,17 @@ def save_checkpoint(
     return folder
 
 
-def load_checkpoint(folder: Path, *, finite: Collection[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+def load_checkpoint(
+    folder: Path, *, finite: Collection[str] = (), without: Collection[str] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The state and the meta data of a checkpoint, after all its bytes have been checked against SHA256SUMS.
 
+    without: top-level keys with plain names whose values are not read: None stands in their place.
     Tensors come back on the CPU. Segments are private views of the mapped files: changing them changes no file.
     Raises: CheckpointError if any byte of any file differs, a file is missing or was added, the format is newer than
         this version of jostle knows, or a tensor under a key of `finite` holds NaN or an infinity.
     """
-    files = verify(folder)
+    files = verify(folder, without=without)
     try:
         info = json.loads((folder / "meta.json").read_bytes())
         if info["format"] > FORMAT:
@@ -97,7 +100,7 @@ def load_checkpoint(folder: Path, *, finite: Collection[str] = ()) -> tuple[dict
         tree = json.loads((folder / "state.json").read_bytes())
         tensors: dict[str, dict[str, Array]] = {key: {} for key in tree}
         state = {
-            key: unflatten(part["tree"], _reader(folder, files, part["file"], tensors[key]))
+            key: None if key in without else unflatten(part["tree"], _reader(folder, files, part["file"], tensors[key]))
             for key, part in tree.items()
         }
         meta = unflatten(info["meta"], _reader(folder, files, "", {}))

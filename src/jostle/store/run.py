@@ -149,14 +149,18 @@ class Run:
             remove_folder(path)
         return folder
 
-    def newest(self, *, finite: Collection[str] = ()) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    def newest(
+        self, *, finite: Collection[str] = (), without: Collection[str] = ()
+    ) -> tuple[Path, dict[str, Any], dict[str, Any]]:
         """The newest good checkpoint: its folder, state and meta data. Damaged ones are skipped with a warning.
+
+        See `load_checkpoint` for finite and without.
 
         Raises: CheckpointError if there is none.
         """
         for path in reversed(self.checkpoints()):
             try:
-                state, meta = load_checkpoint(path, finite=finite)
+                state, meta = load_checkpoint(path, finite=finite, without=without)
             except CheckpointError as error:
                 warnings.warn(f"skipping a checkpoint: {error}", stacklevel=2)
             else:
