@@ -144,7 +144,7 @@ class Agent(ABC):
         Raises:
             CheckpointError: the folder exists, cannot be written, or the weights are not finite.
         """
-        return save_checkpoint(Path(path), self.state_dict(replay=replay), self.description(), finite=("model",))
+        return save_checkpoint(Path(path), self.state_dict(replay=replay), self.meta(), finite=("model",))
 
     def description(self) -> dict[str, Any]:
         """What it takes to build this agent again, as plain data."""
@@ -152,12 +152,15 @@ class Agent(ABC):
             "jostle": version("jostle"),
             "algorithm": self.algorithm,
             "env": self.env.id,
-            "made_by_function": not isinstance(self.env_source, str),
             "num_envs": self.num_envs,
             "env_options": self.env_options,
             "seed": self.seed,
             "config": self.config.as_dict(),
         }
+
+    def meta(self) -> dict[str, Any]:
+        """What stands beside a checkpoint: the description, and whether the environment's id is enough to make it."""
+        return self.description() | {"made_by_function": not isinstance(self.env_source, str), "steps": self.steps}
 
     # ---- shared by the subclasses ----
 

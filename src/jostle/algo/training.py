@@ -91,7 +91,7 @@ def train(
 
     def save() -> None:
         if run and metrics:
-            meta = agent.description() | {"steps": agent.steps, "metrics_offset": metrics.offset()}
+            meta = agent.meta() | {"metrics_offset": metrics.offset()}
             run.save(agent.steps, agent.state_dict(replay=schedule.save_replay), meta, finite=("model",))
 
     bar = Progress(schedule.total, start=agent.steps, quiet=not progress)
