@@ -116,7 +116,8 @@ def evaluate(
         vector = env
     else:
         options = agent.env_options if env_options is None else env_options
-        vector = make_env(env or agent.env_source, num_envs or min(episodes, 16), seed=seed, **options)
+        count = min(episodes, 16) if num_envs is None else num_envs
+        vector = make_env(agent.env_source if env is None else env, count, seed=seed, **options)
     try:
         ours, theirs = agent.env.single_observation_space, vector.single_observation_space
         if ours != theirs or agent.env.single_action_space != vector.single_action_space:

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from jostle.envs.actions import tidy_action_space
-from jostle.envs.frames import repeat_newest
+from jostle.envs.frames import forget_before
 from jostle.envs.observations import Obs, converter, tidy_observation_space
 from jostle.envs.pictures import newest_picture, require_mujoco_pictures
 from jostle.envs.procgen_qt import load_procgen
@@ -136,7 +136,8 @@ class EnvPoolEngine:
         self.frame_stack = int(config.get("stack_num", 1))
         self.frame_skip = int(config.get("frame_skip", 1))
         self.counts_games = {"info:reward", "info:terminated", "info:lives"} <= set(spec._state_keys)
-        # A lost life starts an episode whose stack EnvPool leaves as it was; every other start repeats the first frame.
+        # A lost life starts an episode, but EnvPool's stack goes on with frames from before for the next k − 1 steps.
+        # Every other start repeats the first frame.
         self._repad = bool(config.get("episodic_life", False)) and self.frame_stack > 1
         self.single_observation_space, self.single_action_space = pool_spaces(spec, env_id)
         self._read_layout(spec)
@@ -163,6 +164,7 @@ class EnvPoolEngine:
         values = self._pool._recv()
         self._ended = np.zeros(self._num_envs, np.bool_)
         self._obs = self._read_obs(values)
+        self._age = np.full(self._num_envs, self.frame_stack)
         return self._obs, self._read_info(values)
 
     def step(self, actions: np.ndarray) -> Step:
@@ -175,7 +177,8 @@ class EnvPoolEngine:
         obs = self._read_obs(values)
         if self._repad:
             assert isinstance(obs, np.ndarray)
-            repeat_newest(obs, self._ended, obs.shape[1] // self.frame_stack)
+            self._age = np.where(self._ended, 0, np.minimum(self._age + 1, self.frame_stack))
+            forget_before(obs, self._age, obs.shape[1] // self.frame_stack)
             self._ended = terminated | truncated
         if self._render_mode is not None:
             self._obs = obs
@@ -274,4 +277,6 @@ def _registry() -> Any:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """The error's text; pybind's list of signatures, a page long, is left out."""
+    text = " ".join(str(error).split()).partition(" The following argument types")[0]
+    return text or type(error).__name__

@@ -64,3 +64,19 @@ def repeat_newest(stack: np.ndarray, rows: np.ndarray, channels: int) -> None:
         newest = stack[row, -channels:]
         for at in range(0, stack.shape[1] - channels, channels):
             stack[row, at : at + channels] = newest
+
+
+def forget_before(stack: np.ndarray, age: np.ndarray, channels: int) -> None:
+    """In a stack [N, k·C, H, W], overwrite frames from before the episode with the episode's first one, in place.
+
+    Args:
+        stack: frames, the oldest first.
+        age: int [N], steps since the episode's first observation; from k − 1 on nothing is overwritten.
+        channels: C.
+    """
+    depth = stack.shape[1] // channels
+    for row in np.flatnonzero(age < depth - 1):
+        at = (depth - 1 - int(age[row])) * channels
+        first = stack[row, at : at + channels]
+        for before in range(0, at, channels):
+            stack[row, before : before + channels] = first

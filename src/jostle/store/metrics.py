@@ -9,6 +9,7 @@ import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Mapping
 from numbers import Integral
 from pathlib import Path
@@ -38,8 +39,12 @@ class Metrics:
             # Unbuffered: what a full disk refused must not come back to life when the file is closed.
             self._file = self._path.open("a+b", buffering=0)
             self._file.truncate(_end_of_lines(self._path))
+            self._events_dir.mkdir(exist_ok=True)
         except OSError as error:
-            raise CheckpointError(f"cannot write {self._path} ({error.strerror}): make it writable") from error
+            where = error.filename or self._path
+            raise CheckpointError(
+                f"cannot write {where} ({error.strerror}): move away what stands there, or make it writable"
+            ) from error
 
     def log(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
         """Append one line, and one TensorBoard scalar per value, at environment step `step`.
@@ -57,7 +62,9 @@ class Metrics:
             self._append(json.dumps(line).encode() + b"\n")
             self._write_event(step, now, numbers)
         except OSError as error:
-            raise CheckpointError(f"cannot write the metrics {self._path} ({error.strerror}): make room") from error
+            raise CheckpointError(
+                f"cannot write the metrics in {self._path.parent} ({error.strerror}): make room"
+            ) from error
 
     def offset(self) -> int:
         """Bytes of metrics.jsonl so far, safely on the disk: what a checkpoint notes for `cut`."""
@@ -67,14 +74,17 @@ class Metrics:
     def cut(self, offset: int, step: int) -> None:
         """Go back to a checkpoint: drop the lines after byte `offset`, and let TensorBoard drop what follows `step`.
 
-        Raises: CheckpointError if the file is shorter than that, or no line ends there.
+        Metrics are no part of what is learned. Where the file was cut or edited since, so that no line ends there, a
+        warning says so, and the lines up to `step` that are there stay.
         """
         size = self._path.stat().st_size
         self._file.seek(max(0, offset - 1))
         if not 0 <= offset <= size or (offset > 0 and self._file.read(1) != b"\n"):
-            raise CheckpointError(
-                f"{self._path} does not belong to the checkpoint, which expects a line to end at byte {offset} of "
-                f"{size}: put the file back as it was, or start a new run"
+            offset = _end_of_step(self._path, step)
+            warnings.warn(
+                f"{self._path} is not as the checkpoint left it: the run goes on, with the lines up to step {step:,} "
+                "that are there; earlier ones can be put back from a copy",
+                stacklevel=2,
             )
         self._file.truncate(offset)
         self._file.seek(offset)
@@ -121,7 +131,6 @@ class Metrics:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        self._events_dir.mkdir(exist_ok=True)
         index = sum(1 for _ in self._events_dir.glob("events.out.tfevents.*"))  # TensorBoard reads them by name
         self._events = RecordWriter((self._events_dir / f"events.out.tfevents.{index:06d}").open("xb", buffering=0))
         self._put(Event(wall_time=now, file_version="brain.Event:2"))
@@ -135,12 +144,12 @@ class Metrics:
         self._events.flush()
 
 
-def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
+def read_metrics(run_dir: Path | str) -> list[dict[str, Any]]:
     """The lines of a run's metrics, the oldest first; null becomes NaN. A half-written last line is left out.
 
     Raises: CheckpointError if the file cannot be read, or a line is no JSON object.
     """
-    path = run_dir / _FILE
+    path = Path(run_dir) / _FILE
     try:
         whole = path.read_bytes()
     except OSError as error:
@@ -153,6 +162,20 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
         except (ValueError, AttributeError) as error:
             raise CheckpointError(f"{path} is damaged at line {number}: remove that line") from error
     return rows
+
+
+def _end_of_step(path: Path, step: int) -> int:
+    """The offset just after the last line before the first of a later step; lines that are no JSON stay."""
+    end = 0
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                if json.loads(line)["step"] > step:
+                    break
+            except (ValueError, LookupError, TypeError):
+                pass
+            end += len(line)
+    return end
 
 
 def _end_of_lines(path: Path) -> int:

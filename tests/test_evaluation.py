@@ -1,0 +1,117 @@
+"""Evaluation in environments whose returns can be counted by hand."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+import jostle
+from jostle import evaluation
+from jostle.errors import ConfigError, EnvError
+
+
+class Count(gym.Env[Any, int]):
+    """Environment i of a row lasts i + 2 steps, ten more in each later episode; every step pays 10^episode.
+
+    Action 6 is worth one point more.
+    """
+
+    observation_space = spaces.Box(-1, 99, (1,), np.float32)
+    action_space = spaces.Discrete(2, start=5)
+
+    def __init__(self, ends: bool = True) -> None:
+        self.ends, self.episode = ends, -1
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        if seed is not None:
+            self.number, self.episode = seed % 10, -1
+        self.episode, self.t = self.episode + 1, 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert action in (5, 6)
+        self.t += 1
+        over = self.ends and self.t >= self.number + 2 + 10 * self.episode
+        reward = 10.0**self.episode + (action == 6)
+        return np.full(1, self.t, np.float32), reward, over and self.number % 2 == 0, over and self.number % 2 == 1, {}
+
+
+def agent_that_takes(action: int) -> jostle.DQN:
+    agent = jostle.DQN(Count, num_envs=1, hidden=(), noisy="factorised")
+    with torch.no_grad():
+        for name, parameter in agent.network.named_parameters():
+            parameter.zero_()
+            if name.endswith("bias"):
+                parameter[action - 5] = 1.0
+    return agent
+
+
+def test_returns_and_lengths_are_those_counted_by_hand() -> None:
+    found = jostle.evaluate(agent_that_takes(5), 5, num_envs=2, seed=10)
+    # Environment 0 plays three episodes of 2, 12 and 22 steps, environment 1 two of 3 and 13: a fixed share each,
+    # although environment 0 would be done sooner. A reset's row counts for nothing.
+    table = [(e.env, e.index, e.ret, e.length) for e in found.episodes]
+    assert table == [(0, 0, 2, 2), (1, 0, 3, 3), (0, 1, 120, 12), (1, 1, 130, 13), (0, 2, 2200, 22)]
+    assert found.mean == pytest.approx((2 + 3 + 120 + 130 + 2200) / 5)
+    assert found.interval[0] < found.mean < found.interval[1]
+    assert (found.env, found.noise, found.epsilon, found.seed) == ("Count", "mean", 0.0, 10)
+    better = jostle.evaluate(agent_that_takes(6), 2, num_envs=2, seed=10)
+    assert [e.ret for e in better.episodes] == [4, 6]
+
+
+def test_short_episodes_are_not_favoured() -> None:
+    """Three environments, an episode each: the slowest is waited for, the quickest counts once."""
+    told: list[int] = []
+    found = jostle.evaluate(agent_that_takes(5), 3, num_envs=3, seed=7, notify=told.append)
+    assert [e.length for e in found.episodes] == [9, 10, 11]
+    assert told[-1] == 3
+    assert found.as_dict()["episodes"][2] == {"env": 2, "index": 0, "ret": 11.0, "length": 11}
+    more_envs = jostle.evaluate(agent_that_takes(5), 2, num_envs=4, seed=4)
+    assert [(e.env, e.length) for e in more_envs.episodes] == [(0, 6), (1, 7)]
+
+
+def test_an_environment_that_is_made_already_starts_from_the_seed() -> None:
+    agent = agent_that_takes(5)
+    env = jostle.make_env(Count, 2, seed=3)
+    one, two = (jostle.evaluate(agent, 4, env=env, seed=10) for _ in range(2))
+    assert one.episodes == two.episodes
+    assert not env.closed
+    env.close()
+
+
+def test_evaluation_changes_nothing() -> None:
+    quiet, asked = (jostle.DQN("CartPole-v1", num_envs=2, warmup=40, hidden=(8,), noisy="factorised") for _ in range(2))
+    quiet.learn(150)
+    asked.learn(100)
+    for noise in ("mean", "sampled", "mc:3"):
+        jostle.evaluate(asked, 2, noise=noise, epsilon=0.2)
+    asked.learn(50)
+    pairs = zip(quiet.network.parameters(), asked.network.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert list(quiet.returns) == list(asked.returns)
+
+
+def test_epsilon_one_is_random() -> None:
+    found = jostle.evaluate(agent_that_takes(5), 1, num_envs=1, seed=19, epsilon=1.0)
+    assert 11 < found.mean < 22, "of 11 steps some take action 6"
+
+
+def test_what_cannot_be_evaluated_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = agent_that_takes(5)
+    cases: dict[str, dict[str, Any]] = {
+        "episodes=0": {"episodes": 0},
+        "epsilon=2": {"epsilon": 2},
+        "noise mode": {"noise": "median"},
+        "other spaces": {"env": "CartPole-v1"},
+        "num_envs=0": {"num_envs": 0},
+    }
+    for message, arguments in cases.items():
+        with pytest.raises(ConfigError, match=message):
+            jostle.evaluate(agent, **arguments)
+    monkeypatch.setattr(evaluation, "PATIENCE", 50)
+    with pytest.raises(EnvError, match="time limit"):
+        jostle.evaluate(agent, 2, env=lambda: Count(ends=False))
