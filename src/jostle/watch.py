@@ -2,12 +2,14 @@
 
 import itertools
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 from jostle.algo.dqn import DQN
@@ -17,6 +19,7 @@ from jostle.nn.inference import Inference
 from jostle.nn.policy import map_observation
 
 Frame = np.ndarray[Any, np.dtype[np.uint8]]
+_ENDINGS = (".mp4", ".mkv", ".mov", ".avi", ".m4v")
 SMALLEST = 256  # pixels of the shorter side, below which frames are enlarged
 _FPS, _SLOWEST, _SECONDS = 30, 4, 3.0  # a video shorter than so many seconds is slowed down
 
@@ -71,6 +74,8 @@ def record(
         raise ConfigError(f"fps={fps} cannot be used: it must be at least 1.")
     if path.exists() and not overwrite:
         raise ConfigError(f"{path} exists already: choose another name, or give --overwrite (overwrite=True).")
+    if path.suffix.lower() not in _ENDINGS:
+        raise ConfigError(f"{path} cannot be a video: give it one of the endings {', '.join(_ENDINGS)}.")
     inference = Inference.parse(noise)
     program = _ffmpeg()
     options = agent.env_options if env_options is None else env_options
@@ -120,9 +125,11 @@ def picture(env: JostleEnv, obs: Any) -> Frame:
     except (EnvError, NotImplementedError) as error:
         seen = _pixels(obs)
         if seen is None:
+            other = env.engine == "envpool" and env.id in gym.registry
+            remedy = "try the option engine=gymnasium, which may draw it" if other else "evaluate it instead"
             raise EnvError(
-                f"{env.id} draws no pictures and its observations are none, so there is nothing to watch; "
-                f"evaluate it instead"
+                f"{env.id} on {env.engine} draws no pictures and its observations are none, so there is nothing to "
+                f"watch: {remedy}."
             ) from error
         return seen
     if drawn.ndim != 3 or drawn.shape[2] != 3 or drawn.dtype != np.uint8:
@@ -185,6 +192,7 @@ def _write(program: str, path: Path, fps: int, head: list[Frame], rest: Iterator
         os.replace(staged, path)
     except (BrokenPipeError, ConnectionError) as error:
         said = process.communicate()[1] if process.stderr and not process.stderr.closed else b""
+        said = re.sub(rb"\[[^\]]* @ 0x[0-9a-f]+\] ", b"", said)
         why = " ".join(said.decode(errors="replace").split())[-300:] or f"exit code {process.returncode}"
         raise JostleError(f"ffmpeg could not write {path} ({why}): try another name, such as video.mp4.") from error
     finally:

@@ -124,13 +124,19 @@ def test_a_long_half_written_line_is_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("offset", [-1, 10, 1000])
-def test_a_cut_that_does_not_fit_is_refused(tmp_path: Path, offset: int) -> None:
+def test_a_cut_that_does_not_fit_warns_and_keeps_the_steps_before(tmp_path: Path, offset: int) -> None:
     with Metrics(tmp_path) as metrics:
-        _log(metrics, 1)
-        with pytest.raises(CheckpointError, match=f"byte {offset} of .*: put the file back"):
+        _log(metrics, 1, 5)
+        with pytest.warns(UserWarning, match="not as the checkpoint left it: the run goes on"):
             metrics.cut(offset, 1)
         _log(metrics, 2)
     assert _rows(tmp_path) == [(1, 0.5), (2, 1.0)]
+
+
+def test_a_file_in_the_place_of_the_events_is_named_before_training(tmp_path: Path) -> None:
+    (tmp_path / "tensorboard").touch()
+    with pytest.raises(CheckpointError, match=r"tensorboard .*move away what stands there"):
+        Metrics(tmp_path)
 
 
 def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments or os.environ.get("JOSTLE_DEBUG", "0") not in ("", "0")
     arguments = [a for a in arguments if a != "--debug"]
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # so that `module:Name-v0` finds a file beside the user, but shadows nothing
     try:
         with _plain_warnings():
             return _dispatch(arguments)
@@ -51,8 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `jostle envs | head`: the reader has gone; nothing may be flushed to it at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except SystemExit as end:  # tyro's help (0) and parse errors (2); SIGTERM (143)
+    except SystemExit as end:  # tyro's help (0); SIGTERM (143)
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except Exception as error:  # nothing foreseen: a full disk at the standard output, no memory, a fault of our own
+        if debug:
+            traceback.print_exc()
+        print(f"error: {_unforeseen(error)}", file=sys.stderr)
+        return 2
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -104,6 +111,16 @@ def overview() -> str:
 def _sentence(error: Exception) -> str:
     text = str(error).strip()
     return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def _unforeseen(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, MemoryError):
+        return f"out of memory ({text or 'no details'}): choose smaller numbers or fewer environments."
+    if isinstance(error, OSError):
+        return f"{text}: make room, or check the file and its permissions."
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"an unforeseen {what} (--debug shows where it comes from; please report it)."
 
 
 @contextlib.contextmanager

@@ -1,15 +1,87 @@
 """What the commands' flags need beside tyro."""
 
-from typing import Any
+import contextlib
+import dataclasses
+import io
+import itertools
+import re
+from typing import Any, TypeVar
 
 import tyro
 
-from jostle.errors import ConfigError
+from jostle.errors import ConfigError, closest
+
+T = TypeVar("T")
 
 
-def shown(default: str) -> Any:
+def parse(kind: type[T], arguments: list[str], prog: str, default: T | None = None) -> T:
+    """The arguments as a dataclass; what tyro would say of wrong ones in a frame of ten lines becomes one sentence.
+
+    Raises:
+        ConfigError: the arguments cannot be used.
+        SystemExit: after help, with 0.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return (
+                tyro.cli(kind, prog=prog, args=arguments)
+                if default is None
+                else tyro.cli(kind, prog=prog, args=arguments, default=default)
+            )
+    except SystemExit as end:
+        if end.code in (0, None):
+            raise
+        raise ConfigError(_sentence(said.getvalue(), kind, prog)) from None
+
+
+def _sentence(box: str, kind: type[Any], prog: str) -> str:
+    """One sentence from tyro's frame, whose parts are divided by rules.
+
+    Where the terminal knows no box characters, the frame is of spaces, and the title a part of its own.
+    """
+    lines = [line.strip("│ ") for line in box.splitlines() if not line.startswith(("╭", "╰"))]
+    parts: list[list[str]] = [[]]
+    for line in lines:
+        if line and not line.strip("─-"):
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    said = parts[0] if "╭" in box or len(parts) == 1 else parts[1]
+    text = " ".join(itertools.takewhile(bool, said)).rstrip(".")
+    if text.startswith("Unrecognized options: "):
+        unknown = text.removeprefix("Unrecognized options: ").split(", ")
+        flag = next((word for word in unknown if word.startswith("-")), None)
+        if flag is None:
+            return f"{prog} has no use for '{unknown[0]}': see {prog} --help."
+        hint = closest(flag.split("=")[0], _flags(kind))
+        return f"{prog} has no option {flag}; {hint if hint.startswith('did') else f'see {prog} --help.'}"
+    if text.startswith("Missing from"):
+        needed = list(dict.fromkeys(re.findall(r"(?<!\S)(--[a-z-]+|PATH)(?= )", text)))
+        return f"{prog} needs {' and '.join(needed) or 'more arguments'}: see {prog} --help."
+    return f"{text or 'the arguments cannot be used'}: see {prog} --help."
+
+
+def _flags(kind: type[Any]) -> list[str]:
+    """Every flag of a dataclass, those of the dataclasses inside included."""
+    found = []
+    for field in dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ():
+        inner = field.default_factory
+        if isinstance(inner, type) and dataclasses.is_dataclass(inner):
+            found += _flags(inner)
+        else:
+            found.append("--" + field.name.replace("_", "-"))
+    return found
+
+
+def named(metavar: str) -> Any:
+    """For `Annotated`: what help calls the value."""
+    return tyro.conf.arg(metavar=metavar)
+
+
+def shown(default: str, metavar: str | None = None) -> Any:
     """For `Annotated`: what help says of a default that is worked out later, in place of None."""
-    return tyro.conf.arg(help_behavior_hint=f"(default: {default})")
+    return tyro.conf.arg(help_behavior_hint=f"(default: {default})", metavar=metavar)
 
 
 def refuse_twice(arguments: list[str], flag: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import tyro
 from rich.table import Table
 
+from jostle.cli.flags import parse
 from jostle.cli.play import console
 
 _COLOUR = {"OK": "green", "warning": "yellow", "FAIL": "bold red"}
@@ -23,13 +24,13 @@ class Doctor:
 
     run: tyro.conf.Positional[Path]
     """The folder of a run (its newest good checkpoint) or of a saved agent."""
-    quiet: bool = False
+    quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors; the exit code tells."""
 
 
 def doctor(arguments: list[str]) -> int:
     """``jostle doctor DIR``"""
-    args = tyro.cli(Doctor, prog="jostle doctor", args=arguments)
+    args = parse(Doctor, arguments, "jostle doctor")
     from jostle.doctor import diagnose  # late, so that help is quick
 
     checks = diagnose(args.run)

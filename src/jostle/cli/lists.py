@@ -2,11 +2,16 @@
 
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from jostle import presets as stored
-from jostle.errors import ConfigError, closest
+from jostle.cli.flags import named, parse
+from jostle.errors import ConfigError
+
+if TYPE_CHECKING:
+    from jostle.envs.catalogue import EnvDescription
 
 
 @dataclass
@@ -19,7 +24,7 @@ class Envs:
       jostle envs jostle/DeepSea-v0
     """
 
-    filter: tyro.conf.Positional[str] = ""
+    filter: Annotated[tyro.conf.Positional[str], named("FILTER")] = ""
     """A part of the id or of the family; an exact id, or the only one that fits, is shown in full."""
 
 
@@ -32,13 +37,13 @@ class Presets:
       jostle presets cartpole-noisy > mine.yaml
     """
 
-    name: tyro.conf.Positional[str | None] = None
+    name: Annotated[tyro.conf.Positional[str | None], named("NAME")] = None
     """The preset to print."""
 
 
 def presets(arguments: list[str]) -> int:
     """``jostle presets [NAME]``"""
-    args = tyro.cli(Presets, prog="jostle presets", args=arguments)
+    args = parse(Presets, arguments, "jostle presets")
     if args.name is not None:
         print(stored.text(args.name), end="")
         return 0
@@ -51,28 +56,30 @@ def presets(arguments: list[str]) -> int:
 
 def envs(arguments: list[str]) -> int:
     """``jostle envs [FILTER]``"""
-    args = tyro.cli(Envs, prog="jostle envs", args=arguments)
-    from jostle.envs.catalogue import describe, list_envs  # late, so that help is quick
+    args = parse(Envs, arguments, "jostle envs")
+    from jostle.envs.catalogue import describe, list_envs, nearest_ids  # late, so that help is quick
 
+    if ":" in args.filter:  # module:Name-v0 stands in no list before its module is imported
+        _show(describe(args.filter))
+        return 0
     found = list_envs(args.filter)
     exact = [info for info in found if info.id == args.filter]
     chosen = exact or (found if len(found) == 1 else [])
     if chosen:
-        about = describe(chosen[0].id)
-        print(f"{about.id} ({about.engine})")
-        print(f"observation  {about.observation_space}")
-        print(f"action       {about.action_space}")
-        for title, option, default in zip(
-            ["options", *[""] * len(about.options)], about.options, about.options.values(), strict=False
-        ):
-            print(f"{title:12} {option}={default!r}")
+        _show(describe(chosen[0].id))
         return 0
     if not found:
-        near = closest(args.filter, [info.id for info in list_envs()])
-        hint = near if near.startswith("did") else "jostle envs lists them all"
-        raise ConfigError(f"no environment contains '{args.filter}'; {hint}")
+        raise ConfigError(f"no environment contains '{args.filter}'; {nearest_ids(args.filter)}")
     width = max(len(info.id) for info in found)
     for info in found:
         print(f"{info.id:{width}}  {info.engine:10}  {info.family}")
     print(f"{len(found):,} environments; jostle envs ID shows one with its spaces and options.", file=sys.stderr)
     return 0
+
+
+def _show(about: "EnvDescription") -> None:
+    print(f"{about.id} ({about.engine})")
+    print(f"observation  {about.observation_space}")
+    print(f"action       {about.action_space}")
+    for index, (option, default) in enumerate(about.options.items()):
+        print(f"{'' if index else 'options':12} {option}={default!r}")

@@ -1,4 +1,4 @@
-"""Training goes on when nobody reads its output any more."""
+"""Training goes on when nobody reads its output any more, or the disk that takes it is full."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 
 class Patient:
-    """A text stream that goes on in silence once its reader has gone (a closed pipe), instead of raising."""
+    """A text stream that goes on in silence once its reader has gone or its disk is full, instead of raising."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -17,7 +17,7 @@ class Patient:
         """As the stream's."""
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
+        except OSError:
             self._silence()
             return len(text)
 
@@ -25,7 +25,7 @@ class Patient:
         """As the stream's."""
         try:
             self._stream.flush()
-        except BrokenPipeError:
+        except OSError:
             self._silence()
 
     def _silence(self) -> None:
@@ -38,6 +38,6 @@ class Patient:
 
 @contextlib.contextmanager
 def outliving_its_reader() -> Iterator[None]:
-    """Within the block, a closed pipe at the standard output ends nothing."""
+    """Within the block, a standard output that takes nothing any more ends nothing."""
     with contextlib.redirect_stdout(Patient(sys.stdout)):
         yield

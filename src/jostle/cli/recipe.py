@@ -16,6 +16,13 @@ from jostle.errors import ConfigError, closest
 TOP = ("jostle", "algorithm", "env", "num_envs", "env_options", "seed", "config", "training")
 TRAINING = ("total", "log_every", "checkpoint_every", "save_replay")
 _SECTIONS = ("env_options", "config", "training")
+_ELSEWHERE = {
+    "id": "say which environment with --env, or env in a file",
+    "num_envs": "give --num-envs, or num_envs in a file",
+    "seed": "give --seed, or seed in a file",
+    "render_mode": "nothing is drawn in training, and `jostle watch` draws by itself",
+}
+"""Arguments of `make_env` that are no options, each with where they belong."""
 _TYPES = {
     "env": (str, "a text"),
     "num_envs": (int, "a whole number"),
@@ -80,6 +87,8 @@ def checked(data: Any, source: str, algorithm: str = "dqn") -> dict[str, Any]:
         if not isinstance(inner, dict):
             raise ConfigError(f"'{section}' in {source} must be a mapping, not {inner!r}.")
     _known(data.get("training") or {}, TRAINING, source, "training")
+    for key in data.get("env_options") or {}:
+        _check_option(key, f"'env_options' of {source}")
     for key, value in [*data.items(), *(data.get("training") or {}).items()]:
         kind, name = _TYPES.get(key, (object, ""))
         if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
@@ -96,6 +105,13 @@ def _known(data: Mapping[Any, Any], keys: Iterable[str], source: str, section: s
         if key not in keys:
             where = f"'{section}' of {source}" if section else source
             raise ConfigError(f"there is no key '{key}' in {where}; {closest(str(key), keys)}")
+
+
+def _check_option(key: Any, source: str) -> None:
+    if not isinstance(key, str):
+        raise ConfigError(f"the option {key!r} in {source} is no name: write key: value, such as size: 10.")
+    if key in _ELSEWHERE:
+        raise ConfigError(f"{key} cannot stand in {source}: {_ELSEWHERE[key]}.")
 
 
 def _check_settings(values: Mapping[str, Any], source: str) -> None:
@@ -139,6 +155,7 @@ def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
         key, sign, value = pair.partition("=")
         if not sign or not key.isidentifier():
             raise ConfigError(f"'{pair}' is no option of an environment: write key=value, such as size=10.")
+        _check_option(key, "--env-options")
         try:
             out[key] = parse_yaml(value)
         except yaml.YAMLError as error:

@@ -10,7 +10,7 @@ import tyro
 
 from jostle.algo.config import DQNConfig, merged
 from jostle.algo.dqn import DQN
-from jostle.cli.flags import flag_value, refuse_twice, shown
+from jostle.cli.flags import flag_value, named, parse, refuse_twice, shown
 from jostle.cli.output import outliving_its_reader
 from jostle.cli.recipe import overlay, parse_options, starting_point
 from jostle.cli.summary import header, quoted, stopped, summary
@@ -40,25 +40,25 @@ class TrainDQN:
     """Environment id; `jostle envs` lists them."""
     steps: int
     """Environment steps to train for, summed over all environments."""
-    preset: str | None = None
+    preset: Annotated[str | None, named("NAME")] = None
     """Start from these settings; `jostle presets` lists them."""
-    config: Path | None = None
+    config: Annotated[Path | None, named("FILE")] = None
     """Start from a YAML file in the shape of a run's config.yaml."""
-    env_options: tuple[str, ...] = ()
+    env_options: Annotated[tuple[str, ...], named("[KEY=VALUE ...]")] = ()
     """Options of the environment as key=value; `jostle envs ID` shows them."""
     num_envs: int = 8
     """Environments stepped together."""
     seed: int = 0
     """Seeds environments, weights, noise, exploration and replay."""
-    run_dir: Annotated[Path | None, shown("runs/<env>-dqn-s<seed>-<time>")] = None
+    run_dir: Annotated[Path | None, shown("runs/<env>-dqn-s<seed>-<time>", "DIR")] = None
     """A new folder for the run."""
-    log_every: Annotated[int | None, shown("a hundredth of the training, 1,000 at least")] = None
+    log_every: Annotated[int | None, shown("a hundredth of the training, 1,000 at least", "INT")] = None
     """Steps between two lines of metrics."""
-    checkpoint_every: Annotated[int | None, shown("a tenth of the training, 10,000 at least")] = None
+    checkpoint_every: Annotated[int | None, shown("a tenth of the training, 10,000 at least", "INT")] = None
     """Steps between two checkpoints."""
     save_replay: bool = True
     """Keep the replay in checkpoints, so that a resumed run equals an unbroken one."""
-    quiet: bool = False
+    quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors."""
     settings: tyro.conf.OmitArgPrefixes[Settings] = field(default_factory=Settings)
 
@@ -69,7 +69,7 @@ def train(arguments: list[str]) -> int:
     refuse_twice(arguments, "--env-options")
     preset, config = flag_value(arguments, "--preset"), flag_value(arguments, "--config")
     start = starting_point(preset, Path(config) if config is not None else None)
-    args = tyro.cli(TrainDQN, prog="jostle train dqn", args=arguments, default=_defaults(start))
+    args = parse(TrainDQN, arguments, "jostle train dqn", _defaults(start))
     settings = merged(None, dataclasses.asdict(args.settings))
     options = overlay(start, {"env_options": parse_options(args.env_options)})["env_options"]
     run_dir = args.run_dir or _new_folder(args.env, args.seed)

@@ -1,5 +1,7 @@
 """Which environments there are, and what each takes; nothing is built for a list."""
 
+import difflib
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,7 +10,7 @@ from gymnasium import spaces
 
 from jostle.envs.envpool_engine import envpool_ids, pool_options, pool_spaces, pool_spec
 from jostle.envs.gymnasium_engine import defaults_of, native, one_env, options_of, register_plugins
-from jostle.errors import ConfigError, closest
+from jostle.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,35 @@ def known_ids() -> list[str]:
     return sorted({*gym.registry, *envpool_ids()})
 
 
+def nearest_ids(wanted: str, count: int = 3) -> str:
+    """A clause that offers the ids nearest to an unknown one, whatever its version, namespace or Atari variant.
+
+    >>> nearest_ids("ALE/CartPole-v7", count=1)
+    'did you mean CartPole-v1?'
+    """
+    cores: dict[str, list[str]] = {}
+    for env_id in known_ids():
+        cores.setdefault(_core(env_id), []).append(env_id)
+    core = _core(wanted)
+    near = [core, *difflib.get_close_matches(core, cores, n=count, cutoff=0.7)]
+    if len(core) >= 4:
+        near += [known for known in cores if core in known or (len(known) >= 4 and core.startswith(known))]
+    found = [env_id for known in dict.fromkeys(near) for env_id in sorted(cores.get(known, []), key=_rank)]
+    return f"did you mean {', '.join(found[:count])}?" if found else "jostle envs lists those that there are."
+
+
+def _core(env_id: str) -> str:
+    """The name without namespace, version and what older versions of Atari added to it, in small letters."""
+    name = re.sub(r"-v\d+$", "", env_id.rpartition("/")[2].rpartition(":")[2])
+    return re.sub(r"(NoFrameskip|Deterministic|-ram)+$", "", name).lower()
+
+
+def _rank(env_id: str) -> tuple[bool, int, str]:
+    """Ids without a namespace first, then the newest version."""
+    version = re.search(r"-v(\d+)$", env_id)
+    return "/" in env_id and not env_id.startswith("jostle/"), -int(version[1]) if version else 0, env_id
+
+
 def registered(env_id: str) -> bool:
     """Whether Gymnasium can make the id. An id that names its module is believed until it is made."""
     return ":" in env_id or env_id in gym.registry
@@ -70,7 +101,7 @@ def describe(env_id: str) -> EnvDescription:
     """
     register_plugins(env_id)
     if env_id not in known_ids() and not registered(env_id):
-        raise ConfigError(f"There is no environment {env_id}: {closest(env_id, known_ids())}")
+        raise ConfigError(f"There is no environment {env_id}: {nearest_ids(env_id)}")
     engine = engine_of(env_id)
     if engine == "envpool":
         return EnvDescription(env_id, engine, *pool_spaces(pool_spec(env_id), env_id), pool_options(env_id))

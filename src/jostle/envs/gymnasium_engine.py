@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from jostle.envs.actions import tidy_action_space
 from jostle.envs.observations import Obs, converter, flat_items, tidy_observation_space
 from jostle.envs.vector import Step
-from jostle.errors import ConfigError, EnvError, closest
+from jostle.errors import ConfigError, EnvError, JostleError, closest
 
 MakeOne = Callable[[], gym.Env[Any, Any]]
 
@@ -40,7 +40,7 @@ class Numbered(gym.Wrapper[Any, Any, Any, Any]):
         """The wrapped environment's reset."""
         try:
             obs, info = self.env.reset(seed=seed, options=options)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise EnvError(self._failed("reset", error)) from error
         return self._keep(obs), info
 
@@ -48,16 +48,19 @@ class Numbered(gym.Wrapper[Any, Any, Any, Any]):
         """The wrapped environment's step."""
         try:
             obs, reward, terminated, truncated, info = self.env.step(action)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise EnvError(self._failed("step", error)) from error
         return self._keep(obs), reward, terminated, truncated, info
 
     def _keep(self, obs: Any) -> Any:
         return obs if self._kept is None else {key: obs[key] for key in self._kept}
 
-    def _failed(self, where: str, error: Exception) -> str:
+    def _failed(self, where: str, error: BaseException) -> str:
         text = " ".join(str(error).split())
-        return f"{self._id}: environment {self._index} failed in {where} with {type(error).__name__}: {text}"
+        return (
+            f"{self._id}: environment {self._index} failed in {where} with {type(error).__name__}: {text.rstrip('.')}; "
+            "mend the environment (--debug shows the place)."
+        )
 
 
 class GymnasiumEngine:
@@ -91,12 +94,13 @@ class GymnasiumEngine:
 
     def reset(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]:
         """Reset all environments, seeded with ``seed + i``."""
-        obs, info = self._vector.reset(seed=seed, options=options)
+        obs, info = self._guarded("reset", lambda: self._vector.reset(seed=seed, options=options))
         return self._tidy(obs), info
 
     def step(self, actions: np.ndarray) -> Step:
         """Step all environments; `actions` were checked."""
-        obs, reward, terminated, truncated, info = self._vector.step(actions.astype(self._action_dtype, copy=False))
+        actions = actions.astype(self._action_dtype, copy=False)
+        obs, reward, terminated, truncated, info = self._guarded("step", lambda: self._vector.step(actions))
         return self._tidy(obs), reward.astype(np.float32), terminated, truncated, info
 
     def render(self) -> np.ndarray:
@@ -118,6 +122,19 @@ class GymnasiumEngine:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Back to a state of `state_dict`."""
         getattr(self._vector.unwrapped, "load_state_dict")(state)  # noqa: B009
+
+    def _guarded(self, where: str, call: Callable[[], Any]) -> Any:
+        """What the call gives. Gymnasium raises what NumPy says where observations don't fit their space."""
+        try:
+            return call()
+        except (JostleError, NotImplementedError):
+            raise
+        except Exception as error:
+            text = " ".join(str(error).split()).rstrip(".")
+            raise EnvError(
+                f"{self._id} failed in {where} with {type(error).__name__}: {text}; check that its observations and "
+                "infos fit its spaces, with gymnasium.utils.env_checker.check_env."
+            ) from error
 
     def _tidy(self, obs: Any) -> Obs:
         if not isinstance(obs, dict):
@@ -144,6 +161,12 @@ def one_env(source: str | MakeOne, render_mode: str | None, options: dict[str, A
         return gym.make(source, render_mode=render_mode, disable_env_checker=True, **options)
     except gym.error.DependencyNotInstalled as error:
         raise EnvError(f"{env_id} needs a package that is missing: {' '.join(str(error).split())}") from error
+    except (gym.error.NameNotFound, gym.error.VersionNotFound) as error:
+        module, _, name = env_id.rpartition(":")
+        raise ConfigError(f"{module} registers no {name}: {closest(name, gym.registry)}") from error
+    except ModuleNotFoundError as error:
+        what = str(error).partition(". ")[0]
+        raise EnvError(f"{env_id} cannot be made ({what}): install the module, or run where it lies.") from error
     except TypeError as error:
         raise _wrong_option(source, options, error) from error
     except Exception as error:
@@ -183,6 +206,8 @@ def native(env_id: str, num_envs: int, render_mode: str | None, options: dict[st
         )
     except TypeError as error:
         raise _wrong_option(env_id, options, error) from error
+    except MemoryError as error:
+        raise EnvError(f"{num_envs} of {env_id} cannot be made ({error}): use fewer, or smaller options.") from error
     return vector
 
 
@@ -200,7 +225,7 @@ def name_of(source: str | MakeOne) -> str:
 
 def options_of(env_id: str) -> dict[str, Any]:
     """The options of a registered id with their defaults (None where there is none); empty if they cannot be read."""
-    spec = gym.registry.get(env_id)
+    spec = gym.registry.get(env_id.rpartition(":")[2])
     entry: Any = None if spec is None else spec.entry_point or spec.vector_entry_point
     if spec is None or entry is None:
         return {}
@@ -223,7 +248,8 @@ def _wrong_option(source: str | MakeOne, options: dict[str, Any], error: TypeErr
     wrong = [name for name in options if known and name not in known]
     if wrong:
         return ConfigError(f"{name_of(source)} has no option {wrong[0]}: {closest(wrong[0], known)}")
-    return EnvError(f"{name_of(source)} cannot be made: {error}")
+    given = f" with {', '.join(f'{k}={v!r}' for k, v in options.items())}" if options else ""
+    return EnvError(f"{name_of(source)} cannot be made{given} ({error}): `jostle envs` shows its options and defaults.")
 
 
 def _at(obs: Any, key: str) -> Any:

@@ -1,16 +1,17 @@
 """`make_env`: one function for every environment."""
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, Literal
 
 import gymnasium as gym
 
-from jostle.envs.catalogue import engine_of, known_ids, registered
+from jostle.envs.catalogue import engine_of, nearest_ids, registered
 from jostle.envs.envpool_engine import EnvPoolEngine, envpool_ids
 from jostle.envs.gymnasium_engine import GymnasiumEngine, in_process, name_of, native, register_plugins
 from jostle.envs.vector import Engine, JostleEnv
 from jostle.envs.workers import WorkerVectorEnv
-from jostle.errors import ConfigError, EnvError, closest
+from jostle.errors import ConfigError, EnvError, JostleError, closest
 
 EngineName = Literal["auto", "envpool", "gymnasium", "jostle"]
 
@@ -51,7 +52,7 @@ def make_env(
     >>> env.close()
     """
     name = name_of(id)
-    _check_arguments(num_envs, frame_stack, render_mode, workers)
+    _check_arguments(num_envs, seed, frame_stack, render_mode, workers)
     chosen = _choose(id, engine, workers)
     stack_here = frame_stack
     runs: Engine
@@ -67,20 +68,31 @@ def make_env(
     else:
         runs = GymnasiumEngine(in_process(id, num_envs, render_mode, options), name)
     given = {"engine": (engine, "auto"), "frame_stack": (frame_stack, 0), "workers": (workers, 0)}
-    return JostleEnv(
-        runs,
-        name,
-        num_envs,
-        seed,
-        frame_stack=stack_here,
-        render_mode=render_mode,
-        options=options,
-        source=id,
-        made_with={key: value for key, (value, default) in given.items() if value != default} | options,
-    )
+    try:
+        return JostleEnv(
+            runs,
+            name,
+            num_envs,
+            seed,
+            frame_stack=stack_here,
+            render_mode=render_mode,
+            options=options,
+            source=id,
+            made_with={key: value for key, (value, default) in given.items() if value != default} | options,
+        )
+    except (MemoryError, ValueError) as error:
+        runs.close()
+        if isinstance(error, JostleError):
+            raise
+        text = " ".join(str(error).split())
+        raise EnvError(f"{num_envs} of {name} cannot be made ({text}): use fewer, or other options.") from error
 
 
-def _check_arguments(num_envs: int, frame_stack: int, render_mode: str | None, workers: int) -> None:
+def _check_arguments(num_envs: int, seed: int, frame_stack: int, render_mode: str | None, workers: int) -> None:
+    whole = {"num_envs": num_envs, "seed": seed, "frame_stack": frame_stack, "workers": workers}
+    for name, value in whole.items():
+        if not isinstance(value, Integral) or isinstance(value, bool):
+            raise ConfigError(f"{name}={value!r} cannot be used: it must be a whole number.")
     if num_envs < 1:
         raise ConfigError(f"num_envs={num_envs} must be at least 1.")
     if frame_stack < 0:
@@ -95,7 +107,7 @@ def _choose(id: str | Callable[[], gym.Env[Any, Any]], engine: EngineName, worke
     """The engine that makes `id`."""
     if engine not in ("auto", "envpool", "gymnasium", "jostle"):
         raise ConfigError(
-            f"engine={engine!r} is not known: {closest(engine, ['auto', 'envpool', 'gymnasium', 'jostle'])}"
+            f"engine={engine!r} is not known: {closest(str(engine), ['auto', 'envpool', 'gymnasium', 'jostle'])}"
         )
     if not isinstance(id, str):
         if engine not in ("auto", "gymnasium"):
@@ -117,5 +129,5 @@ def _choose(id: str | Callable[[], gym.Env[Any, Any]], engine: EngineName, worke
         known = registered(id)
     if not known:
         where = "" if engine == "gymnasium" else f" on {engine}"
-        raise ConfigError(f"There is no environment {id}{where}: {closest(id, known_ids())}")
+        raise ConfigError(f"There is no environment {id}{where}: {nearest_ids(id)}")
     return engine

@@ -198,7 +198,12 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         """The picture of every environment, uint8 [N, H, W, 3]. Needs ``render_mode="rgb_array"``."""
         if self.render_mode != "rgb_array":
             raise EnvError(f'{self.id} was made without pictures: make_env("{self.id}", render_mode="rgb_array").')
-        return self._engine.render()
+        try:
+            return self._engine.render()
+        except NotImplementedError as error:
+            raise EnvError(
+                f"{self.id} on {self.engine} draws no pictures: make it without render_mode, or on another engine."
+            ) from error
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the engine and its processes."""

@@ -175,7 +175,7 @@ def _serve(pipe: "Connection[Any, Any]", wrapped: CloudpickleWrapper) -> None:
         except (ConfigError, EnvError) as error:
             pipe.send((type(error), str(error)))
         except Exception as error:
-            pipe.send((EnvError, f"a worker failed in {command} with {type(error).__name__}: {error}"))
+            pipe.send((EnvError, f"{arguments[0]}: a worker failed in {command} with {type(error).__name__}: {error}"))
     if env is not None:
         env.close()
 

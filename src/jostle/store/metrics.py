@@ -38,8 +38,12 @@ class Metrics:
         try:
             # Unbuffered: what a full disk refused must not come back to life when the file is closed.
             self._file = self._path.open("a+b", buffering=0)
-            self._file.truncate(_end_of_lines(self._path))
-            self._events_dir.mkdir(exist_ok=True)
+            try:
+                self._file.truncate(_end_of_lines(self._path))
+                self._events_dir.mkdir(exist_ok=True)
+            except OSError:
+                self._file.close()
+                raise
         except OSError as error:
             where = error.filename or self._path
             raise CheckpointError(

@@ -66,7 +66,12 @@ class Run:
             raise CheckpointError(f"cannot make the folder {path} ({error.strerror}): choose another") from error
         lock = Lock(path / ".lock")
         try:
-            if any((path / name).exists() for name in _OWN):
+            found = [name for name in _OWN if (path / name).exists()]
+            if found and "run.json" not in found:
+                raise CheckpointError(
+                    f"{path} holds a run already, or what is left of one ({', '.join(found)}): choose another folder"
+                )
+            if found:
                 raise CheckpointError(f"{path} holds a run already: resume it, or choose another folder")
             remove_staging(path)
             replace_file(path / "config.yaml", config_text)
@@ -228,7 +233,8 @@ def _read_info(path: Path) -> dict[str, Any]:
         info = json.loads(file.read_bytes())
         written = int(info["format"])
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise CheckpointError(f"{file} cannot be read ({error}): put back the file that the run began with") from error
+        what = error.strerror if isinstance(error, OSError) else "it is not what jostle wrote"
+        raise CheckpointError(f"{file} cannot be read ({what}): put back the file that the run began with") from error
     if written > FORMAT:
         raise CheckpointError(
             f"the run {path} has format {written}, and this version of jostle reads up to {FORMAT}: upgrade jostle"
@@ -242,7 +248,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(file.read_bytes())
     except (OSError, ValueError, yaml.YAMLError) as error:
-        what = " ".join(str(error).split())
+        what = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
         raise CheckpointError(f"{file} cannot be read ({what}): put back the file that the run began with") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{file} holds no configuration: put back the file that the run began with")
