@@ -7,6 +7,7 @@ machine does not lengthen; with two it is wall time, measured only where the mac
 least of all rounds, ratios are those of two such times.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -134,6 +135,7 @@ def measure(p: int, q: int, batch: int) -> dict[str, Any]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     load = os.getloadavg()[0]
     if load > 0.5:
         print(f"other work is running (load {load:.1f}): one thread only", file=sys.stderr)
