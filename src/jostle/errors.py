@@ -23,8 +23,8 @@ class CheckpointError(JostleError, RuntimeError):
 def closest(name: str, candidates: Iterable[str], count: int = 3) -> str:
     """A clause that offers the nearest known names, to be appended to "unknown …".
 
-    >>> closest("CartPol-v1", ["CartPole-v1", "Acrobot-v1"])
-    'did you mean CartPole-v1?'
+    >>> closest("gama", ["gamma", "seed"])
+    'did you mean gamma?'
     >>> closest("zzz", ["CartPole-v1", "Acrobot-v1"])
     'known: Acrobot-v1, CartPole-v1'
     """
