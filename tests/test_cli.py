@@ -427,3 +427,16 @@ def test_sigterm_saves_too(tmp_path: Path) -> None:
     code, said = start_and_signal(tmp_path / "sea", signal.SIGTERM)
     assert code == 143
     assert "is saved in" in said
+
+
+def test_the_device_can_be_chosen_and_the_replay_is_not_read(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("evaluate", "watch", "resume"):
+        said = error_of(capsys, [command, str(run), "--device", "cuda:77", "--quiet"])
+        assert "'cuda:77' is not to be had" in said
+    for replay in run.glob("checkpoints/*/replay*"):
+        replay.write_bytes(b"?" * replay.stat().st_size)
+    evaluate = ["evaluate", str(run), "--episodes", "2", "--device", "cpu", "--quiet"]
+    assert main([*evaluate, "--json", str(tmp_path / "found.json")]) == 0
+    assert len(json.loads((tmp_path / "found.json").read_text())["episodes"]) == 2

@@ -117,3 +117,10 @@ def test_a_warm_up_that_has_just_begun_owes_no_updates() -> None:
     assert agent.steps in range(300, 310)
     assert agent.updates <= 2
     assert agent.drain_metrics()["charts/replay_ratio"] <= 16
+
+
+def test_no_two_networks_share_a_stream_of_noise() -> None:
+    agent = small(noisy="factorised")
+    owners = [agent.noise, agent.target_noise, agent.actor("sampled").noise]
+    seeds = {generator.initial_seed() for owner in owners for generator in owner._generators}  # type: ignore[union-attr]
+    assert len(seeds) == 3

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import jostle
-from jostle.errors import CheckpointError
+from jostle.errors import CheckpointError, ConfigError
 from jostle.store import Run
 
 TRAINER = Path(__file__).with_name("trainer.py")
@@ -118,6 +119,7 @@ def train(folder: Path, env: str = "jostle/DeepSea-v0", **settings: Any) -> jost
     {"noisy": "none", "optimizer": "rmsprop"},
     {"noisy": "independent", "noise_resample": "update", "noise_per_env": False},
     {"noise_resample": "episode", "noise_per_env": False, "n_step": 4, "bfloat16": True},
+    {"noisy": "none", "target_tau": 0.1, "optimizer": "rmsprop", "bfloat16": True, "dueling": True},
     {"env": "jostle/ThemedCatch-v0"},
 ])  # fmt: skip
 def test_resume_from_an_older_checkpoint_is_exact(tmp_path: Path, settings: dict[str, Any]) -> None:
@@ -199,3 +201,21 @@ def test_save_and_load(tmp_path: Path) -> None:
         jostle.load(tmp_path / "nowhere")
     with pytest.raises(CheckpointError, match="already"):
         agent.learn(10, run_dir=tmp_path / "run")
+
+
+@pytest.mark.parametrize("change", [
+    {"training": None}, {"training": {"total": 900}}, {"training": {"total": "lots"}}, {"training": {"checkpoint_every": 0}},
+    {"training": {"wrong": 1}},
+])  # fmt: skip
+def test_a_damaged_plan_is_refused_in_one_sentence(tmp_path: Path, change: dict[str, Any]) -> None:
+    train(tmp_path / "run")
+    file = tmp_path / "run" / "config.yaml"
+    config = yaml.safe_load(file.read_text())
+    whole = config["training"]
+    part = change["training"]
+    config["training"] = None if part is None else part if part == {"total": 900} else whole | part
+    file.write_text(yaml.safe_dump(config))
+    before = sorted(p for p in (tmp_path / "run").rglob("*"))
+    with pytest.raises(ConfigError, match="training"):
+        jostle.resume(tmp_path / "run", steps=100)
+    assert sorted(p for p in (tmp_path / "run").rglob("*")) == before
