@@ -1,5 +1,6 @@
 """A folder back into an agent."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -95,10 +96,9 @@ def resume(
         del state
         for reason in reasons:
             notify(f"the resumed run is not exactly the unbroken one: {reason}")
-        plan = run.config["training"]
-        schedule = Schedule(**plan)
+        schedule = Schedule.from_mapping(run.config.get("training"))
         if steps is not None:
-            schedule = Schedule(**(plan | {"total": agent.steps + steps}))
+            schedule = dataclasses.replace(schedule, total=agent.steps + steps)
         notify(f"resuming from {where.name} at step {agent.steps:,} of {schedule.total:,}")
         train(agent, schedule, run=run, metrics_offset=meta["metrics_offset"], progress=progress)
         return agent

@@ -204,7 +204,10 @@ def test_save_and_load(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [
-    {"training": None}, {"training": {"total": 900}}, {"training": {"total": "lots"}}, {"training": {"checkpoint_every": 0}},
+    {"training": None},
+    {"training": {"total": 900}},
+    {"training": {"total": "lots"}},
+    {"training": {"checkpoint_every": 0}},
     {"training": {"wrong": 1}},
 ])  # fmt: skip
 def test_a_damaged_plan_is_refused_in_one_sentence(tmp_path: Path, change: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from jostle.algo.agent import Agent
+from jostle.algo.config import check_type
 from jostle.errors import ConfigError, EnvError, JostleError
 from jostle.store import Metrics, Progress, Run, catch_signals
 
@@ -48,6 +49,24 @@ class Schedule:
             if value < 1:
                 raise ConfigError(f"{name}={value} cannot be used: it must be at least 1.")
         return cls(start + steps, log_every, checkpoint_every, save_replay)
+
+    @classmethod
+    def from_mapping(cls, values: object) -> "Schedule":
+        """The schedule of a run's config.yaml.
+
+        Raises:
+            ConfigError: it is missing, or holds what no schedule can.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(values, dict) or not names - {"save_replay"} <= set(values) <= names:
+            raise ConfigError(
+                f"the section 'training' of config.yaml must hold {', '.join(sorted(names))}; restore it."
+            )
+        for name, value in values.items():
+            check_type(f"training.{name}", value, bool if name == "save_replay" else int)
+            if name != "save_replay" and value < 1:
+                raise ConfigError(f"training.{name}={value} cannot be used: it must be at least 1.")
+        return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for a configuration file."""

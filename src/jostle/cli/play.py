@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 import jostle
-from jostle.cli.flags import refuse_twice, shown
+from jostle.cli.flags import parse, refuse_twice, shown
 from jostle.cli.recipe import parse_options
 from jostle.errors import ConfigError
 
@@ -50,9 +50,9 @@ class Evaluate:
     """Options of the environment as key=value, over those of the run."""
     json: Path | None = None
     """Write everything found, each episode included, to this file."""
-    overwrite: bool = False
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
-    quiet: bool = False
+    quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors and warnings."""
 
 
@@ -81,16 +81,16 @@ class Watch:
     """cpu, cuda, cuda:1 …; auto: cuda where there is one."""
     env_options: tuple[str, ...] = ()
     """Options of the environment as key=value, over those of the run."""
-    overwrite: bool = False
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
-    quiet: bool = False
+    quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors and warnings."""
 
 
 def evaluate(arguments: list[str]) -> int:
     """``jostle evaluate DIR``"""
     refuse_twice(arguments, "--env-options")
-    args = tyro.cli(Evaluate, prog="jostle evaluate", args=arguments)
+    args = parse(Evaluate, arguments, "jostle evaluate")
     if args.json is not None:
         refuse_existing(args.json, args.overwrite)
     agent = jostle.load(args.run, device=args.device, replay=False)
@@ -126,7 +126,7 @@ def evaluate(arguments: list[str]) -> int:
 def watch(arguments: list[str]) -> int:
     """``jostle watch DIR``"""
     refuse_twice(arguments, "--env-options")
-    args = tyro.cli(Watch, prog="jostle watch", args=arguments)
+    args = parse(Watch, arguments, "jostle watch")
     from jostle.watch import record  # late, so that help is quick
 
     if args.video is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 import jostle
-from jostle.cli.flags import shown
+from jostle.cli.flags import parse, shown
 from jostle.cli.output import outliving_its_reader
 from jostle.cli.summary import newest_step, stopped, summary
 
@@ -27,14 +27,14 @@ class Resume:
     """Train for so many steps from the checkpoint on."""
     device: Annotated[str | None, shown("the run's own")] = None
     """cpu, cuda, cuda:1 …; auto: cuda where there is one."""
-    quiet: bool = False
+    quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors and warnings."""
 
 
 @outliving_its_reader()
 def resume(arguments: list[str]) -> int:
     """``jostle resume DIR``"""
-    args = tyro.cli(Resume, prog="jostle resume", args=arguments)
+    args = parse(Resume, arguments, "jostle resume")
 
     def notify(line: str) -> None:
         if not args.quiet:
