@@ -271,6 +271,7 @@ def test_hard_and_soft_targets(identity: Any) -> None:
     while slow.updates == 0:
         before = [p.detach().clone() for p in slow.target.parameters()]
         slow.advance()
+        assert slow.steps < 400, "learning never begins"
     assert slow.updates == 1
     for old, new, online in zip(before, slow.target.parameters(), slow.network.parameters(), strict=True):
         torch.testing.assert_close(new, old + 0.25 * (online - old))
@@ -279,7 +280,9 @@ def test_hard_and_soft_targets(identity: Any) -> None:
 def test_epsilon_and_warm_up(identity: Any) -> None:
     config = jostle.DQNConfig(epsilon_start=0.8, epsilon_end=0.2, epsilon_steps=100)
     assert [config.epsilon(s) for s in (0, 50, 100, 500)] == pytest.approx([0.8, 0.5, 0.2, 0.2])
-    assert jostle.DQNConfig(noisy="factorised").epsilon(0) == 0.0
+    assert (
+        jostle.DQNConfig(noisy="factorised").epsilon(0) == jostle.DQNConfig(noisy="independent").epsilon(10**9) == 0.0
+    )
     assert jostle.DQNConfig(noisy="factorised", epsilon_start=0.1, epsilon_end=0.1).epsilon(10**9) == 0.1
     greedy_only = small(identity, epsilon_start=0.0, epsilon_end=0.0, warmup_random=False, warmup=10**6)
     actions = np.array([greedy_only._act() for _ in range(50)])

@@ -114,6 +114,7 @@ def test_a_warm_up_that_has_just_begun_owes_no_updates() -> None:
     agent = small(warmup=300, replay_ratio=4.0)
     while agent.updates == 0:
         agent.advance()
+        assert agent.steps < 400, "learning never begins"
     assert agent.steps in range(300, 310)
     assert agent.updates <= 2
     assert agent.drain_metrics()["charts/replay_ratio"] <= 16
