@@ -22,8 +22,8 @@ class Count(gym.Env[Any, int]):
     observation_space = spaces.Box(-1, 99, (1,), np.float32)
     action_space = spaces.Discrete(2, start=5)
 
-    def __init__(self, ends: bool = True) -> None:
-        self.ends, self.episode = ends, -1
+    def __init__(self, ends: bool = True, apart: int = 1, growth: int = 10) -> None:
+        self.ends, self.apart, self.growth, self.episode = ends, apart, growth, -1
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
@@ -35,7 +35,7 @@ class Count(gym.Env[Any, int]):
     def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         assert action in (5, 6)
         self.t += 1
-        over = self.ends and self.t >= self.number + 2 + 10 * self.episode
+        over = self.ends and self.t >= self.apart * self.number + 2 + self.growth * self.episode
         reward = 10.0**self.episode + (action == 6)
         return np.full(1, self.t, np.float32), reward, over and self.number % 2 == 0, over and self.number % 2 == 1, {}
 
@@ -70,6 +70,9 @@ def test_short_episodes_are_not_favoured() -> None:
     assert [e.length for e in found.episodes] == [9, 10, 11]
     assert told[-1] == 3
     assert found.as_dict()["episodes"][2] == {"env": 2, "index": 0, "ret": 11.0, "length": 11}
+    # Lengths of 2, 12 and 22: the first environment could play eleven episodes while the last plays one.
+    uneven = jostle.evaluate(agent_that_takes(5), 6, num_envs=3, seed=10, env=lambda: Count(apart=10, growth=0))
+    assert [e.length for e in uneven.episodes] == [2, 12, 22, 2, 12, 22]
     more_envs = jostle.evaluate(agent_that_takes(5), 2, num_envs=4, seed=4)
     assert [(e.env, e.length) for e in more_envs.episodes] == [(0, 6), (1, 7)]
 
