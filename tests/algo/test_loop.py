@@ -125,3 +125,17 @@ def test_no_two_networks_share_a_stream_of_noise() -> None:
     owners = [agent.noise, agent.target_noise, agent.actor("sampled").noise]
     seeds = {generator.initial_seed() for owner in owners for generator in owner._generators}  # type: ignore[union-attr]
     assert len(seeds) == 3
+
+
+def test_predict_takes_over_the_weights_of_later_updates() -> None:
+    agent = small(noisy="factorised")
+    obs = np.random.default_rng(0).random((50, 2), dtype=np.float32)
+    for noise in ("mean", "sampled"):
+        agent.predict(obs, noise=noise)
+        with torch.no_grad():
+            for name, parameter in agent.network.named_parameters():
+                parameter.zero_()
+                if name.endswith("head.2.bias"):
+                    parameter[agent.updates + 1] = 1.0
+        agent.updates += 1
+        assert set(agent.predict(obs, noise=noise)[0]) == {agent.updates}  # type: ignore[arg-type]
