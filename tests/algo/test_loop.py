@@ -54,19 +54,21 @@ def test_the_replay_holds_what_happened() -> None:
 
 
 @pytest.mark.parametrize("per_env", [True, False])
-@pytest.mark.parametrize("resample", ["update", "episode"])
+@pytest.mark.parametrize("resample", ["action", "update", "episode"])
 def test_each_environment_acts_with_its_own_noise(per_env: bool, resample: Any) -> None:
     agent = small(
         num_envs=16, noisy="factorised", sigma0=4.0, noise_per_env=per_env, noise_resample=resample, warmup_random=False
     )
-    with torch.no_grad():
-        slots = [ACT + i if per_env else ACT for i in range(16)]
-        expected = []
+    slots = [ACT + i if per_env else ACT for i in range(16)]
+    seen = set()
+    for _ in range(10):
+        acted = agent._act().tolist()
         for i, slot in enumerate(slots):
-            with agent.noise.using(slot):
-                expected.append(int(agent.network(torch.as_tensor(agent._obs[i : i + 1])).argmax()))
-    assert agent._act().tolist() == expected
-    assert (len(set(expected)) > 1) == per_env, "the observations are equal, the noise is not"
+            with torch.no_grad(), agent.noise.using(slot):
+                assert acted[i] == int(agent.network(torch.as_tensor(agent._obs[i : i + 1])).argmax())
+        assert (len(set(acted)) > 1) == per_env, "the observations are equal, the noise is not"
+        seen.add(tuple(acted))
+    assert (len(seen) > 1) == (resample == "action")
 
 
 def test_the_flip_rate_is_that_of_the_acting_noise() -> None:
