@@ -138,6 +138,7 @@ def test_bfloat16_stays_close_to_float32() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of torch.compile itself
 @pytest.mark.parametrize("settings", [
     {"noisy": "factorised", "dueling": True},
     {"noisy": "independent", "noise_resample": "episode", "noise_per_env": False, "bfloat16": True},

@@ -20,7 +20,7 @@ from jostle.errors import CheckpointError, ConfigError
 from jostle.store import Run
 
 TRAINER = Path(__file__).with_name("trainer.py")
-ENVS = {"jostle/DeepSea-v0": 3_000, "jostle/ThemedCatch-v0": 1_600}
+ENVS = {"jostle/DeepSea-v0": 3_000, "jostle/ThemedCatch-v0": 1_200}
 TIMING = {"time", "charts/SPS", "charts/FPS"}
 
 
