@@ -1,6 +1,35 @@
-"""Formulas as pure functions on tensors: returns and losses. They serve in anybody's own training loop."""
+"""Formulas as pure functions on tensors: returns, advantages, losses, running statistics. For any training loop."""
 
+from jostle.functional.advantages import gae
 from jostle.functional.losses import td_loss
+from jostle.functional.ppo import (
+    adapt_beta,
+    approx_kl,
+    approx_kl_k1,
+    clipped_policy_loss,
+    explained_variance,
+    kl_penalty,
+    masked_mean,
+    normalise_advantage,
+    value_loss,
+)
 from jostle.functional.returns import n_step_return, q_target
+from jostle.functional.running import Moments, ReturnFilter
 
-__all__ = ["n_step_return", "q_target", "td_loss"]
+__all__ = [
+    "Moments",
+    "ReturnFilter",
+    "adapt_beta",
+    "approx_kl",
+    "approx_kl_k1",
+    "clipped_policy_loss",
+    "explained_variance",
+    "gae",
+    "kl_penalty",
+    "masked_mean",
+    "n_step_return",
+    "normalise_advantage",
+    "q_target",
+    "td_loss",
+    "value_loss",
+]
