@@ -4,20 +4,23 @@ Scaling belongs to the encoder (``uint8`` pixels become ``[0, 1]`` on the device
 """
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal, cast
 
 import gymnasium as gym
 import numpy as np
 import torch
 import torch.nn.functional as F
 from gymnasium import spaces
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from jostle.errors import ConfigError
+from jostle.errors import ConfigError, closest
+from jostle.functional.running import Moments
 
 Observation = Tensor | dict[str, Tensor]
-EncoderKind = Literal["auto", "flat", "nature", "impala", "grid"]
+EncoderKind = Literal["auto", "flat", "nature", "nature-k4", "impala", "impala-gap", "grid"]
 
 
 class Encoder(nn.Module):
@@ -25,18 +28,60 @@ class Encoder(nn.Module):
 
     out_features: int
 
+    def update_normaliser(self, obs: Observation, mask: Bool[Tensor, "B"]) -> None:
+        """Let the running statistics see a batch; most encoders have none."""
+
+
+class Normaliser(nn.Module):
+    """x → (x − mean) / std per feature, clipped to ±10, with statistics that change in `update` alone.
+
+    ``mean`` and ``std`` [F] are float32 copies of the exact statistics; before the first update they are 0 and 1.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.moments = Moments((size,))
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("std", torch.ones(size))
+
+    def forward(self, x: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
+        return ((x - self.mean) / self.std).clamp(-10.0, 10.0)
+
+    @torch.no_grad()
+    def update(self, x: Float[Tensor, "B F"], mask: Bool[Tensor, "B"]) -> None:
+        """Let the statistics see the rows of x where ``mask`` is true."""
+        self.moments.update(x, mask)
+        self.mean.copy_(self.moments.mean)
+        # A feature that never changed has no spread to divide by: it becomes 0, and stays small when it first moves.
+        self.std.copy_((self.moments.var + 1e-8).sqrt())
+
 
 class Flat(Encoder):
-    """Vectors: cast to float and flattened; ``uint8`` is divided by 255. Shape [B, …] → [B, prod(…)]."""
+    """Vectors: cast to float and flattened; ``uint8`` is divided by 255. Shape [B, …] → [B, prod(…)].
 
-    def __init__(self, space: spaces.Box | spaces.MultiBinary) -> None:
+    ``normalise`` puts a `Normaliser` behind this where the observations are floats.
+    """
+
+    def __init__(self, space: spaces.Box | spaces.MultiBinary, *, normalise: bool = False) -> None:
         super().__init__()
         self.out_features = math.prod(space.shape)
         self.scale = 1 / 255 if space.dtype == np.uint8 else 1.0
+        floats = space.dtype is not None and space.dtype.kind == "f"
+        self.normaliser = Normaliser(self.out_features) if normalise and floats else None
 
     def forward(self, obs: Tensor) -> Tensor:
         features = obs.flatten(1).float()
+        if self.normaliser is not None:
+            normalised: Tensor = self.normaliser(features)
+            return normalised
         return features * self.scale if self.scale != 1.0 else features
+
+    def update_normaliser(self, obs: Observation, mask: Bool[Tensor, "B"]) -> None:
+        if self.normaliser is not None and isinstance(obs, Tensor):
+            self.normaliser.update(obs.flatten(1).float(), mask)
 
 
 class OneHot(Encoder):
@@ -123,9 +168,10 @@ class Nature(Encoder):
     """The three convolutions of Mnih et al. (2015): 32 of 8×8/4, 64 of 4×4/2, 64 of 3×3/1, ReLU, flattened.
 
     84×84 pictures give 3136 features. The fully connected layer of 512 belongs to the head, where noise may go.
+    ``kernel`` is the third one's size: the policies of openai/random-network-distillation have 4 (2304 features).
     """
 
-    def __init__(self, space: spaces.Box) -> None:
+    def __init__(self, space: spaces.Box, kernel: int = 3) -> None:
         super().__init__()
         self.images = Images(space)
         self.convolutions = _channels_last(
@@ -133,7 +179,7 @@ class Nature(Encoder):
             nn.ReLU(),
             nn.Conv2d(32, 64, 4, 2),
             nn.ReLU(),
-            nn.Conv2d(64, 64, 3, 1),
+            nn.Conv2d(64, 64, kernel, 1),
             nn.ReLU(),
             nn.Flatten(),
         )
@@ -156,9 +202,13 @@ class _Residual(nn.Module):
 
 
 class Impala(Encoder):
-    """The residual encoder of Espeholt et al. (2018): per depth a convolution, a max pool and two residual blocks."""
+    """The residual encoder of Espeholt et al. (2018): per depth a convolution, a max pool and two residual blocks.
 
-    def __init__(self, space: spaces.Box, depths: Sequence[int] = (16, 32, 32)) -> None:
+    The last map [B, C, h, w] is flattened after its ReLU; ``pooled`` averages it over space instead, which leaves C
+    features and is what class activation maps need.
+    """
+
+    def __init__(self, space: spaces.Box, depths: Sequence[int] = (16, 32, 32), *, pooled: bool = False) -> None:
         super().__init__()
         self.images = Images(space)
         blocks: list[nn.Module] = []
@@ -167,7 +217,8 @@ class Impala(Encoder):
             blocks += [nn.Conv2d(channels, depth, 3, padding=1), nn.MaxPool2d(3, 2, padding=1)]
             blocks += [_Residual(depth), _Residual(depth)]
             channels = depth
-        self.convolutions = _channels_last(*blocks, nn.ReLU(), nn.Flatten())
+        pool = [nn.AdaptiveAvgPool2d(1)] if pooled else []
+        self.convolutions = _channels_last(*blocks, nn.ReLU(), *pool, nn.Flatten())
         self.out_features = _flat_size(self.convolutions, self.images)
 
     def forward(self, obs: Tensor) -> Tensor:
@@ -218,19 +269,25 @@ class Join(Encoder):
     def forward(self, obs: dict[str, Tensor]) -> Tensor:
         return torch.cat([encoder(obs[key]) for key, encoder in self.encoders.items()], 1)
 
+    def update_normaliser(self, obs: Observation, mask: Bool[Tensor, "B"]) -> None:
+        if isinstance(obs, dict):
+            for key, encoder in self.encoders.items():
+                cast(Encoder, encoder).update_normaliser(obs[key], mask)
 
-def make_encoder(space: gym.Space[object], kind: EncoderKind = "auto") -> Encoder:
+
+def make_encoder(space: gym.Space[object], kind: EncoderKind = "auto", *, normalise: bool = False) -> Encoder:
     """The encoder for an observation space; its ``out_features`` is the width of what it returns.
 
     ``auto`` takes ``nature`` for pictures of at least 36×36, ``impala`` for smaller ones from 16×16, ``grid`` for small
     symbolic grids [H, W, 3], indicators for categories, and ``flat`` for the rest. Dictionaries are encoded key by key.
+    ``normalise`` gives vectors of floats a running `Normaliser`; pictures and categories stay as they are.
 
     Raises:
         ConfigError: the space cannot be encoded, or not by the encoder asked for.
     """
     if isinstance(space, spaces.Dict):
-        inner = {key: make_encoder(s, kind if _is_image(s) else "auto") for key, s in space.spaces.items()}
-        return Join(inner)
+        kinds = {key: kind if _is_image(s) else "auto" for key, s in space.spaces.items()}
+        return Join({key: make_encoder(s, kinds[key], normalise=normalise) for key, s in space.spaces.items()})
     if isinstance(space, spaces.Discrete):
         return OneHot([int(space.n)], int(space.start))
     if isinstance(space, spaces.MultiDiscrete):
@@ -241,11 +298,19 @@ def make_encoder(space: gym.Space[object], kind: EncoderKind = "auto") -> Encode
         raise ConfigError(f"observations of type {type(space).__name__} cannot be encoded; flatten them in a wrapper.")
     if kind == "auto":
         kind = _auto(space)
-    if kind == "flat":
-        return Flat(space)
-    if kind == "grid":
-        return Grid(space)
-    return Nature(space) if kind == "nature" else Impala(space)
+    if kind not in _BOX_ENCODERS:
+        raise ConfigError(f"encoder '{kind}' is unknown; {closest(kind, ['auto', *_BOX_ENCODERS])}.")
+    return Flat(space, normalise=normalise) if kind == "flat" else _BOX_ENCODERS[kind](space)
+
+
+_BOX_ENCODERS: dict[str, Callable[[spaces.Box], Encoder]] = {
+    "flat": Flat,
+    "nature": Nature,
+    "nature-k4": partial(Nature, kernel=4),
+    "impala": Impala,
+    "impala-gap": partial(Impala, pooled=True),
+    "grid": Grid,
+}
 
 
 def _is_image(space: gym.Space[object]) -> bool:

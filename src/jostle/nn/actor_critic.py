@@ -1,0 +1,206 @@
+"""The networks of PPO: a policy and K values over one encoder."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar, cast
+
+import gymnasium as gym
+import torch
+from gymnasium import spaces
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from jostle.errors import ConfigError
+from jostle.nn.distributions import make_distribution
+from jostle.nn.encoders import EncoderKind, Observation, make_encoder
+from jostle.nn.recurrent import GRU, LSTM, Recurrent
+
+PRIVILEGED = "privileged"
+"""The key of a dictionary observation that the critic may see and the policy may not."""
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+
+class ActorCritic(nn.Module):
+    """A policy and the values of K reward streams: observations → (policy parameters [B, P], values [B, K]).
+
+    Encoder → fully connected layers ``hidden`` → (recurrent layer) → heads. The convolutions are always shared, and
+    vectors have no encoder weights; ``shared`` says whether policy and values share the hidden layers too. The key
+    ``"privileged"`` of a dictionary observation reaches the separate critic alone; with ``shared`` nobody sees it.
+
+    ``heads="residual"`` puts a layer x + ReLU(Linear(x)) before the policy and another before all values. With
+    ``hidden=(256, 448), activation="relu", shared=True, encoder="nature-k4"`` this is the convolutional policy of
+    openai/random-network-distillation; with ``hidden=(256,), recurrent="gru"`` it is the recurrent one.
+
+    Weights start orthogonal with gain √2 (hidden layers and convolutions), 0.01 (policy) and 1 (values), biases at 0,
+    as in CleanRL and Stable-Baselines3; the residual branches start with gain 0.1 and all their heads with 0.01, as in
+    that code. log σ of a continuous policy is a parameter of its own, 0 at the start.
+
+    Noise: `to_noisy(policy, noise="independent")` makes every fully connected layer noisy, which are the hidden layers,
+    the residual branches and the heads of both halves (Fortunato et al. 2017 leave the convolutions plain); recurrent
+    layers and log σ stay plain too. B rows, time-major or not, take draws [B].
+
+    Args:
+        observation_space: as `make_encoder` takes it.
+        action_space: as `make_distribution` takes it.
+        num_streams: K.
+        encoder: as in `make_encoder`.
+        hidden: widths of the fully connected layers.
+        activation: what follows each hidden layer; convolutions have ReLU.
+        shared: one trunk for policy and values.
+        heads: whether a residual branch stands before each.
+        recurrent: the recurrent layer, which policy and values share.
+        recurrent_size: H.
+        normalise_obs: normalise vectors of floats by running statistics, which `update_normaliser` alone changes.
+
+    Raises:
+        ConfigError: a space without an encoder or a distribution, or a recurrent layer without ``shared``.
+    """
+
+    def __init__(
+        self,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        *,
+        num_streams: int = 1,
+        encoder: EncoderKind = "auto",
+        hidden: Sequence[int] = (64, 64),
+        activation: Literal["tanh", "relu"] = "tanh",
+        shared: bool = False,
+        heads: Literal["plain", "residual"] = "plain",
+        recurrent: Literal["none", "gru", "lstm"] = "none",
+        recurrent_size: int = 256,
+        normalise_obs: bool = False,
+    ) -> None:
+        super().__init__()
+        if recurrent != "none" and not shared:
+            raise ConfigError(f"a recurrent policy (recurrent='{recurrent}') shares its trunk: set shared=True.")
+        self.head = make_distribution(action_space)
+        self.num_streams = num_streams
+        actor_space, privileged = _split(observation_space)
+        self.encoder = make_encoder(actor_space, encoder, normalise=normalise_obs)
+        see = privileged if not shared else None
+        self.privileged = make_encoder(see, normalise=normalise_obs) if see is not None else None
+        features = self.encoder.out_features
+        extra = self.privileged.out_features if self.privileged is not None else 0
+        self.actor = _trunk([features, *hidden], activation)
+        self.critic = None if shared else _trunk([features + extra, *hidden], activation)
+        width = hidden[-1] if hidden else features
+        critic_width = width if hidden or shared else features + extra
+        self.core: Recurrent | None = None
+        if recurrent != "none":
+            self.core = {"gru": GRU, "lstm": LSTM}[recurrent](width, recurrent_size)
+            width = critic_width = recurrent_size
+        residual = heads == "residual"
+        self.policy = _head(width, self.head.num_outputs, residual, gain=0.01)
+        self.value = _head(critic_width, num_streams, residual, gain=0.01 if residual else 1.0)
+        own_std = self.head.num_params - self.head.num_outputs
+        self.log_std = nn.Parameter(torch.zeros(own_std)) if own_std else None
+        for layer in self.encoder.modules():
+            if isinstance(layer, nn.Conv2d):
+                orthogonal(layer, math.sqrt(2))
+
+    @property
+    def state_shape(self) -> tuple[int, int] | None:
+        """(S, H) of the recurrent state [S, n, H]; None where there is none."""
+        return None if self.core is None else (self.core.num_states, self.core.hidden_size)
+
+    def initial_state(self, n: int) -> Float[Tensor, "S n H"] | None:
+        """The zero state of n sequences; None where there is none."""
+        return None if self.core is None else self.core.initial_state(n)
+
+    def forward(
+        self,
+        obs: Observation,
+        state: Float[Tensor, "S n H"] | None = None,
+        start: Bool[Tensor, "..."] | None = None,
+    ) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B K"], Float[Tensor, "S n H"] | None]:
+        """Policy parameters, values and the next state.
+
+        A recurrent policy takes B = T·n rows, time-major, the state [S, n, H] before the first of them (None: zeros,
+        and T = 1) and the flags [T, n] or [T·n] of first rows (None: none is).
+        """
+        features = self.encoder(obs)
+        x, state = self._recur(self.actor(features), state, start)
+        if self.critic is None:
+            return self._pi(x), self.value(x), state
+        if self.privileged is not None:
+            features = torch.cat([features, self.privileged(cast(dict[str, Tensor], obs)[PRIVILEGED])], 1)
+        return self._pi(x), self.value(self.critic(features)), state
+
+    def act(
+        self,
+        obs: Observation,
+        state: Float[Tensor, "S n H"] | None = None,
+        start: Bool[Tensor, "..."] | None = None,
+    ) -> tuple[Float[Tensor, "B P"], Float[Tensor, "S n H"] | None]:
+        """Policy parameters and the next state, as `forward` gives them, without the values."""
+        x, state = self._recur(self.actor(self.encoder(obs)), state, start)
+        return self._pi(x), state
+
+    def update_normaliser(self, obs: Observation, mask: Bool[Tensor, "B"]) -> None:
+        """Let the running statistics see the rows [B, …] of the observations where ``mask`` is true.
+
+        Nothing happens without ``normalise_obs``. Outputs change, so call it between updates, never within one.
+        """
+        self.encoder.update_normaliser(obs, mask)
+        if self.privileged is not None:
+            self.privileged.update_normaliser(cast(dict[str, Tensor], obs)[PRIVILEGED], mask)
+
+    def _pi(self, x: Tensor) -> Tensor:
+        pi: Tensor = self.policy(x)
+        return pi if self.log_std is None else torch.cat([pi, self.log_std.to(pi.dtype).expand_as(pi)], 1)
+
+    def _recur(self, x: Tensor, state: Tensor | None, start: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        if self.core is None:
+            return x, state
+        if state is None:
+            state = self.core.initial_state(len(x))
+        n = state.shape[1]
+        start = x.new_zeros(len(x) // n, n, dtype=torch.bool) if start is None else start.view(-1, n)
+        out: tuple[Tensor, Tensor] = self.core(x, state, start)
+        return out
+
+
+class Residual(nn.Module):
+    """x + ReLU(Linear(x)), the branch before each head in openai/random-network-distillation. [B, F] → [B, F]."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = orthogonal(nn.Linear(width, width), 0.1)
+
+    def forward(self, x: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
+        return x + torch.relu(self.linear(x))
+
+
+def orthogonal(layer: Layer, gain: float) -> Layer:
+    """Start a layer with orthogonal weights of a gain and a zero bias."""
+    with torch.no_grad():
+        # Made aside, because weights that lie channels-last cannot be viewed as a matrix.
+        layer.weight.copy_(nn.init.orthogonal_(torch.empty(layer.weight.shape), gain))
+        if layer.bias is not None:
+            layer.bias.zero_()
+    return layer
+
+
+def _trunk(sizes: Sequence[int], activation: str) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    kind = {"tanh": nn.Tanh, "relu": nn.ReLU}[activation]
+    for width, following in itertools.pairwise(sizes):
+        layers += [orthogonal(nn.Linear(width, following), math.sqrt(2)), kind()]
+    return nn.Sequential(*layers)
+
+
+def _head(width: int, outputs: int, residual: bool, gain: float) -> nn.Module:
+    linear = orthogonal(nn.Linear(width, outputs), gain)
+    return nn.Sequential(Residual(width), linear) if residual else linear
+
+
+def _split(space: gym.Space[Any]) -> tuple[gym.Space[Any], gym.Space[Any] | None]:
+    """The space that the policy sees, and the privileged part."""
+    if not isinstance(space, spaces.Dict) or PRIVILEGED not in space.spaces:
+        return space, None
+    rest = {key: part for key, part in space.spaces.items() if key != PRIVILEGED}
+    if not rest:
+        raise ConfigError(f"all observations are under the key '{PRIVILEGED}', so the policy would see nothing.")
+    return spaces.Dict(rest), space.spaces[PRIVILEGED]
