@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from jostle.errors import ConfigError
+
 
 def clipped_policy_loss(
     log_prob: Float[Tensor, "B"], old_log_prob: Float[Tensor, "B"], advantage: Float[Tensor, "B"], clip: float
@@ -45,17 +47,30 @@ def approx_kl_k1(log_prob: Float[Tensor, "B"], old_log_prob: Float[Tensor, "B"])
 
 
 def masked_mean(
-    x: Float[Tensor, "B *rest"], valid: Bool[Tensor, "B"], count: int | Tensor | None = None
-) -> Float[Tensor, "*rest"]:
+    x: Float[Tensor, "..."], valid: Bool[Tensor, "*batch"], count: int | Tensor | None = None
+) -> Float[Tensor, "..."]:
     """Mean over the valid rows; 0 where there are none.
 
     A batch that is summed up in pieces gives ``count``, the number of valid rows in all of them: the pieces' results
     then add up to the whole batch's mean. Invalid rows may hold NaN, but gradients pass only through rows whose own
     arithmetic is finite.
+
+    Args:
+        x: ``[*batch, *rest]``.
+        valid: which of the rows count.
+        count: what to divide by, if not the number of valid rows here.
+
+    Returns:
+        ``[*rest]``.
+
+    Raises:
+        ConfigError: ``valid`` has not the shape of the first dimensions of ``x``.
     """
-    kept = torch.where(_rows(valid, x), x, 0.0).sum(0)
+    if x.shape[: valid.ndim] != valid.shape:
+        raise ConfigError(f"a mask of shape {tuple(valid.shape)} does not fit rows of shape {tuple(x.shape)}.")
+    mask = valid.reshape(*valid.shape, *[1] * (x.ndim - valid.ndim))
     divisor = valid.sum() if count is None else torch.as_tensor(count, device=x.device)
-    return kept / divisor.clamp_min(1)
+    return torch.where(mask, x, 0.0).sum(tuple(range(valid.ndim))) / divisor.clamp_min(1)
 
 
 def normalise_advantage(
@@ -113,10 +128,6 @@ def adapt_beta(beta: float, kl: float, target: float, tolerance: float = 0.3, fa
     elif kl < target * (1 - tolerance):
         beta /= factor
     return min(max(beta, 1e-15), 1e17)
-
-
-def _rows(valid: Bool[Tensor, "B"], x: Float[Tensor, "B *rest"]) -> Bool[Tensor, "B ..."]:
-    return valid.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def _variance(x: Float[Tensor, "B *rest"], valid: Bool[Tensor, "B"]) -> Float[Tensor, "*rest"]:
