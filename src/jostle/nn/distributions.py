@@ -172,7 +172,8 @@ def _discrete(space: spaces.Discrete) -> Head:
     count, start = int(space.n), int(space.start)
 
     def to_env(action: np.ndarray) -> np.ndarray:
-        return action + start if start else action
+        shifted: np.ndarray = action + start if start else action
+        return shifted
 
     return Head(count, count, (), torch.int64, Categorical, to_env)
 
@@ -184,7 +185,8 @@ def _choices(nvec: np.ndarray, start: np.ndarray, dtype: np.dtype[Any]) -> Head:
         return MultiCategorical(params, counts)
 
     def to_env(action: np.ndarray) -> np.ndarray:
-        return (action.reshape(-1, *nvec.shape) + start).astype(dtype, copy=False)
+        shifted: np.ndarray = action.reshape(-1, *nvec.shape) + start
+        return shifted.astype(dtype, copy=False)
 
     return Head(sum(counts), sum(counts), (len(counts),), torch.int64, distribution, to_env)
 
