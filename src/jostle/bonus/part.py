@@ -1,0 +1,145 @@
+"""One part of an observation space: from raw values to normalised floats.
+
+Pictures stay planes, codes and categories become indicators, and all else becomes a vector. Each pixel, plane cell or
+feature has running statistics of its own, as in Burda et al. (2018, section 2.4): for grey 84×84 pictures they have the
+shape (1, 84, 84).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from jostle.errors import ConfigError
+from jostle.functional.running import Moments
+
+Kind = Literal["picture", "grid", "vector", "category"]
+
+# MiniGrid's bounds: 11 objects, 6 colours, 4 states.
+GRID_CODES = (11, 6, 4)
+
+
+class Part(nn.Module):
+    """One box or category of an observation space. ``shape`` is that of its normalised floats."""
+
+    kind: Kind
+    shape: tuple[int, ...]
+    offset: Tensor
+
+    def __init__(self, space: gym.Space[Any], owner: str, frame_stack: int, obs_norm: bool, clip: float) -> None:
+        super().__init__()
+        self.owner, self.clip, self.space_shape = owner, clip, tuple(space.shape or ())
+        self.kind = _kind(space, owner)
+        self.is_bytes = space.dtype == np.uint8
+        if frame_stack > 1 and self.kind != "picture":
+            raise ConfigError(f"{owner}: frame_stack={frame_stack} needs pictures, not {space}; use frame_stack=1.")
+        counts: Sequence[int] = ()
+        first: Any = 0
+        if self.kind == "picture":
+            self.shape = self._picture_shape(frame_stack)
+        elif self.kind == "grid":
+            counts, self.shape = GRID_CODES, (sum(GRID_CODES), *self.space_shape[:2])
+        elif isinstance(space, spaces.Discrete):
+            counts, first, self.shape = [int(space.n)], int(space.start), (int(space.n),)
+        elif isinstance(space, spaces.MultiDiscrete):
+            counts, first = space.nvec.ravel().tolist(), space.start.ravel()
+            self.shape = (sum(counts),)
+        else:
+            self.shape = (math.prod(self.space_shape),)
+        self.counts = tuple(counts)
+        offset = np.cumsum([0, *counts[:-1]]) - np.asarray(first)
+        self.register_buffer("offset", torch.as_tensor(offset, dtype=torch.int64), persistent=False)
+        # 1e-4 is the official code's; it also keeps the variance of constant pixels above 0.
+        self.moments = Moments(self.shape, epsilon_count=1e-4) if obs_norm else None
+
+    def _picture_shape(self, frame_stack: int) -> tuple[int, int, int]:
+        shape = self.space_shape
+        self.channels_last = len(shape) == 3 and shape[-1] < shape[0]
+        if len(shape) == 2:
+            channels, height, width = 1, *shape
+        elif len(shape) == 4:  # [k, H, W, C]
+            channels, height, width = shape[0] * shape[3], *shape[1:3]
+        elif self.channels_last:
+            channels, height, width = shape[2], *shape[:2]
+        else:
+            channels, height, width = shape
+        if channels % frame_stack:
+            raise ConfigError(
+                f"{self.owner}: frame_stack={frame_stack} does not divide the {channels} channels of observations "
+                f"{list(shape)}; give the number of frames that the environment stacks."
+            )
+        self.channels = channels // frame_stack
+        return self.channels, height, width
+
+    def newest(self, obs: Tensor) -> Tensor:
+        """Raw observations [B, *space_shape] → the raw rows that are seen; pictures as [B, C, H, W]. A view."""
+        if self.kind != "picture":
+            return obs
+        if len(self.space_shape) == 2:
+            return obs[:, None]
+        if len(self.space_shape) == 4:
+            frames = self.channels // self.space_shape[3]
+            return obs[:, -frames:].permute(0, 1, 4, 2, 3).flatten(1, 2)
+        return (obs.permute(0, 3, 1, 2) if self.channels_last else obs)[:, -self.channels :]
+
+    def planes(self, rows: Tensor) -> Tensor:
+        """Raw rows → [B, *shape], indicators for codes and categories; pictures keep their dtype."""
+        if self.kind == "picture":
+            return rows
+        if self.kind == "vector":
+            return rows.reshape(rows.shape[0], *self.shape).float()
+        if self.kind == "grid":
+            index = rows.movedim(-1, 1).long()  # [B, 3, H, W]
+            first = self.offset[:, None, None]
+        else:
+            index, first = rows.reshape(rows.shape[0], len(self.counts)).long(), self.offset
+        limit = torch.tensor(self.counts, device=rows.device).view(1, -1, *[1] * (index.ndim - 2))
+        index = index + first
+        begin = limit.cumsum(1) - limit
+        if ((index < begin) | (index >= begin + limit)).any():
+            raise ConfigError(
+                f"{self.owner}: an observation {list(self.space_shape)} holds codes outside of {list(self.counts)}; "
+                "wrap the environment so that it gives pictures of at least 16×16, or vectors."
+            )
+        planes = torch.zeros(rows.shape[0], *self.shape, device=rows.device)
+        return planes.scatter_(1, index, 1.0)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Raw rows → normalised floats [B, *shape]."""
+        planes = self.planes(rows)
+        if self.moments is not None:
+            return self.moments.normalise(planes, self.clip)
+        planes = planes.float()
+        return planes / 255 if self.is_bytes and self.kind in ("picture", "vector") else planes
+
+
+def _kind(space: gym.Space[Any], owner: str) -> Kind:
+    if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
+        return "category"
+    if isinstance(space, spaces.MultiBinary):
+        return "vector"
+    if not isinstance(space, spaces.Box):
+        raise ConfigError(
+            f"{owner} cannot see observations of the kind {space}: flatten them with "
+            "gymnasium.wrappers.FlattenObservation."
+        )
+    shape, is_bytes = space.shape, space.dtype == np.uint8
+    if len(shape) not in (2, 3, 4) or (len(shape) == 2 and not is_bytes):
+        return "vector"
+    unit = float(space.low.min()) >= 0 and float(space.high.max()) <= 1
+    if not is_bytes and not unit:
+        return "vector"
+    if len(shape) == 2:
+        side = min(shape)
+    elif len(shape) == 4:
+        side = min(shape[1:3])
+    else:
+        side = min(shape[:2]) if shape[-1] < shape[0] else min(shape[1:])
+    if side >= 16:
+        return "picture"
+    return "grid" if is_bytes and len(shape) == 3 and shape[-1] == 3 and side >= 4 else "vector"

@@ -1,0 +1,86 @@
+"""From raw observations to the normalised floats that the networks of a bonus see."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gymnasium as gym
+import torch
+from gymnasium import spaces
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from jostle.bonus.part import Part
+from jostle.errors import ConfigError
+from jostle.nn.encoders import Observation
+
+Rows = list[Tensor]
+"""Observations row by row: one tensor [B, …] for each part of the space."""
+
+# A draw of domain randomisation is no place that the agent could explore.
+HIDDEN_KEYS = ("privileged",)
+
+
+class Preprocess(nn.Module):
+    """All parts of an observation space. The key "privileged" of a dictionary is left out.
+
+    Raises:
+        ConfigError: a part of the space is none of Box, Discrete, MultiDiscrete and MultiBinary.
+    """
+
+    def __init__(self, space: gym.Space[Any], owner: str, frame_stack: int, obs_norm: bool, clip: float) -> None:
+        super().__init__()
+        self.owner = owner
+        self.keys: list[str] | None = None
+        leaves = [space]
+        if isinstance(space, spaces.Dict):
+            self.keys = [key for key in space.spaces if key not in HIDDEN_KEYS]
+            leaves = [space.spaces[key] for key in self.keys]
+            if not leaves:
+                raise ConfigError(f"{owner}: the observation space {space} has nothing to see; give it another key.")
+        self._parts = nn.ModuleList(Part(leaf, owner, frame_stack, obs_norm, clip) for leaf in leaves)
+
+    @property
+    def parts(self) -> list[Part]:
+        """The parts in the order of the rows."""
+        return [part for part in self._parts if isinstance(part, Part)]
+
+    def rows(self, obs: Observation, lead: Sequence[int]) -> Rows:
+        """Observations of leading shape ``lead`` as rows.
+
+        Raises:
+            ConfigError: the observations do not have the space's keys or shapes.
+        """
+        out = []
+        for part, value in zip(self.parts, self._values(obs), strict=True):
+            if tuple(value.shape) != (*lead, *part.space_shape):
+                raise ConfigError(
+                    f"{self.owner}: observations of shape {[*lead, *part.space_shape]} are needed, not "
+                    f"{list(value.shape)}; make the bonus with the environment's own observation space."
+                )
+            out.append(part.newest(value.reshape(-1, *part.space_shape)))
+        return out
+
+    def _values(self, obs: Observation) -> list[Tensor]:
+        if self.keys is None and isinstance(obs, Tensor):
+            return [obs]
+        if self.keys is not None and isinstance(obs, dict) and all(key in obs for key in self.keys):
+            return [obs[key] for key in self.keys]
+        has = f"the keys {sorted(obs)}" if isinstance(obs, dict) else "a tensor"
+        needs = "a tensor" if self.keys is None else f"the keys {self.keys}"
+        raise ConfigError(f"{self.owner}: the observation is {has}, and {needs} was to be seen; give the same space.")
+
+    def forward(self, rows: Rows) -> Rows:
+        """Normalised floats, part by part."""
+        return [part(x) for part, x in zip(self.parts, rows, strict=True)]
+
+    def observe(self, rows: Rows, mask: Bool[Tensor, "B"]) -> None:
+        """Count the rows that the mask names in the running statistics."""
+        for part, x in zip(self.parts, rows, strict=True):
+            if part.moments is not None:
+                for piece, seen in zip(torch.split(x, 4096), torch.split(mask, 4096), strict=True):
+                    part.moments.update(part.planes(piece), seen)
+
+    def pieces(self, rows: Rows) -> Iterator[Rows]:
+        """The rows in pieces that stay in a processor's cache; larger ones on other devices."""
+        small = rows[0].device.type == "cpu" and any(part.kind == "picture" for part in self.parts)
+        yield from (list(piece) for piece in zip(*(torch.split(x, 256 if small else 4096) for x in rows), strict=True))
