@@ -10,7 +10,7 @@ from jostle.functional.scan import reverse_scan
 
 def gae(
     reward: Float[Tensor, "T N K"],
-    value: Float[Tensor, "T+1 N K"],
+    value: Float[Tensor, "T1 N K"],
     terminated: Bool[Tensor, "T N"],
     truncated: Bool[Tensor, "T N"],
     valid: Bool[Tensor, "T N"],
@@ -35,7 +35,7 @@ def gae(
 
     Args:
         reward: one reward per row and stream. Those of invalid rows are ignored and may be anything, even NaN.
-        value: value of each row's observation; the last is of the observation after the last row.
+        value: T1 = T + 1 values, of each row's observation and of the one after the last row.
         terminated: the row led into a terminal state, whose value is 0.
         truncated: the episode was cut after the row for another reason (a time limit).
         valid: False for the rows that only reset; what else they say is ignored.
