@@ -159,9 +159,9 @@ class ReturnFilter(_KeepsFloat64):
                 "give rewards as [time, environment]."
             )
         step = torch.where(valid, reward.double(), 0.0)
-        decay = torch.where(valid, self.discount, 1.0).double()
+        decay = torch.full_like(step, self.discount).masked_fill_(~valid, 1.0)
         if start is not None:
-            decay = torch.where(start & valid, 0.0, decay)
+            decay.masked_fill_(start & valid, 0.0)
         step[0] += decay[0] * self.total
         # R_t = step_t + decay_t · R_tm1 is the reverse scan of the flipped rows.
         filtered = reverse_scan(step.flip(0), decay.flip(0)).flip(0)
@@ -174,7 +174,7 @@ Part = tuple[Float[Tensor, ""], Float[Tensor, "*shape"], Float[Tensor, "*shape"]
 
 def _chunks(x: Num[Tensor, "n *shape"], mask: Bool[Tensor, "n"] | None, most: int) -> Iterator[Num[Tensor, "_ *shape"]]:
     """The rows to count, some at a time."""
-    size = min(most, max(1, CHUNK // max(1, math.prod(x.shape[1:]))))
+    size = max(1, min(most, CHUNK // max(1, math.prod(x.shape[1:]))))
     for first in range(0, x.shape[0], size):
         rows = x[first : first + size]
         rows = rows if mask is None else rows[mask[first : first + size]]
@@ -187,7 +187,7 @@ def _moments(x: Num[Tensor, "n *shape"], mask: Bool[Tensor, "n"] | None) -> Iter
     for rows in _chunks(x, mask, x.shape[0]):
         wide = rows.double()
         mean = wide.mean(0)
-        yield _scalar(len(rows), x), mean, wide.sub_(mean).square_().sum(0)
+        yield _scalar(len(rows), x), mean, (wide - mean).square_().sum(0)
 
 
 def _byte_moments(x: UInt8[Tensor, "n *shape"], mask: Bool[Tensor, "n"] | None) -> Iterator[Part]:
