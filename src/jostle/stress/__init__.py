@@ -2,6 +2,7 @@
 
 from jostle.stress.curves import Curve, curve
 from jostle.stress.intervals import Interval, improvement_interval, interval, paired_interval, profile_band
+from jostle.stress.plots import plot_curves, plot_intervals, plot_profiles
 from jostle.stress.statistics import (
     iqm,
     mean,
@@ -29,6 +30,9 @@ __all__ = [
     "optimality_gap",
     "paired_interval",
     "performance_profile",
+    "plot_curves",
+    "plot_intervals",
+    "plot_profiles",
     "probability_of_improvement",
     "profile_band",
     "std",

@@ -214,12 +214,15 @@ def _end_labels(panel: "matplotlib.axes.Axes", ends: Mapping[str, tuple[float, f
 
 def _apart(wanted: list[tuple[float, str]], gap: float, top: float) -> dict[str, float]:
     """Heights near the wanted ones (ascending), at least `gap` apart and none above `top`."""
-    found: list[float] = []
-    for height, _ in wanted:
-        found.append(max(height, found[-1] + gap) if found else height)
-    for i in reversed(range(len(found))):
-        found[i] = min(found[i], top if i == len(found) - 1 else found[i + 1] - gap)
-    return {name: height for (_, name), height in zip(wanted, found, strict=True)}
+    raised = [height for height, _ in wanted]
+    lowered = list(raised)
+    for i in range(1, len(wanted)):
+        raised[i] = max(raised[i], raised[i - 1] + gap)
+        lowered[-1 - i] = min(lowered[-1 - i], lowered[-i] - gap)
+    # Both are far enough apart, so their mean is, and it stays centred on the curves.
+    found = [(high + low) / 2 for high, low in zip(raised, lowered, strict=True)]
+    ceiling = [top - gap * (len(found) - 1 - i) for i in range(len(found))]
+    return {name: min(height, cap) for (_, name), height, cap in zip(wanted, found, ceiling, strict=True)}
 
 
 def _thousands(value: float, _: object = None) -> str:
