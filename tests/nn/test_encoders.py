@@ -7,7 +7,7 @@ import torch
 from gymnasium import spaces
 
 from jostle.errors import ConfigError
-from jostle.nn.encoders import Grid, Impala, Nature, make_encoder
+from jostle.nn.encoders import EncoderKind, Grid, Impala, Nature, Normaliser, make_encoder
 from jostle.nn.policy import QNetwork, greedy, map_observation
 
 
@@ -100,6 +100,53 @@ def test_impala_has_the_papers_size() -> None:
     )
 
 
+def test_nature_with_the_third_kernel_of_the_rnd_code() -> None:
+    """openai/random-network-distillation: 4×4 instead of 3×3 leaves a map of 6×6."""
+    encoder = make_encoder(box(4, 84, 84), "nature-k4")
+    assert encoder.out_features == 6 * 6 * 64 == 2304
+    assert sum(p.numel() for p in encoder.parameters()) == 77_984 + (16 - 9) * 64 * 64
+
+
+def test_impala_gap_averages_the_last_map() -> None:
+    """Its features are means over space of the map that the flattened encoder has, one per channel."""
+    gap, flat = make_encoder(box(20, 28, 3), "impala-gap"), make_encoder(box(20, 28, 3), "impala")
+    gap.load_state_dict(flat.state_dict())
+    x = torch.randint(0, 256, (2, 20, 28, 3), dtype=torch.uint8)
+    assert gap.out_features == 32
+    assert flat.out_features == 32 * 3 * 4
+    torch.testing.assert_close(gap(x), flat(x).view(2, 32, 3, 4).mean((2, 3)))
+
+
+@pytest.mark.parametrize("kind", ["nature", "nature-k4", "impala", "impala-gap"])
+def test_convolutions_work_channels_last(kind: EncoderKind) -> None:
+    """The weights lie so from the start, and stay so through a state dict."""
+    encoder, copy = make_encoder(box(44, 44, 3), kind), make_encoder(box(44, 44, 3), kind)
+    copy.load_state_dict(encoder.state_dict())
+    weights = [m.weight for e in (encoder, copy) for m in e.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+
+
+def test_normalisers_are_for_vectors_of_floats() -> None:
+    space = spaces.Dict({"a": box(4, dtype=np.float32), "b": box(7, 7, 3), "c": box(5), "d": spaces.Discrete(3)})
+    encoder = make_encoder(space, normalise=True)
+    assert [name for name, m in encoder.named_modules() if isinstance(m, Normaliser)] == ["encoders.a.normaliser"]
+
+
+def test_a_normaliser_whitens_what_it_has_counted() -> None:
+    """Two batches, the second half masked, equal one pass over the counted rows; a constant feature becomes 0."""
+    torch.manual_seed(0)
+    x = torch.randn(60, 3) * torch.tensor([1.0, 50.0, 0.0]) + torch.tensor([5.0, -1e3, 2.0])
+    normaliser = Normaliser(3)
+    assert torch.equal(normaliser(x), x.clamp(-10, 10))
+    normaliser.update(x[:20], torch.ones(20, dtype=torch.bool))
+    mask = torch.arange(40) % 2 == 0
+    normaliser.update(x[20:].masked_fill(~mask[:, None], torch.nan), mask)
+    out = normaliser(torch.cat([x[:20], x[20:][mask]]))
+    torch.testing.assert_close(out.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(out.std(0, correction=0), torch.tensor([1.0, 1.0, 0.0]), atol=1e-5, rtol=0)
+    assert normaliser(torch.full((1, 3), 1e6)).tolist() == [[10.0, 10.0, 10.0]]
+
+
 @pytest.mark.parametrize("streams", [1, 3])
 @pytest.mark.parametrize("dueling", [False, True])
 def test_q_values_are_batch_streams_actions(streams: int, dueling: bool) -> None:
@@ -137,6 +184,7 @@ def test_what_cannot_be_encoded_is_refused() -> None:
         (box(40, 40, 3, dtype=np.float32, high=255), "nature", "rescale"),
         (box(7, 7, 2), "grid", "grid encoder"),
         (box(3, 3, 3), "grid", "too small"),
+        (box(40, 40, 3), "natur", "did you mean nature"),
         (box(5), "nature", "2 to 4 dimensions"),
     ]
     for space, kind, message in cases:
