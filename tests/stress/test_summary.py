@@ -3,7 +3,9 @@
 import io
 import json
 import math
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,3 +180,21 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ConfigError, match=r'pip install "jostle\[lab\]"'):
         stress.plot_profiles(TABLE)
+
+
+def test_the_page_runs_and_tells_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs/statistics.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    for block in blocks:
+        exec(block, {"__name__": "docs"})
+    said = re.findall(r"# (IQM .*)", page)
+    assert len(said) == 1
+    assert said[0] in capsys.readouterr().out
+    # The coverage table is the committed result.
+    rows = re.findall(r"^\| (?:normal|skewed) .*$", page, flags=re.MULTILINE)
+    result = (root / "benchmarks/results/interval_coverage.md").read_text(encoding="utf-8")
+    assert len(rows) == 12
+    assert [row.replace(" ", "") for row in rows] == [
+        row.replace(" ", "") for row in re.findall(r"^\| (?:normal|skewed) .*$", result, flags=re.MULTILINE)
+    ]
