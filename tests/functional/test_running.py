@@ -93,6 +93,7 @@ def test_merging_parts_of_unequal_size_gives_the_whole() -> None:
 def test_before_the_first_observation() -> None:
     for moments in (Moments((2,)), Moments((2,), epsilon_count=1e-4)):
         moments.update(torch.zeros(0, 2))
+        moments.merge(Moments((2,)))
         assert moments.mean.tolist() == [0.0, 0.0]
         assert moments.var.tolist() == [1.0, 1.0]
         x = torch.tensor([[3.0, -4.0]])
