@@ -109,7 +109,8 @@ def kl_penalty(
 
     ``kl`` is the mean over the batch of KL(π_old ‖ π), in both terms: the cutoff squares the mean's excess, it is no
     mean of squares. Source: ``tf_agents/agents/ppo/ppo_agent.py``, ``adaptive_kl_loss`` and ``kl_cutoff_loss``, with
-    its defaults. β·KL alone (``cutoff_coefficient`` = 0) is Schulman et al. 2017, eq. 8.
+    its defaults; there masked rows enter the mean as zeros, here the mean is over valid rows alone. β·KL without the
+    cutoff (``cutoff_coefficient`` = 0) is the penalty of Schulman et al. 2017, section 4.
     """
     excess = (kl - cutoff_factor * target).clamp_min(0.0)
     return beta * kl + cutoff_coefficient * excess.square()
