@@ -68,7 +68,8 @@ class E3B(Bonus):
             raise ConfigError(f"e3b: ridge={ridge} must be positive.")
         self.ridge = ridge
         self.model = InverseModel(self.preprocess, action_space, features, self.name)
-        start = torch.eye(features).div(ridge).repeat(num_envs, 1, 1)
+        # In float32 the updates' rounding errors outgrow the bonus of well-known directions within an episode.
+        start = torch.eye(features, dtype=torch.float64).div(ridge).repeat(num_envs, 1, 1)
         self.register_buffer("inverse_covariance", start)
 
     @torch.no_grad()
@@ -105,9 +106,9 @@ def elliptical_step(
     ``inverse`` is updated in place, to ``C⁻¹ − uuᵀ/(1 + b)`` with u = C⁻¹φ; rows that are not valid keep theirs.
     """
     if start.any():
-        inverse[start & valid] = torch.eye(phi.shape[1], device=phi.device) / ridge
-    phi = torch.where(valid[:, None], phi, 0.0)
+        inverse[start & valid] = torch.eye(phi.shape[1], dtype=inverse.dtype, device=phi.device) / ridge
+    phi = torch.where(valid[:, None], phi, 0.0).to(inverse.dtype)
     u = torch.bmm(inverse, phi[:, :, None]).squeeze(2)
     bonus = (u * phi).sum(1)
     inverse.baddbmm_(u[:, :, None], (u / (1 + bonus)[:, None])[:, None, :], alpha=-1)
-    return torch.where(start, 0.0, bonus)
+    return torch.where(start, 0.0, bonus).float()
