@@ -273,10 +273,27 @@ def test_the_policy_never_sees_what_is_privileged() -> None:
     assert value.ne(different).all()
     assert torch.equal(policy.act(other)[0], pi)
     assert policy.privileged.normaliser.moments.count == 4
+    pictures = made(spaces.Dict({"state": VECTOR, "privileged": PICTURE}), hidden=(8,))
+    assert gains_of(pictures)["privileged.convolutions.0"] == pytest.approx((math.sqrt(2), math.sqrt(2)), rel=1e-4)
     shared = made(space, shared=True)
     assert torch.equal(shared(obs)[1], shared(other)[1])
     with pytest.raises(ConfigError, match="see nothing"):
         made(spaces.Dict({"privileged": VECTOR}))
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_autocast_keeps_the_state_and_log_std_whole(kind: Any) -> None:
+    policy = made(VECTOR, spaces.Box(-1, 1, (2,)), shared=True, hidden=(8,), recurrent=kind, recurrent_size=6)
+    with torch.no_grad():
+        policy.log_std.fill_(-0.123456)
+    obs, state = observations(VECTOR, 6), policy.initial_state(2)
+    with torch.autocast("cpu", torch.bfloat16):
+        pi, value, after = policy(obs, state)
+    assert pi.dtype == after.dtype == torch.float32
+    assert pi[:, 2:].eq(policy.log_std).all()
+    exact = policy(obs, state)
+    torch.testing.assert_close((pi, value.float(), after), exact, atol=0.02, rtol=0.02)
+    assert value.dtype == torch.bfloat16  # autocast was on
 
 
 def test_a_recurrent_policy_shares_its_trunk() -> None:

@@ -96,7 +96,7 @@ class ActorCritic(nn.Module):
         self.value = _head(critic_width, num_streams, residual, gain=0.01 if residual else 1.0)
         own_std = self.head.num_params - self.head.num_outputs
         self.log_std = nn.Parameter(torch.zeros(own_std)) if own_std else None
-        for layer in self.encoder.modules():
+        for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 orthogonal(layer, math.sqrt(2))
 
@@ -149,7 +149,7 @@ class ActorCritic(nn.Module):
 
     def _pi(self, x: Tensor) -> Tensor:
         pi: Tensor = self.policy(x)
-        return pi if self.log_std is None else torch.cat([pi, self.log_std.to(pi.dtype).expand_as(pi)], 1)
+        return pi if self.log_std is None else torch.cat([pi, self.log_std.expand_as(pi)], 1)
 
     def _recur(self, x: Tensor, state: Tensor | None, start: Tensor | None) -> tuple[Tensor, Tensor | None]:
         if self.core is None:

@@ -62,7 +62,7 @@ class MultiCategorical:
     def __init__(self, logits: Float[Tensor, "B P"], counts: Sequence[int]) -> None:
         most = max(counts)
         if min(counts) == most:
-            parts = logits.view(len(logits), len(counts), most)
+            parts = logits.reshape(len(logits), len(counts), most)
         else:  # choices with fewer actions are filled up with impossible ones: one batch instead of a loop
             split = torch.split(logits.float(), list(counts), 1)
             parts = torch.stack([F.pad(part, (0, most - part.shape[1]), value=_NEVER) for part in split], 1)
@@ -126,6 +126,11 @@ class Gaussian:
 
 
 Distribution = Categorical | MultiCategorical | Gaussian
+
+
+def kl_divergence(a: Distribution, b: Distribution) -> Float[Tensor, "B"]:
+    """KL(a ‖ b) in nats, row by row, of two distributions of one kind."""
+    return a.kl(b)  # type: ignore[arg-type]  # the kinds agree: both come from one head
 
 
 @dataclass(frozen=True)

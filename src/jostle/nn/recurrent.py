@@ -67,7 +67,7 @@ class GRU(Recurrent):
             h = h.masked_fill(start_t, 0.0)
             m, r = torch.addmm(x_t[:, : 2 * size], h, gates).sigmoid().chunk(2, 1)
             new = torch.addmm(x_t[:, 2 * size :], r * h, candidate).tanh()
-            h = torch.lerp(new, h, m)
+            h = torch.lerp(new.to(h.dtype), h, m.to(h.dtype))  # autocast makes gates shorter, the state stays whole
             outputs.append(h)
         return torch.cat(outputs), h[None]
 
