@@ -10,7 +10,7 @@ from jostle.cli.flags import parse
 from jostle.cli.play import Evaluate, Watch
 from jostle.cli.recipe import parse_yaml
 from jostle.cli.resume import Resume
-from jostle.cli.train import TrainDQN, _defaults
+from jostle.cli.train import COMMANDS, _defaults
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from jostle.algo import DQN, DQNConfig
+    from jostle.algo import DQN, PPO, DQNConfig, PPOConfig
     from jostle.envs import JostleEnv, list_envs, make_env
     from jostle.errors import CheckpointError, ConfigError, EnvError, JostleError
     from jostle.evaluation import Evaluation, evaluate
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DQN",
+    "PPO",
     "CheckpointError",
     "ConfigError",
     "DQNConfig",
@@ -29,6 +30,7 @@ __all__ = [
     "JostleError",
     "Noise",
     "NoisyLinear",
+    "PPOConfig",
     "StochasticLayer",
     "evaluate",
     "list_envs",
@@ -41,7 +43,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "jostle.algo": ("DQN", "DQNConfig"),
+    "jostle.algo": ("DQN", "PPO", "DQNConfig", "PPOConfig"),
     "jostle.envs": ("JostleEnv", "list_envs", "make_env"),
     "jostle.errors": ("CheckpointError", "ConfigError", "EnvError", "JostleError"),
     "jostle.evaluation": ("Evaluation", "evaluate"),

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from jostle.algo.dqn import ACT, DQN, LEARN, SELECT
 from jostle.algo.replay import Batch, Replay
-from jostle.errors import CheckpointError
+from jostle.envs import random_actions
+from jostle.errors import CheckpointError, ConfigError
 from jostle.loading import rebuild
 from jostle.nn.encoders import Observation
 from jostle.nn.noisy import NoisyLinear
-from jostle.nn.policy import greedy, map_observation
+from jostle.nn.policy import greedy
 from jostle.store import Run, load_checkpoint
 
 DORMANT = 0.025
@@ -63,6 +64,8 @@ def diagnose(path: str | Path) -> list[Check]:
     if checks[-1].status == "FAIL":
         return checks
     agent, _ = rebuild(state, {**meta, "config": meta["config"] | {"compile": False}})
+    if not isinstance(agent, DQN):
+        raise ConfigError("only runs of DQN can be checked so far.")
     try:
         replay = agent.replay if agent.replay.ready else fresh_replay(agent)
         checks += examine(agent, replay, initial)
@@ -103,11 +106,11 @@ def fresh_replay(agent: DQN, steps: int = 256) -> Replay:
     obs, info = env.reset()
     start = info["start"]
     for _ in range(rows):
-        action = actor.act(map_observation(obs, agent.device)).cpu().numpy()
-        random = rng.integers(agent.num_actions, size=env.num_envs)
+        action = actor.act(obs, start)
+        random = random_actions(env.single_action_space, env.num_envs, rng)
         action = np.where(rng.random(env.num_envs) < 0.1, random, action)
-        following, reward, terminated, truncated, info = env.step(action + agent.first_action)
-        replay.add(obs, action, reward, terminated, truncated, info["valid"], start)
+        following, reward, terminated, truncated, info = env.step(action)
+        replay.add(obs, action - agent.first_action, reward, terminated, truncated, info["valid"], start)
         obs, start = following, info["start"]
     return replay
 

@@ -3,17 +3,16 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
 from scipy import stats
 
-from jostle.algo.dqn import DQN
-from jostle.envs import JostleEnv, make_env
-from jostle.errors import ConfigError, EnvError
-from jostle.nn.inference import Inference
-from jostle.nn.policy import map_observation
+from jostle.algo.agent import Agent
+from jostle.envs import JostleEnv, make_env, random_actions
+from jostle.errors import ConfigError, EnvError, closest
+from jostle.nn.inference import Actor, Inference
 
 PATIENCE = 500_000
 """Steps without the end of an episode still wanted, after which an evaluation gives up."""
@@ -31,10 +30,11 @@ class Episode:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found. ``noise`` is the inference mode; it belongs beside every number quoted."""
+    """What an evaluation found. ``noise`` and ``actions`` (greedy, sampled) belong beside every number quoted."""
 
     env: str
     noise: str
+    actions: str
     epsilon: float
     seed: int
     episodes: list[Episode]
@@ -68,6 +68,7 @@ class Evaluation:
         return {
             "env": self.env,
             "noise": self.noise,
+            "actions": self.actions,
             "epsilon": self.epsilon,
             "seed": self.seed,
             **summary,
@@ -76,10 +77,11 @@ class Evaluation:
 
 
 def evaluate(
-    agent: DQN,
+    agent: Agent,
     episodes: int = 10,
     *,
     noise: str = "mean",
+    actions: Literal["greedy", "sampled"] = "greedy",
     epsilon: float = 0.0,
     num_envs: int | None = None,
     seed: int = 10_000,
@@ -87,7 +89,7 @@ def evaluate(
     env_options: dict[str, Any] | None = None,
     notify: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
-    """Play episodes greedily in environments and with draws of noise of their own; the agent is not changed.
+    """Play episodes in environments and with draws of noise of their own; the agent is not changed.
 
     Every environment plays a fixed share of the episodes, so short episodes are not favoured.
 
@@ -95,6 +97,7 @@ def evaluate(
         agent: the agent.
         episodes: how many to play.
         noise: ``mean``, ``sampled`` (fresh draw per action and environment) or ``mc:M`` (values averaged over M draws).
+        actions: ``greedy``, the likeliest or best ones, or ``sampled`` from a policy.
         epsilon: probability of a random action.
         num_envs: environments stepped together; None: as many as episodes, 16 at most.
         seed: seed of environments, draws and random actions; not the training's.
@@ -111,6 +114,8 @@ def evaluate(
         raise ConfigError(f"episodes={episodes} cannot be used: it must be at least 1.")
     if not 0 <= epsilon <= 1:
         raise ConfigError(f"epsilon={epsilon} cannot be used: it must be within 0 and 1.")
+    if actions not in ("greedy", "sampled"):
+        raise ConfigError(f"actions='{actions}' are unknown; {closest(str(actions), ['greedy', 'sampled'])}")
     inference = Inference.parse(noise)
     if isinstance(env, JostleEnv):
         vector = env
@@ -122,35 +127,34 @@ def evaluate(
         ours, theirs = agent.env.single_observation_space, vector.single_observation_space
         if ours != theirs or agent.env.single_action_space != vector.single_action_space:
             raise ConfigError(f"{vector.id} has other spaces than {agent.env.id}, which the agent was trained in.")
-        found = _play(agent, vector, episodes, inference, epsilon, seed, notify)
+        actor = agent.actor(inference, rows=vector.num_envs, seed=seed, sample=actions == "sampled")
+        found = _play(actor, vector, episodes, epsilon, seed, notify)
     finally:
         if vector is not env:
             vector.close()
-    return Evaluation(vector.id, str(inference), epsilon, seed, found)
+    return Evaluation(vector.id, str(inference), actions, epsilon, seed, found)
 
 
 def _play(
-    agent: DQN,
+    actor: Actor,
     env: JostleEnv,
     episodes: int,
-    inference: Inference,
     epsilon: float,
     seed: int,
     notify: Callable[[int], None],
 ) -> list[Episode]:
-    actor = agent.actor(inference, rows=env.num_envs, seed=seed)
     rng = np.random.default_rng(seed)
     share = np.array([len(part) for part in np.array_split(np.arange(episodes), env.num_envs)])
     played = np.zeros(env.num_envs, np.int64)
     found: list[Episode] = []
-    obs, _ = env.reset(seed=seed)
+    obs, info = env.reset(seed=seed)
     waited = 0
     while len(found) < episodes:
-        action = actor.act(map_observation(obs, agent.device)).cpu().numpy()
+        action = actor.act(obs, info["start"])
         if epsilon > 0:
-            random = rng.integers(agent.num_actions, size=env.num_envs)
-            action = np.where(rng.random(env.num_envs) < epsilon, random, action)
-        obs, _, _, _, info = env.step(action + agent.first_action)
+            random = rng.random(env.num_envs) < epsilon
+            action[random] = random_actions(env.single_action_space, env.num_envs, rng)[random]
+        obs, _, _, _, info = env.step(action)
         waited += 1
         if waited > PATIENCE:
             raise EnvError(

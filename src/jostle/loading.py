@@ -7,19 +7,21 @@ from typing import Any, TypeAlias
 
 import gymnasium as gym
 
-from jostle.algo.config import merged
+from jostle.algo.agent import Agent
 from jostle.algo.dqn import DQN
+from jostle.algo.ppo import PPO
+from jostle.algo.settings import merged
 from jostle.algo.training import Schedule, train
 from jostle.envs import JostleEnv
 from jostle.errors import CheckpointError, ConfigError
 from jostle.store import Run, load_checkpoint
 
-AGENTS: dict[str, type[DQN]] = {"dqn": DQN}
+AGENTS: dict[str, type[DQN] | type[PPO]] = {"dqn": DQN, "ppo": PPO}
 
 Env: TypeAlias = str | JostleEnv | Callable[[], gym.Env[Any, Any]]
 
 
-def load(path: str | Path, *, env: Env | None = None, device: str | None = None, replay: bool = True) -> DQN:
+def load(path: str | Path, *, env: Env | None = None, device: str | None = None, replay: bool = True) -> Agent:
     """The agent of a run folder (its newest good checkpoint) or of a folder written by `Agent.save`.
 
     Args:
@@ -43,7 +45,7 @@ def load(path: str | Path, *, env: Env | None = None, device: str | None = None,
 
 def rebuild(
     state: dict[str, Any], meta: dict[str, Any], *, env: Env | None = None, device: str | None = None
-) -> tuple[DQN, list[str]]:
+) -> tuple[Agent, list[str]]:
     """The agent of a checkpoint's state and meta data, and why going on from it is inexact (empty: it is exact)."""
     kind = AGENTS.get(str(meta.get("algorithm")))
     if kind is None:
@@ -56,9 +58,10 @@ def rebuild(
         )
     if env is None and meta.get("made_by_function"):
         raise ConfigError(f"the environment was made by the function {meta['env']}, which no folder holds: give env=….")
+    settings: Any = merged(kind.settings(), meta["config"] if device is None else meta["config"] | {"device": device})
     agent = kind(
         meta["env"] if env is None else env,
-        merged(None, meta["config"] if device is None else meta["config"] | {"device": device}),
+        settings,
         seed=meta["seed"],
         num_envs=meta["num_envs"],
         env_options=None if isinstance(env, JostleEnv) else meta["env_options"],
@@ -78,7 +81,7 @@ def resume(
     device: str | None = None,
     notify: Callable[[str], None] = lambda _: None,
     progress: bool = False,
-) -> DQN:
+) -> Agent:
     """Go on with a run from its newest good checkpoint to its planned end, or for ``steps`` more.
 
     Metrics logged after that checkpoint are cut away and come again. Where environment and replay were saved, the

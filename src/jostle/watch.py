@@ -7,16 +7,15 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
 
-from jostle.algo.dqn import DQN
+from jostle.algo.agent import Agent
 from jostle.envs import JostleEnv, make_env
 from jostle.errors import ConfigError, EnvError, JostleError
-from jostle.nn.inference import Inference
-from jostle.nn.policy import map_observation
+from jostle.nn.inference import Actor, Inference
 
 Frame = np.ndarray[Any, np.dtype[np.uint8]]
 _ENDINGS = (".mp4", ".mkv", ".mov", ".avi", ".m4v")
@@ -38,17 +37,18 @@ class Video:
 
 
 def record(
-    agent: DQN,
+    agent: Agent,
     path: str | Path,
     *,
     episodes: int = 3,
     noise: str = "mean",
+    actions: Literal["greedy", "sampled"] = "greedy",
     fps: int | None = None,
     seed: int = 10_000,
     env_options: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Video:
-    """Play episodes greedily in an environment of its own and record them. The agent is not changed.
+    """Play episodes in an environment of its own and record them. The agent is not changed.
 
     Small pictures are enlarged by whole factors, without blurring. The file appears when it is complete.
 
@@ -57,6 +57,7 @@ def record(
         path: the file, such as ``game.mp4``; its ending says which container ffmpeg writes.
         episodes: how many to play.
         noise: ``mean``, ``sampled`` or ``mc:M``.
+        actions: ``greedy``, the likeliest or best ones, or ``sampled`` from a policy.
         fps: frames per second; None: 30, or fewer where the whole would be over in three seconds.
         seed: seed of the environment and of the draws.
         env_options: options of the environment; None: the agent's own.
@@ -82,7 +83,8 @@ def record(
     env = make_env(agent.env_source, 1, seed=seed, render_mode="rgb_array", **options)
     returns: list[float] = []
     try:
-        frames = _play(agent, env, episodes, inference, seed, returns)
+        actor = agent.actor(inference, rows=1, seed=seed, sample=actions == "sampled")
+        frames = _play(agent, actor, env, episodes, returns)
         head: list[Frame] = []  # held back until it is known whether the video is a short one
         for frame in frames:
             head.append(frame)
@@ -95,18 +97,14 @@ def record(
     return Video(path, env.id, str(inference), returns, count, rate, size)
 
 
-def _play(
-    agent: DQN, env: JostleEnv, episodes: int, inference: Inference, seed: int, returns: list[float]
-) -> Iterator[Frame]:
+def _play(agent: Agent, actor: Actor, env: JostleEnv, episodes: int, returns: list[float]) -> Iterator[Frame]:
     """The picture of every state, the last one of each episode included."""
     if env.single_observation_space != agent.env.single_observation_space:
         raise ConfigError(f"{env.id} has other observations than the environment that the agent was trained in.")
-    actor = agent.actor(inference, rows=1, seed=seed)
-    obs, _ = env.reset()
+    obs, info = env.reset()
     yield picture(env, obs)
     while True:
-        action = actor.act(map_observation(obs, agent.device)).cpu().numpy() + agent.first_action
-        obs, _, _, _, info = env.step(action)
+        obs, _, _, _, info = env.step(actor.act(obs, info["start"]))
         yield picture(env, obs)
         if "_episode" in info:
             returns.append(float(info["episode"]["r"][0]))

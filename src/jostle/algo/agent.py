@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from jostle.algo.settings import Settings
 from jostle.envs import JostleEnv, make_env
 from jostle.errors import ConfigError
-from jostle.nn.encoders import Observation
+from jostle.nn.inference import Actor, Inference
 from jostle.store import save_checkpoint
 
 
@@ -35,7 +36,9 @@ class Agent(ABC):
     """
 
     algorithm: ClassVar[str]
+    settings: ClassVar[type[Settings]]
     config: Any
+    device: torch.device
     network: nn.Module
 
     def __init__(
@@ -66,6 +69,9 @@ class Agent(ABC):
         self.returns: deque[float] = deque(maxlen=100)
         self.episodes = 0
         self.metrics: dict[str, float] = {}
+        self.planned = 0
+        """Steps at which the training under way will end, along which schedules go; 0: not known."""
+        self._predictor: tuple[Inference, int, Actor, int] | None = None
         self._finished: list[tuple[float, int]] = []
         self._obs: Any = None
         self._start: np.ndarray[Any, np.dtype[np.bool_]] = np.ones(self.num_envs, np.bool_)
@@ -87,12 +93,55 @@ class Agent(ABC):
         """Metrics since the last call."""
 
     @abstractmethod
+    def storage(self) -> dict[str, str]:
+        """What a person is told of the agent's memory and way of learning before it trains: a name and a line each."""
+
+    @abstractmethod
     def state_dict(self, *, replay: bool = True) -> dict[str, Any]:
         """Everything that the next step reads, as nested plain dicts."""
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> list[str]:
         """Restore a state; returns why going on from it differs from never having stopped (empty: it does not)."""
+
+    @abstractmethod
+    def actor(self, noise: str | Inference = "mean", *, rows: int = 1, seed: int = 0, sample: bool = False) -> Actor:
+        """A frozen copy of the agent for evaluation, under its own draws of noise.
+
+        Args:
+            noise: ``mean``, ``sampled`` or ``mc:M``.
+            rows: environments that it will act in together.
+            seed: seed of its draws.
+            sample: sample actions from the policy; otherwise the likeliest or best is taken.
+        """
+
+    def predict(self, obs: Any, *, noise: str = "mean") -> tuple[np.ndarray[Any, np.dtype[Any]] | int, None]:
+        """The likeliest or best actions for one observation or a batch of them.
+
+        Args:
+            obs: an observation of the environment's space, or a batch with a leading axis.
+            noise: ``mean``, ``sampled`` or ``mc:M``.
+
+        Returns:
+            ``(action, None)``: the action of one observation (an int where actions are Discrete), or those of a batch.
+            A recurrent agent takes each observation for the first of an episode; use `actor`, which remembers.
+
+        Raises:
+            ConfigError: observations of another shape.
+        """
+        inference = Inference.parse(noise)
+        batch, single = self._batched(obs)
+        first = next(iter(batch.values())) if isinstance(batch, dict) else batch
+        rows = len(first)
+        if self._predictor is None or self._predictor[:2] != (inference, rows):
+            self._predictor = inference, rows, self.actor(inference, rows=rows, seed=self.seed), self.updates
+        elif self._predictor[3] != self.updates:
+            self._predictor[2].load(self.network)
+            self._predictor = *self._predictor[:3], self.updates
+        action = self._predictor[2].act(batch, np.ones(rows, np.bool_))
+        if not single:
+            return action, None
+        return (int(action[0]) if action.ndim == 1 else action[0]), None
 
     # ---- training ----
 
@@ -239,6 +288,7 @@ class Agent(ABC):
     def _load_common(self, state: dict[str, Any]) -> list[str]:
         """Restore what all agents share. Environments without a snapshot have been reset: new episodes begin."""
         progress = state["progress"]
+        self._predictor = None
         self.returns.clear()
         self.steps, self.updates, self.episodes = progress["steps"], progress["updates"], progress["episodes"]
         self.returns.extend(progress["returns"])
@@ -295,11 +345,24 @@ def setup_device(name: str) -> torch.device:
     return device
 
 
-def compiled(network: nn.Module, wanted: bool, device: torch.device) -> Callable[[Observation], Tensor]:
-    """The network compiled, or as it is where that is not wanted or a CPU lacks the compiler that it takes."""
+def compiled(network: Callable[..., Any], wanted: bool, device: torch.device) -> Callable[..., Any]:
+    """A network, or a method of one, compiled; or as it is where that is not wanted or a CPU lacks the compiler."""
     if not wanted:
         return network
     if device.type == "cpu" and not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
         warnings.warn("compile=True needs a C++ compiler and none was found: running eagerly.", stacklevel=2)
         return network
     return torch.compile(network)
+
+
+def in_bytes(count: float) -> str:
+    """A number of bytes for people.
+
+    >>> in_bytes(7_056_000_000)
+    '7.06 GB'
+    """
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"

@@ -1,19 +1,14 @@
-"""Settings of the algorithms. Every one is a switch; any combination trains."""
+"""Settings of DQN. Every one is a switch; any combination trains."""
 
-import dataclasses
-import math
-import types
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from jostle.errors import ConfigError, closest
+from jostle.algo.bonus_config import BonusSettings
 from jostle.nn.encoders import EncoderKind
 
 
 @dataclass(frozen=True)
-class DQNConfig:
+class DQNConfig(BonusSettings):
     """Settings of DQN and its family. Steps are environment steps, summed over all environments."""
 
     # The network
@@ -88,33 +83,14 @@ class DQNConfig:
     compile: bool = False
     """Compile the networks with torch.compile; needs a C++ compiler on a CPU."""
 
-    def __post_init__(self) -> None:
-        def need(name: str, good: bool, what: str) -> None:
-            if not good:
-                raise ConfigError(f"{name}={getattr(self, name)!r} cannot be used: it must be {what}.")
-
-        for name, kind in typing.get_type_hints(type(self)).items():
-            check_type(name, getattr(self, name), kind)
-        need("hidden", self.hidden is None or all(h >= 1 for h in self.hidden), "positive widths")
-        need("hidden", not (self.dueling and self.hidden == ()), "at least one layer with dueling")
-        need("sigma0", self.sigma0 is None or self.sigma0 >= 0, "0 or more")
-        for name in ("epsilon_start", "epsilon_end"):
-            value = getattr(self, name)
-            need(name, value is None or 0 <= value <= 1, "a probability within 0 and 1")
-        need("gamma", 0 <= self.gamma <= 1, "within 0 and 1")
-        need("target_tau", 0 <= self.target_tau <= 1, "within 0 and 1")
-        for name in ("n_step", "batch_size", "replay_size", "target_interval"):
-            need(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("epsilon_steps", "warmup", "threads"):
-            need(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("replay_ratio", "learning_rate", "optimizer_eps"):
-            need(name, getattr(self, name) > 0, "greater than 0")
-        need("max_grad_norm", self.max_grad_norm >= 0, "0 or more")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data that `merged` reads back."""
-        values = dataclasses.asdict(self)
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+    def check(self) -> None:
+        super().check()
+        self.need("hidden", self.hidden is None or all(h >= 1 for h in self.hidden), "positive widths")
+        self.need("hidden", not (self.dueling and self.hidden == ()), "at least one layer with dueling")
+        self.within_0_and_1("epsilon_start", "epsilon_end", "gamma", "target_tau")
+        self.at_least(1, "n_step", "batch_size", "replay_size", "target_interval")
+        self.at_least(0, "epsilon_steps", "warmup", "threads", "sigma0", "max_grad_norm")
+        self.positive("replay_ratio", "learning_rate", "optimizer_eps")
 
     def epsilon(self, step: int) -> float:
         """Probability of a random action after ``step`` environment steps."""
@@ -122,52 +98,3 @@ class DQNConfig:
         end = self.epsilon_end if self.epsilon_end is not None else (0.05 if self.noisy == "none" else 0.0)
         done = min(1.0, step / self.epsilon_steps) if self.epsilon_steps else 1.0
         return start + (end - start) * done
-
-
-def merged(config: DQNConfig | None, values: Mapping[str, Any]) -> DQNConfig:
-    """The settings of ``config`` (None: the defaults) with some of them replaced.
-
-    Raises:
-        ConfigError: an unknown key (with the nearest known ones) or a value that cannot be used.
-    """
-    names = [field.name for field in dataclasses.fields(DQNConfig)]
-    for key in values:
-        if key not in names:
-            raise ConfigError(f"there is no setting '{key}'; {closest(str(key), names)}")
-    ready: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-    return dataclasses.replace(config or DQNConfig(), **ready)
-
-
-def check_type(name: str, value: Any, kind: Any) -> None:
-    """Refuse a value that is not of the annotated type of its setting; an int will do for a float.
-
-    Raises:
-        ConfigError: names the setting, the value and what may stand there.
-    """
-    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    for option in options:
-        origin, arguments = typing.get_origin(option), typing.get_args(option)
-        if origin is typing.Literal:
-            if value in arguments and isinstance(value, str):
-                return
-            if isinstance(value, str):
-                raise ConfigError(f"{name}='{value}' is unknown; {closest(value, arguments)}")
-        elif origin is tuple:
-            if isinstance(value, tuple) and all(type(v) is arguments[0] for v in value):
-                return
-        elif option is float:
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-                return
-        elif type(value) is option:
-            return
-    wanted = " or ".join(_describe(option) for option in options)
-    raise ConfigError(f"{name}={value!r} cannot be used: it must be {wanted}.")
-
-
-def _describe(kind: Any) -> str:
-    if typing.get_origin(kind) is typing.Literal:
-        return " or ".join(repr(a) for a in typing.get_args(kind))
-    if typing.get_origin(kind) is tuple:
-        return "a list of whole numbers"
-    names = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text", type(None): "null"}
-    return names.get(kind, str(kind))

@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from jostle.algo.agent import Agent, compiled, load_optimizer, seeded, setup_device
-from jostle.algo.config import DQNConfig, merged
+from jostle.algo.agent import Agent, compiled, in_bytes, load_optimizer, seeded, setup_device
+from jostle.algo.config import DQNConfig
 from jostle.algo.replay import Batch, Replay
+from jostle.algo.settings import merged
 from jostle.envs import JostleEnv
 from jostle.errors import ConfigError
 from jostle.functional import q_target, td_loss
@@ -50,6 +51,7 @@ class DQN(Agent):
     """
 
     algorithm = "dqn"
+    settings = DQNConfig
     config: DQNConfig
     network: QNetwork
 
@@ -63,7 +65,7 @@ class DQN(Agent):
         env_options: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
-        self.config = merged(config, settings)
+        self.config = merged(config or DQNConfig(), settings)
         self.device = setup_device(self.config.device)
         super().__init__(env, seed=seed, num_envs=num_envs, env_options=env_options)
         try:
@@ -121,7 +123,6 @@ class DQN(Agent):
         self._learning_since: tuple[int, int] | None = None
         self._warm_until = c.warmup
         self._losses: list[Tensor] = []
-        self._actor: tuple[Inference, int, QActor, int] | None = None
 
     @staticmethod
     def _noisy_layers(network: nn.Module) -> dict[str, NoisyLinear]:
@@ -259,36 +260,16 @@ class DQN(Agent):
 
     # ---- acting for others ----
 
-    def actor(self, noise: str | Inference = "mean", *, rows: int = 1, seed: int = 0) -> QActor:
-        """A frozen greedy copy of the agent for evaluation, under its own draws of noise."""
-        inference = noise if isinstance(noise, Inference) else Inference.parse(noise)
-        return QActor(self.network, self.coefficient, inference, rows=rows, seed=seed)
-
-    def predict(self, obs: Any, *, noise: str = "mean") -> tuple[np.ndarray[Any, np.dtype[np.int64]] | int, None]:
-        """Greedy actions for one observation or a batch of them.
-
-        Args:
-            obs: an observation of the environment's space, or a batch with a leading axis.
-            noise: ``mean``, ``sampled`` or ``mc:M``.
-
-        Returns:
-            ``(action, None)``: an int for one observation, an array [B] for a batch; the second item is the recurrent
-            state that this agent does not have.
+    def actor(self, noise: str | Inference = "mean", *, rows: int = 1, seed: int = 0, sample: bool = False) -> QActor:
+        """A frozen greedy copy of the agent for evaluation, under its own draws of noise.
 
         Raises:
-            ConfigError: observations of another shape.
+            ConfigError: ``sample``, for which there is no policy to sample from.
         """
-        inference = Inference.parse(noise)
-        batch, single = self._batched(obs)
-        first = next(iter(batch.values())) if isinstance(batch, dict) else batch
-        rows = len(first)
-        if self._actor is None or self._actor[:2] != (inference, rows):
-            self._actor = inference, rows, self.actor(inference, rows=rows, seed=self.seed), self.updates
-        elif self._actor[3] != self.updates:
-            self._actor[2].load(self.network)
-            self._actor = *self._actor[:3], self.updates
-        action = self._actor[2].act(map_observation(batch, self.device)).cpu().numpy() + self.first_action
-        return (int(action[0]) if single else action), None
+        if sample:
+            raise ConfigError("DQN has no policy to sample actions from: use actions='greedy', or epsilon.")
+        inference = noise if isinstance(noise, Inference) else Inference.parse(noise)
+        return QActor(self.network, self.coefficient, inference, rows=rows, seed=seed, first_action=self.first_action)
 
     # ---- what is logged ----
 
@@ -326,6 +307,14 @@ class DQN(Agent):
             out[f"noise/sigma/{name}"] = layer.weight_sigma.abs().mean().item()
         return out
 
+    def storage(self) -> dict[str, str]:
+        """The replay."""
+        c, replay = self.config, self.replay
+        return {
+            "replay": f"{replay.rows * self.num_envs:,} transitions, {in_bytes(replay.nbytes)} when full; "
+            f"ratio {c.replay_ratio:g} (a batch of {c.batch_size} for every {c.batch_size / c.replay_ratio:g} steps)"
+        }
+
     # ---- saving ----
 
     def state_dict(self, *, replay: bool = True) -> dict[str, Any]:
@@ -357,7 +346,6 @@ class DQN(Agent):
             raise ConfigError(
                 f"the saved weights do not fit this network; use the run's own settings ({error})."
             ) from error
-        self._actor = None
         load_optimizer(self.optimizer, state["optimizer"])
         reasons = self._load_noise(state["noise"], state["progress"]["steps"])
         self._rng_act.bit_generator.state = state["rng"]["act"]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from jostle.algo.agent import Agent
-from jostle.algo.config import check_type
+from jostle.algo.settings import check_type
 from jostle.errors import ConfigError, EnvError, JostleError
 from jostle.store import Metrics, Progress, Run, catch_signals
 
@@ -91,6 +91,7 @@ def train(
         KeyboardInterrupt, SystemExit: after Ctrl-C or SIGTERM, once the agent is saved.
         JostleError: the environment failed or the loss is not finite; the newest good checkpoint stays.
     """
+    agent.planned = schedule.total
     metrics = Metrics(run.path) if run else None
     if metrics and metrics_offset is not None:
         metrics.cut(metrics_offset, agent.steps)
@@ -153,8 +154,9 @@ def _headline(agent: Agent) -> dict[str, float]:
     out = {}
     if agent.returns:
         out["return"] = sum(agent.returns) / len(agent.returns)
-    if "losses/td_loss" in agent.metrics:
-        out["loss"] = agent.metrics["losses/td_loss"]
+    for name in ("td_loss", "value"):
+        if f"losses/{name}" in agent.metrics:
+            out["loss"] = agent.metrics[f"losses/{name}"]
     return out
 
 

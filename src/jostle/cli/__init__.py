@@ -13,7 +13,8 @@ from jostle import __version__
 from jostle.errors import ConfigError, JostleError, closest
 
 COMMANDS = {
-    "train dqn": ("jostle.cli.train:train", "train DQN and its family (double, dueling, n-step, NoisyNet)"),
+    "train dqn": ("jostle.cli.train:train_dqn", "train DQN and its family (double, dueling, n-step, NoisyNet)"),
+    "train ppo": ("jostle.cli.train:train_ppo", "train PPO, with intrinsic rewards if you like (RND, ICM, E3B)"),
     "resume": ("jostle.cli.resume:resume", "go on with a run that ended or was stopped"),
     "evaluate": ("jostle.cli.play:evaluate", "mean return of a run's agent, with its 95% interval"),
     "watch": ("jostle.cli.play:watch", "a video of a run's agent"),
@@ -26,6 +27,7 @@ COMMANDS = {
 EXAMPLES = """examples:
   jostle train dqn --preset cartpole-noisy
   jostle train dqn --env jostle/DeepSea-v0 --steps 50000 --noisy factorised --run-dir runs/deepsea
+  jostle train ppo --env jostle/DeepSea-v0 --env-options size=20 --steps 500000 --bonus rnd
   jostle evaluate runs/deepsea --episodes 100 --noise mean
   jostle watch runs/deepsea --video deepsea.mp4
   jostle resume runs/deepsea --steps 50000

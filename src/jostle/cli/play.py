@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Evaluate:
-    """Play episodes greedily in new environments, and give the mean return with its 95% interval.
+    """Play episodes in new environments, and give the mean return with its 95% interval.
 
     The interval is that of the mean over these episodes; it says nothing about other training seeds.
 
@@ -38,6 +38,8 @@ class Evaluate:
     """Episodes to play."""
     noise: str = "mean"
     """mean: without noise; sampled: a fresh draw for every action; mc:M: values averaged over M draws."""
+    actions: Literal["greedy", "sampled"] = "greedy"
+    """greedy: the likeliest or best action; sampled: from the policy, as in training (PPO only)."""
     epsilon: float = 0.0
     """Probability of a random action."""
     seed: int = 10_000
@@ -58,7 +60,7 @@ class Evaluate:
 
 @dataclass
 class Watch:
-    """Record a video of a run's agent playing greedily.
+    """Record a video of a run's agent at play.
 
     examples:
       jostle watch runs/deepsea
@@ -73,6 +75,8 @@ class Watch:
     """Episodes to play."""
     noise: str = "mean"
     """mean: without noise; sampled: a fresh draw for every action; mc:M: values averaged over M draws."""
+    actions: Literal["greedy", "sampled"] = "greedy"
+    """greedy: the likeliest or best action; sampled: from the policy, as in training (PPO only)."""
     fps: Annotated[int | None, shown("30, fewer for short episodes")] = None
     """Frames per second."""
     seed: int = 10_000
@@ -102,6 +106,7 @@ def evaluate(arguments: list[str]) -> int:
                 agent,
                 args.episodes,
                 noise=args.noise,
+                actions=args.actions,
                 epsilon=args.epsilon,
                 seed=args.seed,
                 env=args.env,
@@ -138,6 +143,7 @@ def watch(arguments: list[str]) -> int:
             args.video or _default_video(args.run, agent.steps, args.noise),
             episodes=args.episodes,
             noise=args.noise,
+            actions=args.actions,
             fps=args.fps,
             seed=args.seed,
             env_options=agent.env_options | parse_options(args.env_options),
@@ -167,6 +173,7 @@ def _table(found: "Evaluation", steps: int) -> Table:
     rows = {
         "episodes": str(len(returns)),
         "noise": found.noise,
+        "actions": found.actions,
         "epsilon": f"{found.epsilon:g}",
         "mean return": f"{found.mean:.4g}",
         "95% interval": f"{low:.4g} to {high:.4g}" if math.isfinite(low) else "needs two episodes",

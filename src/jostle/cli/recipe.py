@@ -95,7 +95,7 @@ def checked(data: Any, source: str, algorithm: str = "dqn") -> dict[str, Any]:
             raise ConfigError(f"{key}={value!r} in {source} cannot be used: it must be {name}.")
     if data.get("algorithm", algorithm) != algorithm:
         raise ConfigError(f"{source} is for the algorithm '{data['algorithm']}', not {algorithm}: train that one.")
-    _check_settings(data.get("config") or {}, source)
+    _check_settings(data.get("config") or {}, source, algorithm)
     return data
 
 
@@ -114,11 +114,12 @@ def _check_option(key: Any, source: str) -> None:
         raise ConfigError(f"{key} cannot stand in {source}: {_ELSEWHERE[key]}.")
 
 
-def _check_settings(values: Mapping[str, Any], source: str) -> None:
-    from jostle.algo.config import merged
+def _check_settings(values: Mapping[str, Any], source: str, algorithm: str) -> None:
+    from jostle.algo.settings import merged
+    from jostle.loading import AGENTS
 
     try:
-        merged(None, values)
+        merged(AGENTS[algorithm].settings(), values)
     except ConfigError as error:
         raise ConfigError(f"{error} (in {source})") from error
 
@@ -131,14 +132,18 @@ def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def starting_point(preset: str | None, config: Path | None) -> dict[str, Any]:
+def starting_point(preset: str | None, config: Path | None, algorithm: str = "dqn") -> dict[str, Any]:
     """What the flags start from: the configuration file over the preset.
 
     Raises:
         ConfigError: an unknown preset, or a file that cannot be used.
     """
     base = overlay({}, presets.load(preset) if preset is not None else {})
-    return overlay(base, read_config(config)) if config is not None else base
+    if base.get("algorithm", algorithm) != algorithm:
+        raise ConfigError(
+            f"the preset '{preset}' is for {base['algorithm']}: jostle train {base['algorithm']} --preset {preset}"
+        )
+    return overlay(base, read_config(config, algorithm)) if config is not None else base
 
 
 def parse_options(pairs: Iterable[str]) -> dict[str, Any]:

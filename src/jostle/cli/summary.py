@@ -5,22 +5,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jostle.algo.dqn import DQN
+    from jostle.algo.agent import Agent
 
 
-def header(agent: "DQN", run_dir: Path) -> str:
-    """What is about to be trained: environment, network, replay, folder."""
-    c, env, replay = agent.config, agent.env, agent.replay
+def header(agent: "Agent", run_dir: Path) -> str:
+    """What is about to be trained: environment, network, storage, folder."""
+    c, env = agent.config, agent.env
     hidden = [str(m.out_features) for m in agent.network.modules() if hasattr(m, "weight_sigma") or _is_linear(m)]
-    noise = "no noise" if c.noisy == "none" else f"NoisyNet ({c.noisy}), {len(agent.noise.layers)} layers"
+    layers = sum(hasattr(m, "weight_sigma") for m in agent.network.modules())
+    noise = "no noise" if c.noisy == "none" else f"NoisyNet ({c.noisy}), {layers} layers"
     parameters = sum(p.numel() for p in agent.network.parameters())
-    every = c.batch_size / c.replay_ratio
+    encoder: object = agent.network.encoder
     rows = {
         "env": f"{env.id} ({env.engine}), {env.num_envs} together, seed {agent.seed}",
-        "network": f"{type(agent.network.encoder).__name__} encoder, layers of {' '.join(hidden)}; "
+        "network": f"{type(encoder).__name__} encoder, layers of {' '.join(hidden)}; "
         f"{parameters:,} parameters; {noise}; {agent.device}",
-        "replay": f"{replay.rows * env.num_envs:,} transitions, {_bytes(replay.nbytes)} when full; "
-        f"ratio {c.replay_ratio:g} (a batch of {c.batch_size} for every {every:g} steps)",
+        **agent.storage(),
         "run": str(run_dir),
     }
     return "\n".join(f"{name:8} {value}" for name, value in rows.items())
@@ -32,7 +32,7 @@ def _is_linear(module: object) -> bool:
     return isinstance(module, nn.Linear)
 
 
-def summary(agent: "DQN", run_dir: Path) -> str:
+def summary(agent: "Agent", run_dir: Path) -> str:
     """What came of it, where it lies, and what to do with it."""
     where = quoted(run_dir)
     if agent.returns:
@@ -72,15 +72,3 @@ def newest_step(run_dir: Path) -> int | None:
 def quoted(path: Path) -> str:
     """A path as a shell takes it."""
     return shlex.quote(str(path))
-
-
-def _bytes(count: float) -> str:
-    """
-    >>> _bytes(7_056_000_000)
-    '7.06 GB'
-    """
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"

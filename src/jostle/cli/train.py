@@ -1,4 +1,4 @@
-"""``jostle train dqn``."""
+"""``jostle train``."""
 
 import dataclasses
 import time
@@ -8,8 +8,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from jostle.algo.config import DQNConfig, merged
+from jostle.algo.config import DQNConfig
 from jostle.algo.dqn import DQN
+from jostle.algo.ppo import PPO
+from jostle.algo.ppo_config import PPOConfig
+from jostle.algo.settings import Settings, merged
 from jostle.cli.flags import flag_value, named, parse, refuse_twice, shown
 from jostle.cli.output import outliving_its_reader
 from jostle.cli.recipe import overlay, parse_options, starting_point
@@ -18,23 +21,24 @@ from jostle.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Settings(DQNConfig):
+class DQNSettings(DQNConfig):
     """Every setting of DQN."""
 
     def __post_init__(self) -> None:
         """Not checked yet: `merged` does so, in one sentence, where tyro would frame it."""
 
 
-@dataclass
-class TrainDQN:
-    """Train DQN and its family. Flags override --config, which overrides --preset, which overrides the defaults.
+@dataclass(frozen=True)
+class PPOSettings(PPOConfig):
+    """Every setting of PPO."""
 
-    examples:
-      jostle train dqn --preset cartpole-noisy
-      jostle train dqn --env jostle/DeepSea-v0 --env-options size=10 --steps 50000 --noisy factorised
-      jostle train dqn --preset noisy-dqn-atari --env Breakout-v5 --seed 1 --run-dir runs/breakout
-      jostle train dqn --config runs/breakout/config.yaml --seed 2 --run-dir runs/breakout-2
-    """
+    def __post_init__(self) -> None:
+        """Not checked yet."""
+
+
+@dataclass
+class Train:
+    """What every algorithm's command takes."""
 
     env: str
     """Environment id; `jostle envs` lists them."""
@@ -49,32 +53,77 @@ class TrainDQN:
     num_envs: int = 8
     """Environments stepped together."""
     seed: int = 0
-    """Seeds environments, weights, noise, exploration and replay."""
-    run_dir: Annotated[Path | None, shown("runs/<env>-dqn-s<seed>-<time>", "DIR")] = None
+    """Seeds environments, weights, noise, and everything else that is drawn."""
+    run_dir: Annotated[Path | None, shown("runs/<env>-<algorithm>-s<seed>-<time>", "DIR")] = None
     """A new folder for the run."""
     log_every: Annotated[int | None, shown("a hundredth of the training, 1,000 at least", "INT")] = None
     """Steps between two lines of metrics."""
     checkpoint_every: Annotated[int | None, shown("a tenth of the training, 10,000 at least", "INT")] = None
     """Steps between two checkpoints."""
     save_replay: bool = True
-    """Keep the replay in checkpoints, so that a resumed run equals an unbroken one."""
+    """Keep DQN's replay in checkpoints, so that a resumed run equals an unbroken one."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors."""
-    settings: tyro.conf.OmitArgPrefixes[Settings] = field(default_factory=Settings)
+
+
+@dataclass
+class TrainDQN(Train):
+    """Train DQN and its family. Flags override --config, which overrides --preset, which overrides the defaults.
+
+    examples:
+      jostle train dqn --preset cartpole-noisy
+      jostle train dqn --env jostle/DeepSea-v0 --env-options size=10 --steps 50000 --noisy factorised
+      jostle train dqn --preset noisy-dqn-atari --env Breakout-v5 --seed 1 --run-dir runs/breakout
+      jostle train dqn --config runs/breakout/config.yaml --seed 2 --run-dir runs/breakout-2
+    """
+
+    settings: tyro.conf.OmitArgPrefixes[DQNSettings] = field(default_factory=DQNSettings)
+
+
+@dataclass
+class TrainPPO(Train):
+    """Train PPO. Flags override --config, which overrides --preset, which overrides the defaults.
+
+    examples:
+      jostle train ppo --env CartPole-v1 --steps 100000 --num-envs 16
+      jostle train ppo --env jostle/DeepSea-v0 --env-options size=20 --steps 500000 --bonus rnd
+      jostle train ppo --preset rnd-atari --steps 10000000 --run-dir runs/montezuma
+      jostle train ppo --env MiniGrid-DoorKey-8x8-v0 --num-envs 64 --steps 2000000 --recurrent gru --minibatch-by envs
+    """
+
+    settings: tyro.conf.OmitArgPrefixes[PPOSettings] = field(default_factory=PPOSettings)
+
+
+COMMANDS: dict[str, tuple[Any, Any, Any]] = {
+    "dqn": (DQN, TrainDQN, DQNSettings),
+    "ppo": (PPO, TrainPPO, PPOSettings),
+}
+"""For each algorithm the agent, the command line, and its settings unchecked."""
 
 
 @outliving_its_reader()
-def train(arguments: list[str]) -> int:
+def train_dqn(arguments: list[str]) -> int:
     """``jostle train dqn …``"""
+    return _train("dqn", arguments)
+
+
+@outliving_its_reader()
+def train_ppo(arguments: list[str]) -> int:
+    """``jostle train ppo …``"""
+    return _train("ppo", arguments)
+
+
+def _train(algorithm: str, arguments: list[str]) -> int:
     refuse_twice(arguments, "--env-options")
+    kind, command, _ = COMMANDS[algorithm]
     preset, config = flag_value(arguments, "--preset"), flag_value(arguments, "--config")
-    start = starting_point(preset, Path(config) if config is not None else None)
-    args = parse(TrainDQN, arguments, "jostle train dqn", _defaults(start))
-    settings = merged(None, dataclasses.asdict(args.settings))
+    start = starting_point(preset, Path(config) if config is not None else None, algorithm)
+    args = parse(command, arguments, f"jostle train {algorithm}", _defaults(algorithm, start))
+    settings: Any = merged(kind.settings(), dataclasses.asdict(args.settings))
     options = overlay(start, {"env_options": parse_options(args.env_options)})["env_options"]
-    run_dir = args.run_dir or _new_folder(args.env, args.seed)
+    run_dir = args.run_dir or _new_folder(args.env, algorithm, args.seed)
     _refuse_used(run_dir)
-    agent = DQN(args.env, settings, seed=args.seed, num_envs=args.num_envs, env_options=options)
+    agent = kind(args.env, settings, seed=args.seed, num_envs=args.num_envs, env_options=options)
     try:
         if not args.quiet:
             print(header(agent, run_dir), flush=True)
@@ -96,11 +145,12 @@ def train(arguments: list[str]) -> int:
     return 0
 
 
-def _defaults(start: dict[str, Any]) -> TrainDQN:
+def _defaults(algorithm: str, start: dict[str, Any]) -> TrainDQN | TrainPPO:
     """What the flags' defaults are, and what `--help` shows; without an environment or steps those are required."""
+    kind, command, unchecked = COMMANDS[algorithm]
     training = start.get("training") or {}
-    settings = merged(None, start.get("config") or {})
-    return TrainDQN(
+    found: Settings = merged(kind.settings(), start.get("config") or {})
+    return command(
         env=start.get("env", tyro.MISSING),
         steps=training.get("total") or tyro.MISSING,
         num_envs=start.get("num_envs", 8),
@@ -108,13 +158,13 @@ def _defaults(start: dict[str, Any]) -> TrainDQN:
         log_every=training.get("log_every"),
         checkpoint_every=training.get("checkpoint_every"),
         save_replay=training.get("save_replay", True),
-        settings=Settings(**{f.name: getattr(settings, f.name) for f in dataclasses.fields(DQNConfig)}),
+        settings=unchecked(**{f.name: getattr(found, f.name) for f in dataclasses.fields(found)}),
     )
 
 
-def _new_folder(env: str, seed: int) -> Path:
+def _new_folder(env: str, algorithm: str, seed: int) -> Path:
     name = env.replace("/", "-").replace(":", "-")
-    return Path("runs") / f"{name}-dqn-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return Path("runs") / f"{name}-{algorithm}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _refuse_used(run_dir: Path) -> None:

@@ -107,3 +107,17 @@ def _range(low: np.ndarray, high: np.ndarray) -> str:
     if (low == low.flat[0]).all() and (high == high.flat[0]).all():
         return f"{low.flat[0]} to {high.flat[0]}"
     return f"{low.tolist()} to {high.tolist()}"
+
+
+def random_actions(space: spaces.Space[Any], num_envs: int, rng: np.random.Generator) -> np.ndarray:
+    """A batch of uniformly random actions of a space made by `tidy_action_space`; normal where a box has no bounds."""
+    if isinstance(space, spaces.Discrete):
+        return rng.integers(space.start, space.start + space.n, size=num_envs)
+    if isinstance(space, spaces.MultiDiscrete):
+        return rng.integers(space.start, space.start + space.nvec, size=(num_envs, *space.nvec.shape))
+    assert isinstance(space, spaces.Box)
+    shape = (num_envs, *space.shape)
+    bounded = space.bounded_below & space.bounded_above
+    low, high = np.where(bounded, space.low, -1.0), np.where(bounded, space.high, 1.0)
+    drawn = np.where(bounded, rng.uniform(low, high, shape), rng.standard_normal(shape))
+    return np.clip(drawn.astype(np.float32), space.low, space.high)

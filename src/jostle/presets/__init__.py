@@ -14,6 +14,7 @@ from jostle.errors import ConfigError, closest
 
 if TYPE_CHECKING:
     from jostle.algo.config import DQNConfig
+    from jostle.algo.ppo_config import PPOConfig
 
 _FOLDER = Path(__file__).parent
 
@@ -40,7 +41,7 @@ def describe(name: str) -> str:
 
 
 def load(name: str) -> dict[str, Any]:
-    """A preset as plain data: env, num_envs, env_options, config, training.
+    """A preset as plain data: algorithm, env, num_envs, env_options, config, training.
 
     Raises:
         ConfigError: there is no such preset.
@@ -49,12 +50,14 @@ def load(name: str) -> dict[str, Any]:
     return data
 
 
-def settings(name: str) -> "DQNConfig":
-    """The settings of a preset, for `jostle.DQN(env, config)`.
+def settings(name: str) -> "DQNConfig | PPOConfig":
+    """The settings of a preset, for `jostle.DQN(env, config)` or `jostle.PPO(env, config)`.
 
     Raises:
         ConfigError: there is no such preset.
     """
-    from jostle.algo.config import merged
+    from jostle.algo.settings import merged
+    from jostle.loading import AGENTS
 
-    return merged(None, load(name)["config"])
+    data = load(name)
+    return merged(AGENTS[data["algorithm"]].settings(), data["config"])

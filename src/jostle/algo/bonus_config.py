@@ -1,0 +1,52 @@
+"""Settings of intrinsic rewards, the same for every algorithm."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jostle.algo.settings import Settings
+
+BonusName = Literal["rnd", "icm", "e3b"]
+
+
+@dataclass(frozen=True)
+class BonusSettings(Settings):
+    """Which bonuses there are, and the reward streams that they make."""
+
+    # Intrinsic rewards
+    bonus: tuple[BonusName, ...] = ()
+    """Intrinsic rewards, each a reward stream of its own: rnd, icm, e3b."""
+    coef_ext: float = 1.0
+    """Weight of the extrinsic stream; 0: intrinsic rewards only."""
+    coef_int: float = 0.5
+    """Weight of each intrinsic stream; 1 to 2 is RND's proportion (Burda et al. 2018, Table 5)."""
+    gamma_int: float = 0.99
+    """Discount of the intrinsic streams."""
+    episodic_int: bool = False
+    """Intrinsic returns end with the episode; otherwise they go on in the next one."""
+    bonus_warmup: int = 50
+    """Random steps of every environment, in environments of their own, that initialise a bonus's observation
+    statistics."""
+    bonus_ending: Literal["final", "reset"] = "final"
+    """What an episode's last transition is rewarded for: its final observation, or, as in the official code of RND, the
+    first one of the next episode."""
+    bonus_obs_norm: bool = True
+    """Bonuses see observations normalised by running statistics, clipped."""
+    bonus_obs_clip: float = 5.0
+    """Bound of the normalised observations."""
+    bonus_reward_norm: Literal["return_std", "reward_std", "none"] = "return_std"
+    """Divide a bonus by the running deviation of its discounted returns, of itself, or not at all."""
+    bonus_share: float | None = None
+    """Share of the transitions that a bonus's networks learn from; None: min(1, 32 / environments), RND's rule."""
+    bonus_features: int | None = None
+    """Width of a bonus's features; None: its own default."""
+    bonus_learning_rate: float | None = None
+    """Learning rate of a bonus's networks, which then have an optimiser of their own; None: they share the policy's."""
+
+    def check(self) -> None:
+        self.need("bonus", len(set(self.bonus)) == len(self.bonus), "without repetition")
+        self.within_0_and_1("gamma_int", "bonus_share")
+        self.at_least(0, "bonus_warmup", "coef_ext", "coef_int")
+        self.at_least(1, "bonus_features")
+        self.positive("bonus_obs_clip", "bonus_learning_rate")
+        self.need("bonus_share", self.bonus_share is None or self.bonus_share > 0, "greater than 0")
+        self.need("coef_ext", self.coef_ext > 0 or bool(self.bonus), "greater than 0 without a bonus")

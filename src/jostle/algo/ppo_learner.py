@@ -1,0 +1,248 @@
+"""What PPO learns from a rollout: epochs of minibatches, each in pieces whose gradients add up."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from jostle.algo.agent import load_optimizer
+from jostle.algo.auxiliary import Auxiliary, Minibatch
+from jostle.algo.bonuses import transitions
+from jostle.algo.forward import Forward
+from jostle.algo.ppo_config import PPOConfig
+from jostle.algo.rollout import MinibatchBy, Rollout, flat
+from jostle.bonus import Bonus
+from jostle.errors import ConfigError
+from jostle.functional import (
+    adapt_beta,
+    approx_kl,
+    clipped_policy_loss,
+    kl_penalty,
+    masked_mean,
+    normalise_advantage,
+    value_loss,
+)
+from jostle.nn.distributions import kl_divergence
+
+_PIECE = 256  # pictures that go through a network at once: more do not fit into the caches
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What is learned from a rollout: combined advantages, the values' targets, and what each bonus has prepared.
+
+    ``following`` are the flat rows whose observations follow each transition for the bonuses.
+    """
+
+    advantage: Float[Tensor, "T N"]
+    target: Float[Tensor, "T N K"]
+    following: Int[Tensor, "T N"]
+    prepared: list[Tensor | None]
+
+
+class Learner:
+    """Owns the optimisers. ``sums`` holds what is logged, until somebody takes it.
+
+    Args:
+        config: the settings.
+        forward: calls the policy.
+        rollout: the storage.
+        bonuses, aux: what is trained beside the policy.
+        pictures: the observations are pictures, which go through the network in smaller pieces.
+        shuffler: draws minibatches, on the CPU.
+        generator: draws the bonuses' shares, on the rollout's device.
+    """
+
+    def __init__(
+        self,
+        config: PPOConfig,
+        forward: Forward,
+        rollout: Rollout,
+        bonuses: Sequence[Bonus],
+        aux: Sequence[Auxiliary],
+        *,
+        pictures: bool,
+        shuffler: torch.Generator,
+        generator: torch.Generator,
+    ) -> None:
+        self.config, self.forward, self.rollout = config, forward, rollout
+        self.bonuses, self.aux = bonuses, aux
+        self.shuffler, self.generator = shuffler, generator
+        self.head = forward.network.head
+        self.beta, self.entropy_coef = config.kl_beta, config.entropy_weight
+        self.sums: dict[str, list[Tensor]] = defaultdict(list)
+        self._clip = config.clip or math.inf
+        self._piece = config.microbatch or (_PIECE if pictures else 0)
+        self.modules = [*bonuses, *(a for a in aux if isinstance(a, nn.Module))]
+        self._parameters = [list(forward.network.parameters())]
+        rates = [config.learning_rate]
+        for module in self.modules:
+            parameters = [p for p in module.parameters() if p.requires_grad]
+            rate = getattr(module, "learning_rate", None)
+            if rate is None:
+                self._parameters[0] += parameters
+            elif parameters:
+                self._parameters.append(parameters)
+                rates.append(rate)
+        self.optimizers = [
+            torch.optim.Adam(parameters, rate, eps=config.optimizer_eps, fused=True)
+            for parameters, rate in zip(self._parameters, rates, strict=True)
+        ]
+
+    def schedule(self, left: float) -> None:
+        """Learning rate and weight of the entropy with a share ``left`` of the training still to come."""
+        c = self.config
+        self.entropy_coef = c.entropy_weight * (left if c.entropy_schedule == "linear" else 1.0)
+        for group in self.optimizers[0].param_groups:
+            group["lr"] = c.learning_rate * (left if c.lr_schedule == "linear" else 1.0)
+
+    def learn(self, scored: Scored) -> int:
+        """Epochs of minibatches; ends early where the policy has moved further than target_kl allows.
+
+        Returns the number of gradient steps.
+        """
+        c, r, taken = self.config, self.rollout, 0
+        minibatches = (
+            rows for _ in range(c.epochs) for rows in r.minibatches(c.minibatches, c.minibatch_by, self.shuffler)
+        )
+        for rows in minibatches:
+            if not self._update(rows.to(r.device), scored, first=taken == 0):
+                break
+            taken += 1
+        if c.kl_penalty == "adaptive":
+            self._adapt()
+        return taken
+
+    def _update(self, rows: Int[Tensor, "L n"], scored: Scored, first: bool) -> bool:
+        """One gradient step on one minibatch. False: the policy has moved too far, and the step is not taken."""
+        c, valid = self.config, flat(rows, self.rollout.valid)
+        advantage = flat(rows, scored.advantage)
+        if c.normalise_advantage:
+            advantage = normalise_advantage(advantage, valid)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        furthest = torch.zeros((), device=rows.device)
+        # The penalty's cutoff is no sum over rows: it takes the whole minibatch at once.
+        width = self._width(rows) if c.kl_penalty == "none" else rows.shape[1]
+        for piece, part in zip(
+            torch.split(rows, width, 1), torch.split(advantage.view_as(rows), width, 1), strict=True
+        ):
+            loss, terms, error = self._loss(piece, part.reshape(-1), scored.target, valid.sum(), rows.numel())
+            loss.backward()  # type: ignore[no-untyped-call]
+            sums = {name: term + sums[name] if name in sums else term for name, term in terms.items()}
+            furthest = torch.maximum(furthest, error)
+        if first:
+            self.sums["losses/first_ratio_error"].append(furthest)
+        elif c.target_kl > 0 and float(sums["approx_kl"]) > 1.5 * c.target_kl:
+            return False
+        self._learn_bonuses(rows, scored)
+        for name, term in sums.items():
+            self.sums[f"losses/{name}"].append(term)
+        for optimizer, parameters in zip(self.optimizers, self._parameters, strict=True):
+            if c.max_grad_norm > 0:
+                nn.utils.clip_grad_norm_(parameters, c.max_grad_norm, foreach=True)
+            optimizer.step()
+        return True
+
+    def _width(self, rows: Int[Tensor, "L n"]) -> int:
+        """Columns of a minibatch that go through the network together."""
+        return max(1, self._piece // len(rows)) if self._piece else rows.shape[1]
+
+    def _loss(
+        self,
+        rows: Int[Tensor, "L n"],
+        advantage: Float[Tensor, "B"],
+        target: Float[Tensor, "T N K"],
+        count: Int[Tensor, ""],
+        size: int,
+    ) -> tuple[Float[Tensor, ""], dict[str, Tensor], Float[Tensor, ""]]:
+        """The loss of a piece of a minibatch of ``size`` rows, ``count`` valid; its terms; the largest |ρ − 1|."""
+        c, r = self.config, self.rollout
+        valid, action = flat(rows, r.valid), flat(rows, r.action)
+        pi, value, obs = self.forward.replay(r, rows)
+        distribution = self.head.distribution(pi)
+        log_prob, old_log_prob = distribution.log_prob(action), flat(rows, r.log_prob)
+
+        def mean(x: Tensor) -> Tensor:
+            return masked_mean(x, valid, count)
+
+        terms = {
+            "policy": mean(clipped_policy_loss(log_prob, old_log_prob, advantage, self._clip)),
+            "value": mean(value_loss(value, flat(rows, r.value[:-1]), flat(rows, target), c.value_clip).sum(1)),
+            "entropy": mean(distribution.entropy()),
+        }
+        loss = terms["policy"] + c.value_coef * terms["value"] - self.entropy_coef * terms["entropy"]
+        if c.kl_penalty == "adaptive":
+            old = self.head.distribution(flat(rows, r.pi))
+            terms["kl_penalty"] = kl_penalty(mean(kl_divergence(old, distribution)), self.beta, c.kl_target)
+            loss = loss + terms["kl_penalty"]
+        if self.aux:
+            index = rows.reshape(-1)
+            following = r.observations(index + r.num_envs)
+            batch = Minibatch(index, obs, action, following, valid, flat(rows, r.draw))
+            for aux in self.aux:
+                for name, term in aux(self.forward.network, batch, (pi, value)).items():
+                    terms[name] = term * (len(index) / size)
+                    loss = loss + terms[name]
+        with torch.no_grad():
+            error = torch.where(valid, torch.expm1(log_prob - old_log_prob).abs(), 0.0)
+            terms["approx_kl"] = mean(approx_kl(log_prob, old_log_prob))
+            terms["clip_fraction"] = mean((error > self._clip).float())
+        return loss, {name: term.detach() for name, term in terms.items()}, error.max()
+
+    def _learn_bonuses(self, rows: Int[Tensor, "L n"], scored: Scored) -> None:
+        """The gradients of the bonuses' own networks, each from its share of the minibatch."""
+        index = rows.reshape(-1)
+        for bonus, target in zip(self.bonuses, scored.prepared, strict=True):
+            chosen = index[bonus.select(flat(rows, self.rollout.valid), self.generator)]
+            for piece in torch.split(chosen, self._piece or max(1, len(chosen))):
+                seen = transitions(self.rollout, bonus, scored.following, piece)
+                loss = bonus.loss_rows(seen, None if target is None else target[piece])
+                (loss * (len(piece) / max(1, len(chosen)))).backward()  # type: ignore[no-untyped-call]
+
+    @torch.no_grad()
+    def _adapt(self) -> None:
+        """The penalty's weight after a rollout, by the divergence over all of it."""
+        c, r = self.config, self.rollout
+        divergence = torch.zeros((), device=r.device)
+        by: MinibatchBy = "rows" if r.state is None else "slices"
+        for rows in r.minibatches(c.minibatches, by, self.shuffler):
+            for piece in torch.split(rows.to(r.device), self._width(rows), 1):
+                old, new = (self.head.distribution(p) for p in (flat(piece, r.pi), self.forward.replay(r, piece)[0]))
+                divergence += masked_mean(kl_divergence(old, new), flat(piece, r.valid), r.valid.sum())
+        self.beta = adapt_beta(self.beta, float(divergence), c.kl_target)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next update reads beside the policy's weights, and what is not logged yet."""
+        return {
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "modules": [module.state_dict() for module in self.modules],
+            "beta": self.beta,
+            "sums": {name: torch.stack(values) for name, values in self.sums.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore `state_dict`.
+
+        Raises:
+            ConfigError: it is of other bonuses or auxiliary losses.
+        """
+        if len(state["modules"]) != len(self.modules) or len(state["optimizers"]) != len(self.optimizers):
+            raise ConfigError(
+                f"{len(state['modules'])} modules were trained beside the saved policy, and here are "
+                f"{len(self.modules)}; give the same bonuses and auxiliary losses."
+            )
+        for module, saved in zip(self.modules, state["modules"], strict=True):
+            module.load_state_dict(saved)
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            load_optimizer(optimizer, saved)
+        self.beta = state["beta"]
+        self.sums.clear()
+        for name, values in state["sums"].items():
+            self.sums[name] = list(values.to(self.rollout.device))
