@@ -44,8 +44,9 @@ def test_commands_are_understood() -> None:
     for block in blocks(DOCS / "command.md", ""):
         for line in block.splitlines():
             words = shlex.split(line, comments=True)
-            if words[:3] == ["jostle", "train", "dqn"]:
-                parse(TrainDQN, words[3:], "x", _defaults({"env": "x", "training": {"total": 1}}))
+            if words[:2] == ["jostle", "train"]:
+                start = {"env": "x", "training": {"total": 1}}
+                parse(COMMANDS[words[2]][1], words[3:], "x", _defaults(words[2], start))
             elif words[:1] == ["jostle"] and words[1] in kinds:
                 parse(kinds[words[1]], words[2:], "x")
     for text in blocks(DOCS / "command.md", "yaml"):

@@ -145,7 +145,7 @@ def _train(algorithm: str, arguments: list[str]) -> int:
     return 0
 
 
-def _defaults(algorithm: str, start: dict[str, Any]) -> TrainDQN | TrainPPO:
+def _defaults(algorithm: str, start: dict[str, Any]) -> Any:
     """What the flags' defaults are, and what `--help` shows; without an environment or steps those are required."""
     kind, command, unchecked = COMMANDS[algorithm]
     training = start.get("training") or {}
