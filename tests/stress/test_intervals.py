@@ -153,13 +153,25 @@ def test_pairs_stay_together() -> None:
     assert 0.8 <= found.low <= found.point <= found.high <= 1.0
 
 
-@pytest.mark.parametrize("unit", [1.0, 0.1, 1e9])
+@pytest.mark.parametrize("unit", [0.1, 1 / 3, 1e9 / 7])
 def test_bca_does_not_depend_on_the_unit(unit: float) -> None:
     """Resamples equal to the scores up to their order must count as ties, however their sums are rounded."""
-    scores = np.array([0.3, 0.1, 0.7])
-    reference = stress.interval(np.array([24.0, 8.0, 56.0]), "mean", method="bca")
-    found = stress.interval(scores * unit, "mean", method="bca")
-    assert (found.low, found.high) == pytest.approx((reference.low / 80 * unit, reference.high / 80 * unit), rel=1e-9)
+    scores = np.array([3.0, 1.0, 7.0, 2.0, 11.0])
+    for name in ("mean", "iqm"):
+        reference = stress.interval(scores, name, method="bca", confidence=0.8)
+        found = stress.interval(scores * unit, name, method="bca", confidence=0.8)
+        assert (found.low / unit, found.high / unit) == pytest.approx((reference.low, reference.high), rel=1e-9)
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_the_target_of_the_gap_counts(method: str) -> None:
+    """Doubled scores with a doubled target have twice the gap, at both ends."""
+    once = stress.interval(MANY, "optimality_gap", method=method, resamples=500)
+    twice = stress.interval(2 * MANY, "optimality_gap", method=method, resamples=500, gamma=2.0)
+    assert (twice.low, twice.point, twice.high) == (2 * once.low, 2 * once.point, 2 * once.high)
+    once = stress.paired_interval(MANY, OTHER, "optimality_gap", method=method, resamples=500)
+    twice = stress.paired_interval(2 * MANY, 2 * OTHER, "optimality_gap", method=method, resamples=500, gamma=2.0)
+    assert (twice.low, twice.point, twice.high) == (2 * once.low, 2 * once.point, 2 * once.high)
 
 
 def test_exact_distribution_of_three_runs() -> None:
@@ -182,6 +194,12 @@ def test_constant_scores_have_an_interval_without_width() -> None:
     for method in ("percentile", "bca"):
         found = stress.interval(np.full((4, 2), 0.3), "mean", method=method)
         assert (found.low, found.high) == pytest.approx((0.3, 0.3))
+
+
+def test_bca_needs_resamples_on_both_sides_of_the_point() -> None:
+    found = stress.interval(ONE, "mean", method="bca", resamples=1)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
 
 
 def test_one_run_has_no_interval() -> None:

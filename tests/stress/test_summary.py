@@ -160,9 +160,14 @@ def test_figures_show_the_numbers() -> None:
 
 
 def test_profile_figure_steps_at_the_scores() -> None:
-    line = stress.plot_profiles({"x": [0.0, 1.0, 2.0]}).axes[0].lines[0]
+    panel = stress.plot_profiles({"x": [0.0, 1.0, 2.0]}).axes[0]
+    line = panel.lines[0]
     assert line.get_drawstyle() == "steps-post"
     np.testing.assert_allclose(line.get_ydata(), [1, 2 / 3, 1 / 3, 0, 0])
+    levels = line.get_xdata()
+    corners = {tuple(corner) for corner in panel.collections[0].get_paths()[0].vertices}
+    low, high = stress.profile_band([0.0, 1.0, 2.0], levels)
+    assert {*zip(levels[1:], low[:-1], strict=True), *zip(levels[1:], high[:-1], strict=True)} <= corners
     flat = stress.plot_profiles({"x": [1.0, 1.0]}).axes[0].lines[0]
     assert flat.get_xdata()[0] < 1.0 < flat.get_xdata()[-1]
 
