@@ -15,6 +15,7 @@ from jostle.errors import ConfigError
 from jostle.nn.distributions import make_distribution
 from jostle.nn.encoders import EncoderKind, Observation, make_encoder
 from jostle.nn.recurrent import GRU, LSTM, Recurrent
+from jostle.nn.tanh import Tanh
 
 PRIVILEGED = "privileged"
 """The key of a dictionary observation that the critic may see and the policy may not."""
@@ -185,7 +186,7 @@ def orthogonal(layer: Layer, gain: float) -> Layer:
 
 def _trunk(sizes: Sequence[int], activation: str) -> nn.Sequential:
     layers: list[nn.Module] = []
-    kind = {"tanh": nn.Tanh, "relu": nn.ReLU}[activation]
+    kind: type[nn.Module] = {"tanh": Tanh, "relu": nn.ReLU}[activation]
     for width, following in itertools.pairwise(sizes):
         layers += [orthogonal(nn.Linear(width, following), math.sqrt(2)), kind()]
     return nn.Sequential(*layers)

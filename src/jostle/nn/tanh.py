@@ -1,0 +1,28 @@
+"""The hyperbolic tangent by way of the logistic function, which PyTorch computes several times faster on a CPU."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class _Tanh(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = (x + x).sigmoid_().mul_(2).sub_(1)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return torch.ops.aten.tanh_backward(grads[0], y)  # type: ignore[no-any-return]
+
+
+class Tanh(nn.Module):
+    """tanh x = 2 σ(2x) − 1, elementwise, to an absolute error of about 1e-7 (the relative one grows towards 0)."""
+
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        y: Tensor = _Tanh.apply(x)  # type: ignore[no-untyped-call]
+        return y
