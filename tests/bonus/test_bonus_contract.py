@@ -100,6 +100,7 @@ def test_invalid_rows_change_nothing(name: str) -> None:
 def test_a_restored_bonus_goes_on_bit_for_bit(name: str) -> None:
     def train(bonus: Bonus, optimiser: torch.optim.Optimizer, seed: int) -> torch.Tensor:
         t = steps(vector(4), seed)
+        t.start[0] = seed == 0  # episodes last from one rollout to the next
         reward = bonus.update(t)
         optimiser.zero_grad()
         bonus.loss(t.flatten(), torch.Generator().manual_seed(seed)).backward()
@@ -165,6 +166,31 @@ def test_observations_without_variance(space: gym.Space) -> None:
         assert bonus.update(rollout(obs)).isfinite().all()
     (x,) = bonus.preprocess([part.newest(obs.flatten(0, 1)) for part in bonus.preprocess.parts])
     assert x.abs().max() < 0.1
+
+
+@pytest.mark.parametrize("space", [pixels(36, 36), pixels(10, 10), pixels(6)])
+def test_bytes_that_are_not_normalised_lie_between_0_and_1(space: gym.Space) -> None:
+    bonus = made("rnd", space, obs_norm=False)
+    obs = torch.zeros(2, *space.shape, dtype=torch.uint8)
+    obs[1] = 255
+    (x,) = bonus.preprocess(bonus.preprocess.rows(obs, (2,)))
+    assert x[0].eq(0).all()
+    assert x[1].eq(1).all()
+    before = {key: value.clone() for key, value in bonus.state_dict().items()}
+    bonus.observe(obs[:, None], torch.ones(2, 1, dtype=torch.bool))
+    assert all(torch.equal(before[key], value) for key, value in bonus.state_dict().items())
+
+
+def test_codes_become_planes() -> None:
+    """Channel c with code k stands in plane k behind those of the channels before, at its own place."""
+    bonus = made("rnd", grid(), obs_norm=False)
+    obs = torch.zeros(1, 7, 7, 3, dtype=torch.uint8)
+    obs[0, 2, 5] = torch.tensor([10, 3, 1])
+    (x,) = bonus.preprocess(bonus.preprocess.rows(obs, (1,)))
+    assert x.shape == (1, 21, 7, 7)
+    assert x[0, :, 2, 5].nonzero().flatten().tolist() == [10, 11 + 3, 17 + 1]
+    assert x[0, :, 0, 0].nonzero().flatten().tolist() == [0, 11, 17]
+    assert x.sum() == 3 * 49
 
 
 def test_the_privileged_key_is_not_seen() -> None:

@@ -112,3 +112,13 @@ def test_the_loss_is_the_inverse_models_error() -> None:
     assert loss.item() == pytest.approx(cross_entropy[VALID.numpy()].mean(), rel=1e-5)
     loss.backward()
     assert all(p.grad is not None and p.grad.any() for p in bonus.model.encoder.parameters())
+
+
+def test_an_invalid_row_leaves_the_memory_as_it_is() -> None:
+    inverse = torch.eye(4, dtype=torch.float64).repeat(2, 1, 1)
+    phi = torch.tensor([[1.0, 2.0, 3.0, 4.0], [torch.nan, 1.0, 1.0, 1.0]])
+    elliptical_step(inverse, phi, torch.tensor([True, False]), torch.zeros(2).bool(), 0.1)
+    assert torch.equal(inverse[1], torch.eye(4, dtype=torch.float64))
+    assert not torch.equal(inverse[0], inverse[1])
+    elliptical_step(inverse, phi, torch.tensor([True, False]), torch.tensor([True, True]), 0.1)
+    assert torch.equal(inverse[1], torch.eye(4, dtype=torch.float64))

@@ -200,6 +200,17 @@ def test_the_share_is_met_on_average_and_keeps_to_valid_rows() -> None:
     assert abs(share - 0.25) < 5 * math.sqrt(0.25 * 0.75 / 20_000)
 
 
+def test_bfloat16_changes_rewards_by_little() -> None:
+    plain, half = (RND(pixels(36, 36), 2, features=32, bf16=bf16) for bf16 in (False, True))
+    half.load_state_dict(plain.state_dict())
+    t = rollout(observations(pixels(36, 36), 5, 2))
+    with torch.no_grad():
+        exact, rounded = plain.raw(t), half.raw(t)
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(exact, rounded)
+    torch.testing.assert_close(exact, rounded, rtol=0.05, atol=0)
+
+
 @pytest.mark.parametrize(("num_envs", "share"), [(1, 1.0), (32, 1.0), (128, 0.25), (256, 0.125), (1024, 0.03125)])
 def test_the_default_share_keeps_the_batch_of_32_environments(num_envs: int, share: float) -> None:
     assert RND(vector(2), num_envs, features=4).share == share
