@@ -27,7 +27,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["environments", "diagnostics"])
+@pytest.mark.parametrize("name", ["environments", "diagnostics", "statistics"])
 def test_python_runs(name: str) -> None:
     for block in blocks(DOCS / f"{name}.md", "python"):
         exec(block, {"__name__": "docs"})
