@@ -17,7 +17,7 @@ from jostle.envs import JostleEnv, make_env
 from jostle.nn.encoders import Observation
 
 
-def make_bonuses(config: BonusSettings, env: JostleEnv) -> list[Bonus]:
+def make_bonuses(config: BonusSettings, env: JostleEnv, *, bfloat16: bool = False) -> list[Bonus]:
     """The bonuses of the settings, for the observations and actions of an environment."""
     made = []
     for name in config.bonus:
@@ -32,6 +32,7 @@ def make_bonuses(config: BonusSettings, env: JostleEnv) -> list[Bonus]:
             obs_norm=config.bonus_obs_norm,
             clip=config.bonus_obs_clip,
             reward_norm=config.bonus_reward_norm,
+            bf16=True if bfloat16 and name == "rnd" else None,
         )
         bonus.learning_rate = config.bonus_learning_rate  # type: ignore[assignment]  # for whoever makes optimisers
         made.append(bonus)

@@ -95,7 +95,7 @@ class PPO(Agent):
                 f"{self.num_envs} environments; lower minibatches or sequence_length."
             )
         with seeded(seed):
-            self.bonuses = [b.to(self.device) for b in [*make_bonuses(c, self.env), *bonuses]]
+            self.bonuses = [b.to(self.device) for b in [*make_bonuses(c, self.env, bfloat16=c.bfloat16), *bonuses]]
             self.streams = self._make_streams()
             self.network = self._make_network(len(self.streams)).to(self.device)
         self.head = self.network.head
