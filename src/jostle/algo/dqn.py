@@ -1,10 +1,10 @@
-"""DQN and its family: double, dueling, n-step, NoisyNet, with any number of environments.
+"""DQN and its family: double, dueling, n-step, NoisyNet, reward streams, with any number of environments.
 
 The loop is `DQN.advance`: act, step, store, learn. `jostle.algo.training` runs it, logs it and saves it.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -14,12 +14,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from jostle.algo.agent import Agent, compiled, in_bytes, load_optimizer, seeded, setup_device
+from jostle.algo.bonuses import intrinsic_streams, make_bonuses
 from jostle.algo.config import DQNConfig
+from jostle.algo.dqn_bonus import ReplayBonuses, storage
 from jostle.algo.replay import Batch, Replay
 from jostle.algo.settings import merged
+from jostle.algo.streams import Stream, Streams
+from jostle.bonus import Bonus
 from jostle.envs import JostleEnv
 from jostle.errors import ConfigError
-from jostle.functional import q_target, td_loss
+from jostle.functional import greedy_value, td_loss
 from jostle.nn.encoders import Observation
 from jostle.nn.inference import Inference, QActor
 from jostle.nn.noise import Noise
@@ -44,6 +48,7 @@ class DQN(Agent):
         seed: seeds environments, weights, noise, exploration and replay.
         num_envs: environments stepped together.
         env_options: passed on to `make_env`.
+        bonuses: intrinsic rewards of your own, beside those of the settings; each makes a stream.
 
     Raises:
         ConfigError: a setting that cannot be used, or an action space that is not Discrete.
@@ -63,19 +68,20 @@ class DQN(Agent):
         seed: int = 0,
         num_envs: int = 8,
         env_options: dict[str, Any] | None = None,
+        bonuses: Sequence[Bonus] = (),
         **settings: Any,
     ) -> None:
         self.config = merged(config or DQNConfig(), settings)
         self.device = setup_device(self.config.device)
         super().__init__(env, seed=seed, num_envs=num_envs, env_options=env_options)
         try:
-            self._build()
+            self._build(bonuses)
         except BaseException:
             if self._owns_env:
                 self.env.close()
             raise
 
-    def _build(self) -> None:
+    def _build(self, bonuses: Sequence[Bonus]) -> None:
         c, seed = self.config, self.seed
         space = self.env.single_action_space
         if not isinstance(space, gym.spaces.Discrete):
@@ -85,6 +91,7 @@ class DQN(Agent):
             network = QNetwork(
                 self.env.single_observation_space,
                 self.num_actions,
+                num_streams=1 + len(c.bonus) + len(bonuses),
                 encoder=c.encoder,
                 hidden=c.hidden if c.hidden is not None else ((512,) if self.sees_pictures else (128, 128)),
                 dueling=c.dueling,
@@ -93,6 +100,7 @@ class DQN(Agent):
                 to_noisy(network, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)
                 for layer in self._noisy_layers(network).values():
                     layer.reset_parameters()
+            bonuses = [b.to(self.device) for b in [*make_bonuses(c, self.env), *bonuses]]
         self.network = network.to(self.device)
         self.target = copy.deepcopy(self.network).requires_grad_(False)
         self._act_slots = list(range(ACT, ACT + (self.num_envs if c.noise_per_env else 1)))
@@ -105,8 +113,9 @@ class DQN(Agent):
         if self._folds:
             self.noise.fold(ACT)
 
-        self.discount = torch.tensor([c.gamma], device=self.device)
-        self.coefficient = torch.ones(1, device=self.device)
+        extrinsic = Stream("ext", c.gamma, coefficient=c.coef_ext)
+        self.streams = Streams([extrinsic, *intrinsic_streams(c, bonuses, 1.0)], self.device)
+        self.discount, self.coefficient = self.streams.discount, self.streams.coefficient
         self.optimizer = self._make_optimizer()
         self._forward = compiled(self.network, c.compile, self.device)
         self._forward_target = compiled(self.target, c.compile, self.device)
@@ -117,7 +126,11 @@ class DQN(Agent):
             n_step=c.n_step,
             frame_stack=self.env.frame_stack,
             stack_padding=self.env.stack_padding,
+            **storage(c, bonuses),
         )
+        self.intrinsic: ReplayBonuses | None = None
+        if bonuses:
+            self.intrinsic = ReplayBonuses(bonuses, self.replay, c, seed=seed, device=self.device)
         self._rng_act, self._rng_replay = (np.random.default_rng([seed, purpose]) for purpose in (1, 2))
         # Updates owed are counted from here, so that the replay ratio is constant and survives a resume.
         self._learning_since: tuple[int, int] | None = None
@@ -144,12 +157,16 @@ class DQN(Agent):
 
     def advance(self) -> None:
         """One step of every environment, and the updates that the replay ratio owes for it."""
+        if self.intrinsic:
+            self.intrinsic.warm_up(self.env)
         if self._was_moved:
             self._begin_anew()
         action = self._act()
         obs, reward, terminated, truncated, info = self._step(action + self.first_action)
         valid = info["valid"]
         self.replay.add(self._obs, action, reward, terminated, truncated, valid, self._start)
+        if self.intrinsic:
+            self.intrinsic.collect()
         self._obs, self._start = obs, info["start"]
         self._record_episodes(info)
         before = self.steps
@@ -217,6 +234,8 @@ class DQN(Agent):
         """One gradient step on one minibatch, with fresh ξ, ξ″ (online) and ξ′ (target) for the whole batch."""
         c = self.config
         batch = self.replay.sample(c.batch_size, self._rng_replay, self.device)
+        if self.intrinsic:
+            batch = self.intrinsic.rewarded(batch)
         self.noise.draw([LEARN, SELECT])
         self.target_noise.draw()
         loss = self.loss(batch)
@@ -242,14 +261,28 @@ class DQN(Agent):
     @torch.no_grad()
     def td_target(self, batch: Batch) -> Float[Tensor, "B K"]:
         """Bootstrapped targets: the target network under ξ′, the selection of double Q-learning under ξ″."""
+        obs = batch.next_obs
+        links = batch.linked is not None and len(batch.linked) > 0
+        if links:
+            obs = _joined(obs, batch.linked_obs)
         with self.target_noise.using(mode="sampled" if self.config.target_noise else "mean"):
-            evaluate = self._q(self._forward_target, batch.next_obs)
+            evaluate = self._q(self._forward_target, obs)
         select = evaluate
         if self.config.double:
             with self.noise.using(SELECT):
-                select = self._q(self._forward, batch.next_obs)
-        n_return, factor = batch.n_step_return(self.discount)
-        return q_target(n_return, factor, evaluate, select, self.coefficient)
+                select = self._q(self._forward, obs)
+        value = greedy_value(evaluate, select, self.coefficient)
+        if links:
+            value = self._followed(value, batch)
+        n_return, factor = batch.n_step_return(self.discount, None if batch.linked is None else self.streams.episodic)
+        return n_return + factor * value
+
+    def _followed(self, value: Float[Tensor, "_ K"], batch: Batch) -> Float[Tensor, "B K"]:
+        """Each stream's own following value: where an episode ended, non-episodic streams go on behind its end."""
+        count = len(batch.action)
+        onward = value[:count].clone()
+        onward[batch.linked] = value[count:]
+        return torch.where(self.streams.episodic, value[:count], onward)
 
     def _q(self, network: Callable[[Observation], Tensor], obs: Observation) -> Float[Tensor, "B K A"]:
         if not self.config.bfloat16:
@@ -288,6 +321,8 @@ class DQN(Agent):
             # A generator of its own: looking must not change what is learned.
             rng = np.random.default_rng([self.seed, 3, self.updates])
             metrics |= self._inspect(self.replay.sample(self.config.batch_size, rng, self.device).obs)
+        if self.intrinsic:
+            metrics |= self.intrinsic.drain_metrics()
         return metrics
 
     @torch.no_grad()
@@ -296,6 +331,9 @@ class DQN(Agent):
         with self.noise.using(mode="mean"):
             q = self._q(self.network, obs)
         out = {"losses/q_value": (q * self.coefficient[:, None]).sum(1).max(-1).values.mean().item()}
+        if self.intrinsic:
+            means = greedy_value(q, q, self.coefficient).mean(0).tolist()
+            out |= {f"values/mean_{name}": mean for name, mean in zip(self.streams.names, means, strict=True)}
         if self.config.noisy == "none":
             return out
         rows = torch.arange(len(q), device=self.device) % len(self._act_slots) + ACT
@@ -325,6 +363,7 @@ class DQN(Agent):
             "optimizer": self.optimizer.state_dict(),
             "noise": {"online": self.noise.state_dict(), "target": self.target_noise.state_dict()},
             "replay": self.replay.state_dict() if replay else None,
+            "bonuses": self.intrinsic.state_dict() if self.intrinsic else None,
             "rng": {"act": self._rng_act.bit_generator.state, "replay": self._rng_replay.bit_generator.state},
             "learning": {
                 "since": self._learning_since,
@@ -342,6 +381,8 @@ class DQN(Agent):
         try:
             self.network.load_state_dict(state["model"])
             self.target.load_state_dict(state["target"])
+            if self.intrinsic:
+                self.intrinsic.load_state_dict(state["bonuses"], replay=state["replay"] is not None)
         except RuntimeError as error:
             raise ConfigError(
                 f"the saved weights do not fit this network; use the run's own settings ({error})."
@@ -381,3 +422,12 @@ class DQN(Agent):
         if not foreign or not self.noise.layers:
             return []
         return ["the generators of noise were saved on another kind of device: new ones begin"]
+
+
+def _joined(a: Observation, b: Observation | None) -> Observation:
+    """Two batches as one."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return {key: torch.cat([a[key], b[key]]) for key in a}
+    assert isinstance(a, Tensor)
+    assert isinstance(b, Tensor)
+    return torch.cat([a, b])

@@ -4,6 +4,9 @@ Row t of an environment is (obs_t, action_t, reward_t, obs_tp1, terminated_t, tr
 successor observation is simply the next row's, and where the row ended its episode that next row is the invalid one,
 whose observation is the final one: nothing is stored twice, no final observation is lost. Rows with ``valid = False``
 are never sampled; they only serve as successors.
+
+Returns that do not end with the episode follow links: behind an episode's last transition stands the first one of the
+next. Linked windows hold real transitions only, and serve both kinds of streams: up to the first end they are the same.
 """
 
 import math
@@ -30,7 +33,12 @@ _SEGMENT_BYTES = 2**24
 
 @dataclass(frozen=True)
 class Batch:
-    """A minibatch of transitions. ``row`` tells where each came from: (row in the ring) · N + environment."""
+    """A minibatch of transitions. ``row`` tells where each came from: (row in the ring) · N + environment.
+
+    ``window`` [B, n] are the flat rows of the transitions whose rewards are summed. Where an episode ends within a
+    linked window, ``linked`` [L] names the row of the batch, and ``linked_obs`` what returns that go on behind the end
+    are followed by: the observation of the n-th real transition from here.
+    """
 
     row: Int[Tensor, "B"]
     obs: Observation
@@ -39,9 +47,14 @@ class Batch:
     terminated: Bool[Tensor, "B n"]
     truncated: Bool[Tensor, "B n"]
     next_obs: Observation  # the observation n steps on, or the final one of an episode that ended before
+    window: Array | None = None
+    linked: Int[Tensor, "L"] | None = None
+    linked_obs: Observation | None = None
 
-    def n_step_return(self, discount: Float[Tensor, "K"]) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
-        return n_step_return(self.reward, self.terminated, self.truncated, discount)
+    def n_step_return(
+        self, discount: Float[Tensor, "K"], episodic: Bool[Tensor, "K"] | None = None
+    ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+        return n_step_return(self.reward, self.terminated, self.truncated, discount, episodic)
 
 
 class Replay:
@@ -56,6 +69,9 @@ class Replay:
             the newest is stored, the rest is rebuilt from the rows before (1M Atari transitions take 7.1 GB instead of
             28).
         stack_padding: what fills the stack at an episode's start, ``repeat`` the first frame or ``zero``.
+        linked: windows go on behind an episode's end with the next one's first transition.
+        later: rows that must lie behind a sampled window, beside those that it needs itself.
+        num_intrinsic: intrinsic rewards stored with each transition, in ``intrinsic`` [rows, N, num_intrinsic].
 
     Raises:
         ConfigError: sizes that make no sense, or that do not fit into memory.
@@ -70,13 +86,19 @@ class Replay:
         n_step: int = 1,
         frame_stack: int = 1,
         stack_padding: str = "repeat",
+        linked: bool = False,
+        later: int = 0,
+        num_intrinsic: int = 0,
     ) -> None:
         self.num_envs, self.n_step, self.stack, self.stack_padding = num_envs, n_step, frame_stack, stack_padding
+        self.linked = linked
+        # Two rows at most part a transition from its linked successor: a reset, and the seam that `cut` makes.
+        self.reach = (3 * n_step if linked else n_step) + later
         self.rows = -(-capacity // num_envs)
-        if self.rows <= n_step + frame_stack:
+        if self.rows <= self.reach + frame_stack:
             raise ConfigError(
                 f"a replay of {capacity} transitions is too short for {num_envs} environments and n_step={n_step}; "
-                f"give it at least {(n_step + frame_stack + 1) * num_envs}."
+                f"give it at least {(self.reach + frame_stack + 1) * num_envs}."
             )
         self.is_dict, self.channels = isinstance(observation_space, spaces.Dict), 1
         inner = observation_space.spaces if isinstance(observation_space, spaces.Dict) else {_ONLY: observation_space}
@@ -85,7 +107,7 @@ class Replay:
             shape, dtype = shapes[_ONLY]
             self.channels = shape[0] // frame_stack
             shapes = {_ONLY: ((self.channels, *shape[1:]), dtype)}
-        _check_memory(capacity, self.rows * num_envs, shapes)
+        _check_memory(capacity, self.size, shapes)
         # Zeros are lent by the system and paid for as they are written.
         self.obs: dict[str, Array] = {k: np.zeros((self.rows, num_envs, *s), d) for k, (s, d) in shapes.items()}
         self.action = np.zeros((self.rows, num_envs), np.int32)
@@ -94,7 +116,13 @@ class Replay:
         self.truncated = np.zeros((self.rows, num_envs), np.bool_)
         self.valid = np.zeros((self.rows, num_envs), np.bool_)
         self.age = np.zeros((self.rows, num_envs), np.uint8)  # rows since the episode's start, at most k − 1
+        self.intrinsic = np.zeros((self.rows, num_envs, num_intrinsic), np.float32)
         self.added = 0  # rows ever added
+
+    @property
+    def size(self) -> int:
+        """Flat rows of the ring."""
+        return self.rows * self.num_envs
 
     @property
     def nbytes(self) -> int:
@@ -113,13 +141,15 @@ class Replay:
         return last > first and bool(self.valid[np.arange(first, last) % self.rows].any())
 
     def _arrays(self) -> dict[str, Array]:
-        named = ("action", "reward", "terminated", "truncated", "valid", "age")
+        named = ["action", "reward", "terminated", "truncated", "valid", "age"]
+        if self.intrinsic.size:
+            named.append("intrinsic")
         return {f"obs.{k}": v for k, v in self.obs.items()} | {name: getattr(self, name) for name in named}
 
     def _bounds(self) -> tuple[int, int]:
         """Rows [first, last) whose whole stack lies behind them and whose whole window lies before them."""
         oldest = self.added - self.filled
-        return oldest + (self.stack - 1 if oldest else 0), self.added - self.n_step
+        return oldest + (self.stack - 1 if oldest else 0), self.added - self.reach
 
     def add(
         self,
@@ -190,38 +220,59 @@ class Replay:
             chosen.append(kept)
             missing -= len(kept)
         flat = np.concatenate(chosen) if len(chosen) > 1 else chosen[0]
-        size = self.rows * self.num_envs
-        window = (flat[:, None] + np.arange(self.n_step) * self.num_envs) % size  # [B, n]
+        onward = None
+        if self.linked:
+            window, onward = self._linked_window(flat)
+        else:
+            window = (flat[:, None] + np.arange(self.n_step) * self.num_envs) % self.size  # [B, n]
         terminated, truncated = (a.reshape(-1)[window] for a in (self.terminated, self.truncated))
         ended = terminated | truncated
         length = np.where(ended.any(1), ended.argmax(1) + 1, self.n_step)
-        following = (flat + length * self.num_envs) % size
+        following = (flat + length * self.num_envs) % self.size
+        links = np.flatnonzero(following != onward) if onward is not None else None
 
         def tensor(array: Array) -> Tensor:
             return torch.from_numpy(array).to(device, non_blocking=True)
 
         return Batch(
             row=tensor(flat),
-            obs=self._observations(flat, device),
+            obs=self.observations(flat, device),
             action=tensor(self.action.reshape(-1)[flat].astype(np.int64)),
             reward=tensor(self.reward.reshape(-1)[window][..., None]),
             terminated=tensor(terminated),
             truncated=tensor(truncated),
-            next_obs=self._observations(following, device),
+            next_obs=self.observations(following, device),
+            window=window,
+            linked=None if links is None else tensor(links),
+            linked_obs=None if onward is None else self.observations(onward[links], device),
         )
 
-    def _observations(self, flat: Array, device: torch.device | str) -> Observation:
+    def _linked_window(self, flat: Array) -> tuple[Array, Array]:
+        """The flat rows of n successive real transitions [B, n], and of the one that follows them [B]."""
+        rows = [flat]
+        for _ in range(self.n_step):
+            following = (rows[-1] + self.num_envs) % self.size
+            for _ in range(2):
+                following = (following + self.num_envs * ~self.valid.reshape(-1)[following]) % self.size
+            rows.append(following)
+        return np.stack(rows[:-1], 1), rows[-1]
+
+    def observations(
+        self, flat: Int[np.ndarray, "B"], device: torch.device | str = "cpu", *, newest: bool = False
+    ) -> Observation:
+        """The observations of flat rows; with ``newest`` only the newest frame of each stack."""
+
         def take(array: Array, index: Array) -> Tensor:
             picked = array.reshape(-1, *array.shape[2:])[index]
             return torch.from_numpy(picked).to(device, non_blocking=True)
 
         if self.is_dict:
             return {key: take(array, flat) for key, array in self.obs.items()}
-        if self.stack == 1:
+        if self.stack == 1 or newest:
             return take(self.obs[_ONLY], flat)
         back = np.arange(self.stack - 1, -1, -1)  # [k]: how many rows before the newest frame
         age = self.age.reshape(-1)[flat][:, None].astype(np.int64)
-        index = (flat[:, None] - np.minimum(back, age) * self.num_envs) % (self.rows * self.num_envs)
+        index = (flat[:, None] - np.minimum(back, age) * self.num_envs) % self.size
         frames = take(self.obs[_ONLY], index)
         if self.stack_padding == "zero":
             frames[torch.from_numpy(back > age).to(device)] = 0

@@ -13,7 +13,7 @@ from jostle.functional.ppo import (
     normalise_advantage,
     value_loss,
 )
-from jostle.functional.returns import n_step_return, q_target
+from jostle.functional.returns import greedy_value, n_step_return, q_target
 from jostle.functional.running import Moments, ReturnFilter
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "clipped_policy_loss",
     "explained_variance",
     "gae",
+    "greedy_value",
     "kl_penalty",
     "masked_mean",
     "n_step_return",

@@ -10,6 +10,7 @@ def n_step_return(
     terminated: Bool[Tensor, "B n"],
     truncated: Bool[Tensor, "B n"],
     discount: Float[Tensor, "K"],
+    episodic: Bool[Tensor, "K"] | None = None,
 ) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
     """Discounted sum of up to n rewards, and the factor of the value that follows them.
 
@@ -17,11 +18,17 @@ def n_step_return(
     transitions used, ``R = Σ_{i<m} γ^i r_i`` and the factor is ``γ^m``, or 0 where the last one used terminated.
     A truncated window is bootstrapped from its final observation, so its factor stays ``γ^m``.
 
+    A stream that is not episodic goes on behind every end: it uses all n transitions, its factor is ``γ^n``, and the
+    value that follows is that of the state in which transition n would start (Burda et al. 2018, section 2.3, have such
+    returns for the intrinsic reward).
+
     Args:
-        reward: rewards of n successive transitions for K reward streams; those behind an end are ignored.
+        reward: rewards of n successive real transitions for K reward streams, without the rows that only reset an
+            environment; for episodic streams those behind an end are ignored.
         terminated: the transition led into a terminal state, whose value is 0.
         truncated: the episode was cut there for another reason (a time limit), its state has a value.
         discount: γ of each stream.
+        episodic: whether a stream's return ends with the episode; None: all do.
 
     Returns:
         ``(R, factor)``; the bootstrapped target is ``R + factor * value`` (Sutton & Barto 2018, eq. 7.1).
@@ -36,7 +43,18 @@ def n_step_return(
     total = torch.where(used[..., None], reward * powers[:n], 0.0).sum(1)
     length = used.sum(1)
     alive = ~(terminated & used).any(1)
-    return total, powers[length] * alive[:, None]
+    factor = powers[length] * alive[:, None]
+    if episodic is None:
+        return total, factor
+    return torch.where(episodic, total, (reward * powers[:n]).sum(1)), torch.where(episodic, factor, powers[n])
+
+
+def greedy_value(
+    q_target: Float[Tensor, "B K A"], q_select: Float[Tensor, "B K A"], coefficient: Float[Tensor, "K"]
+) -> Float[Tensor, "B K"]:
+    """``Q_target(s, a*)`` with ``a* = argmax_a Σ_k c_k Q_select_k(s, a)``: one action for all streams."""
+    best = (q_select * coefficient[:, None]).sum(1).argmax(-1)  # [B]
+    return q_target.gather(2, best[:, None, None].expand(-1, q_target.shape[1], 1)).squeeze(2)
 
 
 def q_target(
@@ -52,6 +70,4 @@ def q_target(
     double Q-learning (van Hasselt et al. 2016). NoisyNet-DQN evaluates with noise ξ′ and NoisyNet-Dueling selects
     with ξ″ (Fortunato et al. 2017): the caller's values carry that noise already.
     """
-    best = (q_select_tpn * coefficient[:, None]).sum(1).argmax(-1)  # [B]
-    index = best[:, None, None].expand(-1, q_target_tpn.shape[1], 1)
-    return n_return + factor * q_target_tpn.gather(2, index).squeeze(2)
+    return n_return + factor * greedy_value(q_target_tpn, q_select_tpn, coefficient)
