@@ -4,51 +4,10 @@ from pathlib import Path
 
 import pytest
 
-import jostle
 from jostle import presets
 from jostle.cli.flags import flag_value
-from jostle.cli.recipe import checked, overlay, parse_options, read_config
+from jostle.cli.recipe import overlay, parse_options, read_config
 from jostle.errors import ConfigError
-
-
-@pytest.mark.parametrize("name", presets.names())
-def test_every_preset_can_be_trained(name: str) -> None:
-    """Its keys are known, its environment takes its options, its settings make an agent, and the agent steps."""
-    preset = checked(presets.load(name), name)
-    assert preset["training"]["total"] > 0
-    agent = jostle.DQN(preset["env"], presets.settings(name), num_envs=2, env_options=preset.get("env_options"))
-    agent.advance()
-    agent.env.close()
-    assert agent.steps == 2
-
-
-@pytest.mark.parametrize("name", presets.names())
-def test_every_preset_names_its_source(name: str) -> None:
-    assert "# Source: " in presets.text(name)
-    assert 20 < len(presets.describe(name)) < 100
-
-
-def test_the_deepsea_presets_differ_in_exploration_alone() -> None:
-    noisy, epsilon = (presets.load(f"deepsea-{kind}") for kind in ("noisy", "epsilon"))
-    keys = {"noisy", "noise_resample", "warmup_random", "epsilon_start", "epsilon_end", "epsilon_steps"}
-    settings = [{k: v for k, v in p.pop("config").items() if k not in keys} for p in (noisy, epsilon)]
-    assert settings[0] == settings[1]
-    assert noisy == epsilon
-
-
-def test_the_atari_presets_share_what_they_do_not_name() -> None:
-    dqn, noisy, dueling = (presets.load(f"{kind}-atari") for kind in ("dqn", "noisy-dqn", "noisy-dueling"))
-    noise = {"noisy", "sigma0", "bias_sigma", "noise_resample", "target_noise", "warmup_random"}
-    noise |= {"epsilon_start", "epsilon_end", "epsilon_steps"}
-    baseline = {"dueling", "double", "learning_rate", "max_grad_norm"}
-    settings = [p.pop("config") for p in (dqn, noisy, dueling)]
-    assert {k: v for k, v in settings[0].items() if k not in noise} == {
-        k: v for k, v in settings[1].items() if k not in noise
-    }
-    assert {k: v for k, v in settings[1].items() if k not in baseline} == {
-        k: v for k, v in settings[2].items() if k not in baseline
-    }
-    assert dqn == noisy == dueling
 
 
 def test_an_unknown_preset() -> None:
