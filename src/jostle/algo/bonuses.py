@@ -57,6 +57,8 @@ def newest_space(env: JostleEnv) -> gym.Space[Any]:
 def warm_up_all(bonuses: Sequence[Bonus], env: JostleEnv, steps: int, seed: int) -> None:
     """Random play in environments of their own, from which bonuses learn what observations look like."""
     for bonus in bonuses:
+        if all(part.moments is None for part in bonus.preprocess.parts):
+            continue  # it normalises no observations
         options = dict(env.made_with)
         if bonus.last_frame and env.frame_stack > 1:
             options["frame_stack"] = 1

@@ -303,7 +303,11 @@ class PPO(Agent):
         if self.config.kl_penalty == "adaptive":
             metrics["charts/kl_beta"] = learner.beta
         for name, values in learner.sums.items():
-            metrics[name] = torch.stack(values).double().mean().item()
+            stacked = torch.stack(values).double()
+            if name.startswith("values/explained_variance"):  # undefined where all targets of a rollout are the same
+                stacked = stacked[~stacked.isnan()]
+            if len(stacked):
+                metrics[name] = stacked.mean().item()
         learner.sums.clear()
         for bonus in self.bonuses:
             metrics |= {f"bonus/{name}": value for name, value in bonus.drain_metrics().items()}

@@ -153,7 +153,7 @@ class PolicyActor(Actor):
     @torch.no_grad()
     def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, np.dtype[Any]]:
         """Actions that the environment takes."""
-        begins = torch.zeros(self.rows, dtype=torch.bool) if start is None else torch.from_numpy(start)
+        begins = torch.zeros(self.rows, dtype=torch.bool) if start is None else torch.tensor(start)
         seen = map_observation(obs, self.device)
         mode: Mode = "mean"
         draw = torch.zeros((), dtype=torch.int64, device=self.device)
