@@ -1,0 +1,206 @@
+"""Exploration: PPO, its noisy relative and three bonuses on tasks whose rewards are rare, with seeds and intervals.
+
+    python benchmarks/exploration.py                      # every run that is still missing, then the tables
+    python benchmarks/exploration.py --only deepsea-10 deepsea-20 --methods rnd ppo --minutes 30
+    python benchmarks/exploration.py --table              # the tables and figures alone
+
+Every finished run is one line of benchmarks/results/exploration.jsonl (settings, versions, learning curve, the last 100
+episodes, time), and runs that stand there are not run again: stop and start it as you like. Scores are returns of the
+training itself, actions sampled. Intervals are those of `jostle.stress`: stratified bootstrap over seeds, 95%.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+RAW = RESULTS / "exploration.jsonl"
+POINTS = 50  # of a learning curve
+
+DEEP_SEA = {"num_steps": 40, "learning_rate": 1e-3, "bonus_features": 64, "gamma": 0.99}
+MINIGRID = {"num_steps": 128, "learning_rate": 3e-4, "hidden": (128,), "minibatches": 8, "bonus_features": 128}
+
+TASKS: dict[str, dict[str, Any]] = {
+    **{
+        f"deepsea-{size}": {
+            "env": "jostle/DeepSea-v0",
+            "env_options": {"size": size},
+            "num_envs": 32,
+            "steps": 20_000 * size,
+            "settings": DEEP_SEA,
+            "seeds": 10,
+            "range": (0.0, 0.99),
+        }
+        for size in (10, 20, 30, 40, 50)
+    },
+    "mountaincar": {
+        "env": "MountainCar-v0", "num_envs": 16, "steps": 500_000, "seeds": 10, "range": (-200.0, -100.0),
+        "settings": {"num_steps": 128, "learning_rate": 1e-3, "normalise_obs": True, "bonus_features": 64},
+    },
+    "doorkey": {
+        "env": "MiniGrid-DoorKey-8x8-v0", "num_envs": 64, "steps": 2_000_000, "seeds": 5, "range": (0.0, 1.0),
+        "settings": MINIGRID,
+    },
+    "multiroom": {
+        "env": "MiniGrid-MultiRoom-N4-S5-v0", "num_envs": 64, "steps": 2_000_000, "seeds": 5, "range": (0.0, 1.0),
+        "settings": MINIGRID,
+    },
+    "keycorridor": {
+        "env": "MiniGrid-KeyCorridorS3R3-v0", "num_envs": 64, "steps": 10_000_000, "seeds": 3, "range": (0.0, 1.0),
+        "settings": MINIGRID, "methods": ("ppo", "rnd"),
+    },
+    "lunarlander": {
+        "env": "LunarLander-v3", "num_envs": 32, "steps": 1_000_000, "seeds": 5, "range": (-200.0, 200.0),
+        "settings": {"num_steps": 256, "gamma": 0.999, "learning_rate": 1e-3, "bonus_features": 64},
+    },
+}  # fmt: skip
+"""Per task the environment, the settings that all methods share, steps, seeds, and the returns that are 0 and 1 when
+scores of several tasks are put together."""
+
+RND = {"bonus": ("rnd",), "entropy_coef": 0.001}
+METHODS: dict[str, dict[str, Any]] = {
+    "ppo": {"entropy_coef": 0.01},
+    "rnd": RND,
+    "icm": {"bonus": ("icm",), "entropy_coef": 0.001},
+    "e3b": {"bonus": ("e3b",), "entropy_coef": 0.001},
+    "noisy": {"noisy": "factorised"},
+}
+MAIN = tuple(METHODS)
+METHODS |= {
+    "ppo-entropy-0": {"entropy_coef": 0.0},
+    "ppo-entropy-0.03": {"entropy_coef": 0.03},
+    "ppo-entropy-0.1": {"entropy_coef": 0.1},
+    "rnd-single-head": RND | {"value_heads": "single"},
+    "rnd-episodic": RND | {"episodic_int": True},
+    "rnd-gamma-0.999": RND | {"gamma": 0.999},
+    "rnd-no-obs-norm": RND | {"bonus_obs_norm": False},
+    "rnd-no-clip": RND | {"bonus_obs_clip": 1e6},
+    "rnd-no-reward-norm": RND | {"bonus_reward_norm": "none"},
+    "rnd-share-0.1": RND | {"bonus_share": 0.1},
+    "rnd-gru": RND | {"recurrent": "gru", "recurrent_size": 64, "minibatch_by": "envs"},
+    "rnd-no-gae": RND | {"gae_lambda": 1.0},
+    "rnd-kl-penalty": RND | {"kl_penalty": "adaptive", "clip": 0.0},
+    "rnd-intrinsic-only": RND | {"coef_ext": 0.0},
+    "ppo-no-reward": {"coef_ext": 1e-9, "entropy_coef": 0.01},
+}
+SWEEP = ("ppo-entropy-0", "ppo-entropy-0.03", "ppo-entropy-0.1")
+"""Weights of the entropy beside 0.01, of which the best stands for PPO: the baseline is a tuned one."""
+ABLATIONS = tuple(name for name in METHODS if name.startswith("rnd-") and name != "rnd-intrinsic-only")
+COVERAGE = ("rnd-intrinsic-only", "ppo-no-reward")
+EXTRA = {
+    "deepsea-10": SWEEP, "deepsea-20": SWEEP + ABLATIONS + COVERAGE, "mountaincar": SWEEP,
+    "doorkey": ("ppo-entropy-0.03", *ABLATIONS, *COVERAGE),
+}  # fmt: skip
+"""What is run beside the main methods, and where."""
+
+
+def jobs(tasks: list[str], methods: list[str] | None) -> Iterator[tuple[str, str, int]]:
+    """Seed by seed, so that an early stop leaves few seeds of everything rather than everything of a few."""
+    for seed in range(max(TASKS[task]["seeds"] for task in tasks)):
+        for task in tasks:
+            wanted = TASKS[task].get("methods", MAIN) + EXTRA.get(task, ())
+            for method in wanted:
+                if seed < TASKS[task]["seeds"] and (methods is None or method in methods):
+                    yield task, method, seed
+
+
+def settings(task: str, method: str) -> dict[str, Any]:
+    """The settings of a run."""
+    return TASKS[task]["settings"] | METHODS[method]
+
+
+def train(job: tuple[str, str, int]) -> dict[str, Any]:
+    """One run on one thread."""
+    import torch
+
+    import jostle
+
+    torch.set_num_threads(1)
+    task, method, seed = job
+    spec, chosen = TASKS[task], settings(task, method)
+    agent = jostle.PPO(
+        spec["env"], seed=seed, num_envs=spec["num_envs"], env_options=spec.get("env_options"), threads=1, **chosen
+    )
+    curve: list[list[float]] = []
+    seen: list[dict[str, float]] = [agent.metrics]
+
+    def note(trained: jostle.PPO) -> None:
+        if trained.metrics is not seen[0]:
+            seen[0] = trained.metrics
+            if "charts/episodic_return" in seen[0]:
+                cells = seen[0].get("coverage/cells", float("nan"))
+                curve.append([trained.steps, round(seen[0]["charts/episodic_return"], 4), cells])
+
+    began = time.perf_counter()
+    agent.learn(spec["steps"], callback=note, log_every=spec["steps"] // POINTS)
+    seconds = time.perf_counter() - began
+    last = list(agent.returns)
+    agent.env.close()
+    return {
+        "task": task, "method": method, "seed": seed, "settings": chosen, "steps": agent.steps,
+        "final": sum(last) / len(last) if last else None, "episodes": agent.episodes, "curve": curve,
+        "metrics": {k: v for k, v in seen[0].items() if k.startswith(("bonus/", "coverage/", "values/explained"))},
+        "seconds": round(seconds, 1),
+        "versions": {name: version(name) for name in ("jostle", "torch", "numpy", "envpool")},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+    }  # fmt: skip
+
+
+def finished() -> dict[tuple[str, str, int], dict[str, Any]]:
+    """Runs whose settings are still those of this file."""
+    rows = [json.loads(line) for line in RAW.read_text().splitlines()] if RAW.exists() else []
+    plain = {key: json.loads(json.dumps(settings(*key))) for key in {(r["task"], r["method"]) for r in rows}}
+    return {
+        (r["task"], r["method"], r["seed"]): r
+        for r in rows
+        if r["task"] in TASKS and r["method"] in METHODS and r["settings"] == plain[r["task"], r["method"]]
+    }
+
+
+def run(todo: list[tuple[str, str, int]], processes: int, minutes: float) -> None:
+    """Train what is to be done until the time is up; a run that has begun is finished."""
+    until = time.monotonic() + 60 * minutes
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool, RAW.open("a") as file:
+        waiting, queue = set(), iter(todo)
+        while True:
+            while len(waiting) < processes and time.monotonic() < until and (job := next(queue, None)) is not None:
+                waiting.add(pool.submit(train, job))
+            if not waiting:
+                return
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                row = future.result()
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+                print(f"{row['task']} {row['method']} {row['seed']}: {row['final']} in {row['seconds']} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=None, metavar="METHOD")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no run after this time")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--table", action="store_true", help="run nothing")
+    args = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    if not args.table:
+        have = finished()
+        run([job for job in jobs(args.only, args.methods) if job not in have], args.processes, args.minutes)
+    from exploration_tables import write  # beside this file
+
+    write(finished(), TASKS, MAIN, SWEEP, RESULTS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The tables and figures of `benchmarks/exploration.py`, from its raw results."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jostle import stress
+
+Runs = Mapping[tuple[str, str, int], dict[str, Any]]
+
+
+def write(runs: Runs, tasks: Mapping[str, Any], main: Sequence[str], sweep: Sequence[str], folder: Path) -> None:
+    """Write exploration.md and a figure of learning curves for every task that has runs."""
+    by_task: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for (task, method, _), row in sorted(runs.items()):
+        by_task[task][method].append(row)
+    parts = [
+        "# Exploration",
+        "",
+        (
+            "Made by `python benchmarks/exploration.py --table` from `exploration.jsonl`. Returns of the last 100 training "
+            "episodes, actions sampled; IQM and mean over seeds with 95% intervals (stratified bootstrap over seeds; "
+            "docs/statistics.md says what few seeds are worth). P(better) is the probability that a run of the method ends "
+            "above one of `ppo`."
+        ),
+    ]
+    for task in tasks:
+        if task in by_task:
+            parts += ["", f"## {task}", "", *table(by_task[task], tasks[task], main, sweep)]
+            figure(by_task[task], main, folder / f"exploration-{task}.png")
+            parts += ["", f"![Learning curves on {task}](exploration-{task}.png)"]
+    text = "\n".join(parts) + "\n"
+    (folder / "exploration.md").write_text(text)
+    print(text)
+
+
+def table(
+    methods: Mapping[str, list[dict[str, Any]]], spec: Mapping[str, Any], main: Sequence[str], sweep: Sequence[str]
+) -> list[str]:
+    """One row a method, in the order main methods, weights of the entropy, ablations."""
+    low, high = spec["range"]
+    solved = low + 0.9 * (high - low)
+    lines = [
+        f"{spec['env']}, {spec.get('env_options', {})}, {spec['steps']:,} steps in {spec['num_envs']} environments.",
+        "",
+        f"| method | seeds | IQM | mean | seeds ≥ {solved:.3g} | P(better) | distinct states seen | minutes |",
+        "|---" * 8 + "|",
+    ]
+    order = [*main, *sweep]
+    for method in sorted(methods, key=lambda m: (order.index(m) if m in order else len(order), m)):
+        rows = methods[method]
+        scores = np.array([row["final"] for row in rows])
+        iqm, mean = (stress.interval(scores, statistic) for statistic in ("iqm", "mean"))
+        better = "–"
+        if method != "ppo" and "ppo" in methods:
+            against = np.array([row["final"] for row in methods["ppo"]])
+            better = str(stress.improvement_interval(scores, against))
+        cells = [row["metrics"].get("coverage/cells") for row in rows]
+        seen = f"{np.mean([c for c in cells if c is not None]):,.0f}" if any(c is not None for c in cells) else "–"
+        minutes = np.mean([row["seconds"] for row in rows]) / 60
+        lines.append(
+            f"| {method} | {len(rows)} | {iqm} | {mean} | {int((scores >= solved).sum())} | {better} | {seen} | "
+            f"{minutes:.1f} |"
+        )
+    return lines
+
+
+def figure(methods: Mapping[str, list[dict[str, Any]]], main: Sequence[str], path: Path) -> None:
+    """Learning curves of the main methods: mean over seeds with its interval."""
+    import matplotlib.pyplot as plt
+
+    curves = {}
+    for method in main:
+        rows = [row for row in methods.get(method, ()) if row["curve"]]
+        if rows:
+            curves[method] = [([p[0] for p in row["curve"]], [p[1] for p in row["curve"]]) for row in rows]
+    if curves:
+        drawn = stress.plot_curves(curves, label="Return", statistic="mean")
+        drawn.savefig(path, dpi=150)
+        plt.close(drawn)
