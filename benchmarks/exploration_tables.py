@@ -22,7 +22,7 @@ def write(runs: Runs, tasks: Mapping[str, Any], main: Sequence[str], sweep: Sequ
         "",
         (
             "Made by `python benchmarks/exploration.py --table` from `exploration.jsonl`. Returns of the last 100 training "
-            "episodes, actions sampled; IQM and mean over seeds with 95% intervals (stratified bootstrap over seeds; "
+            "training episodes, actions sampled; IQM and mean over seeds with 95% intervals (stratified bootstrap over seeds; "
             "docs/statistics.md says what few seeds are worth). P(better) is the probability that a run of the method ends "
             "above one of `ppo`."
         ),
