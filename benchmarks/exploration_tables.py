@@ -20,12 +20,10 @@ def write(runs: Runs, tasks: Mapping[str, Any], main: Sequence[str], sweep: Sequ
     parts = [
         "# Exploration",
         "",
-        (
-            "Made by `python benchmarks/exploration.py --table` from `exploration.jsonl`. Returns of the last 100 training "
-            "training episodes, actions sampled; IQM and mean over seeds with 95% intervals (stratified bootstrap over seeds; "
-            "docs/statistics.md says what few seeds are worth). P(better) is the probability that a run of the method ends "
-            "above one of `ppo`."
-        ),
+        "Made by `python benchmarks/exploration.py --table` from `exploration.jsonl`.",
+        "Returns of the last 100 training episodes, actions sampled; IQM and mean over seeds with 95% intervals",
+        "(stratified bootstrap over seeds; docs/statistics.md says what few seeds are worth). P(better) is the",
+        "probability that a run of the method ends above one of `ppo`.",
     ]
     for task in tasks:
         if task in by_task:
