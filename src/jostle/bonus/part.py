@@ -29,6 +29,8 @@ class Part(nn.Module):
 
     kind: Kind
     shape: tuple[int, ...]
+    begin: Tensor
+    end: Tensor
     offset: Tensor
 
     def __init__(self, space: gym.Space[Any], owner: str, frame_stack: int, obs_norm: bool, clip: float) -> None:
@@ -52,8 +54,10 @@ class Part(nn.Module):
         else:
             self.shape = (math.prod(self.space_shape),)
         self.counts = tuple(counts)
-        offset = np.cumsum([0, *counts[:-1]]) - np.asarray(first)
-        self.register_buffer("offset", torch.as_tensor(offset, dtype=torch.int64), persistent=False)
+        end = np.cumsum(counts)
+        begin = end - np.asarray(counts)
+        for name, value in (("begin", begin), ("end", end), ("offset", begin - np.asarray(first))):
+            self.register_buffer(name, torch.as_tensor(value, dtype=torch.int64), persistent=False)
         # 1e-4 is the official code's; it also keeps the variance of constant pixels above 0.
         self.moments = Moments(self.shape, epsilon_count=1e-4) if obs_norm else None
 
@@ -93,21 +97,16 @@ class Part(nn.Module):
             return rows
         if self.kind == "vector":
             return rows.reshape(rows.shape[0], *self.shape).float()
-        if self.kind == "grid":
-            index = rows.movedim(-1, 1).long()  # [B, 3, H, W]
-            first = self.offset[:, None, None]
-        else:
-            index, first = rows.reshape(rows.shape[0], len(self.counts)).long(), self.offset
-        limit = torch.tensor(self.counts, device=rows.device).view(1, -1, *[1] * (index.ndim - 2))
-        index = index + first
-        begin = limit.cumsum(1) - limit
-        if ((index < begin) | (index >= begin + limit)).any():
+        codes = rows if self.kind == "grid" else rows.reshape(rows.shape[0], len(self.counts))
+        index = codes.long() + self.offset
+        if ((index < self.begin) | (index >= self.end)).any():
             raise ConfigError(
                 f"{self.owner}: an observation {list(self.space_shape)} holds codes outside of {list(self.counts)}; "
                 "wrap the environment so that it gives pictures of at least 16×16, or vectors."
             )
-        planes = torch.zeros(rows.shape[0], *self.shape, device=rows.device)
-        return planes.scatter_(1, index, 1.0)
+        planes = torch.zeros(*index.shape[:-1], sum(self.counts), device=rows.device).scatter_(-1, index, 1.0)
+        # A view: channels-last in memory, the faster layout of the convolutions that follow.
+        return planes.movedim(-1, 1)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Raw rows → normalised floats [B, *shape]."""

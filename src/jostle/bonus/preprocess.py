@@ -82,5 +82,5 @@ class Preprocess(nn.Module):
 
     def pieces(self, rows: Rows) -> Iterator[Rows]:
         """The rows in pieces that stay in a processor's cache; larger ones on other devices."""
-        small = rows[0].device.type == "cpu" and any(part.kind == "picture" for part in self.parts)
+        small = rows[0].device.type == "cpu" and any(part.kind in ("picture", "grid") for part in self.parts)
         yield from (list(piece) for piece in zip(*(torch.split(x, 256 if small else 4096) for x in rows), strict=True))
