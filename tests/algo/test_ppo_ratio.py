@@ -201,7 +201,6 @@ def test_in_bfloat16_probabilities_are_recomputed_by_the_learner(lively: Any, se
     agent = make(lively, bfloat16=True, **settings)
     for _ in range(3):
         agent.advance()
-        print(first_error(agent))
         assert first_error(agent) <= 1e-4
 
 
@@ -210,5 +209,4 @@ def test_in_bfloat16_with_recurrence(lively: Any, recurrent: str) -> None:
     agent = make(lively, bfloat16=True, recurrent=recurrent)
     for _ in range(3):
         agent.advance()
-        print(first_error(agent))
         assert first_error(agent) <= 1e-4

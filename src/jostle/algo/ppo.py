@@ -190,6 +190,9 @@ class PPO(Agent):
         self.learner.schedule(max(0.0, 1 - self.steps / self.planned) if self.planned else 1.0)
         self._collect()
         self.updates += self.learner.learn(self._score())
+        for bonus in self.bonuses:  # they do not save what they have noted; the learner does
+            for name, value in bonus.drain_metrics().items():
+                self.learner.sums[f"bonus/{name}"].append(torch.tensor(value, device=self.device))
         if self.config.normalise_obs:
             every = torch.arange(self.config.num_steps * self.num_envs)
             self.network.update_normaliser(self.rollout.observations(every), self.rollout.valid.flatten())
@@ -309,8 +312,6 @@ class PPO(Agent):
             if len(stacked):
                 metrics[name] = stacked.mean().item()
         learner.sums.clear()
-        for bonus in self.bonuses:
-            metrics |= {f"bonus/{name}": value for name, value in bonus.drain_metrics().items()}
         for name, layer in self.network.named_modules():
             if isinstance(layer, NoisyLinear):
                 metrics[f"noise/sigma/{name}"] = layer.weight_sigma.detach().abs().mean().item()
