@@ -281,7 +281,8 @@ def test_a_network_that_has_diverged() -> None:
     (lambda: made("rnd").update(steps(vector(5))), r"observations of shape \[5, 3, 4\] are needed, not \[5, 3, 5\]"),
     (lambda: made("rnd").update(steps(MIXED)), "and a tensor was to be seen"),
     (lambda: made("rnd", MIXED).update(steps(vector(4))), "the observation is a tensor"),
-    (lambda: made("rnd", pixels(12, 12, 3)).update(steps(pixels(12, 12, 3))), r"codes outside of \[11, 6, 4\]"),
+    (lambda: made("rnd", pixels(12, 12, 3)).update(steps(pixels(12, 12, 3))), r"codes outside of its \[11, 6, 4\]"),
+    (lambda: made("rnd", spaces.Discrete(3, start=2)).update(rollout(torch.ones(2, 3).long())), r"of its \[3\]"),
 ])  # fmt: skip
 def test_what_is_refused(make, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence) as error:

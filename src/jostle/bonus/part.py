@@ -101,8 +101,8 @@ class Part(nn.Module):
         index = codes.long() + self.offset
         if ((index < self.begin) | (index >= self.end)).any():
             raise ConfigError(
-                f"{self.owner}: an observation {list(self.space_shape)} holds codes outside of {list(self.counts)}; "
-                "wrap the environment so that it gives pictures of at least 16×16, or vectors."
+                f"{self.owner}: an observation {list(self.space_shape)} holds codes outside of its {list(self.counts)} "
+                "categories; wrap the environment so that it keeps to its space, or gives pictures of at least 16×16."
             )
         planes = torch.zeros(*index.shape[:-1], sum(self.counts), device=rows.device).scatter_(-1, index, 1.0)
         # A view: channels-last in memory, the faster layout of the convolutions that follow.
