@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from jostle.algo.coverage import Coverage
 from jostle.algo.settings import Settings
 from jostle.envs import JostleEnv, make_env
 from jostle.errors import ConfigError
@@ -73,6 +74,7 @@ class Agent(ABC):
         """Steps at which the training under way will end, along which schedules go; 0: not known."""
         self._predictor: tuple[Inference, int, Actor, int] | None = None
         self._finished: list[tuple[float, int]] = []
+        self.coverage = Coverage(self.env)
         self._obs: Any = None
         self._start: np.ndarray[Any, np.dtype[np.bool_]] = np.ones(self.num_envs, np.bool_)
         self._reset()
@@ -218,10 +220,12 @@ class Agent(ABC):
         self._obs, info = self.env.reset(seed=seed)
         self._start = info["start"]
         self._moves = self.env.moves
+        self.coverage.begin(self._obs, info)
 
     def _step(self, action: np.ndarray[Any, Any]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         result = self.env.step(action)
         self._moves = self.env.moves
+        self.coverage.see(result[0], result[4])
         return result
 
     @property
@@ -246,7 +250,7 @@ class Agent(ABC):
             out["charts/episodic_return"] = float(np.mean(returns))
             out["charts/episodic_length"] = float(np.mean(lengths))
             self._finished.clear()
-        return out
+        return out | self.coverage.drain_metrics()
 
     def _batched(self, obs: Any) -> tuple[Any, bool]:
         """The observations as a batch, and whether there was only one without a leading axis."""
@@ -283,6 +287,7 @@ class Agent(ABC):
                 "returns": list(self.returns),
                 "finished": [list(f) for f in self._finished],
             },
+            "coverage": self.coverage.state_dict(),
         }
 
     def _load_common(self, state: dict[str, Any]) -> list[str]:
@@ -293,6 +298,7 @@ class Agent(ABC):
         self.steps, self.updates, self.episodes = progress["steps"], progress["updates"], progress["episodes"]
         self.returns.extend(progress["returns"])
         self._finished = [(float(r), int(n)) for r, n in progress["finished"]]
+        self.coverage.load_state_dict(state["coverage"])
         if state["env"] is None or not self.env.can_snapshot:
             # A seed of its own, or the same episodes would come again.
             self._reset(int(np.random.default_rng([self.seed, self.steps]).integers(2**30)))
