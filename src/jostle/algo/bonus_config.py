@@ -33,8 +33,9 @@ class BonusSettings(Settings):
     """Bonuses see observations normalised by running statistics, clipped."""
     bonus_obs_clip: float = 5.0
     """Bound of the normalised observations."""
-    bonus_reward_norm: Literal["return_std", "reward_std", "none"] = "return_std"
-    """Divide a bonus by the running deviation of its discounted returns, of itself, or not at all."""
+    bonus_reward_norm: Literal["return_std", "reward_std", "none"] | None = None
+    """Divide a bonus by the running deviation of its discounted returns, of itself, or not at all; None: its own
+    default (return_std of RND and ICM, reward_std of E3B)."""
     bonus_share: float | None = None
     """Share of the transitions that a bonus's networks learn from; None: min(1, 32 / environments), RND's rule."""
     bonus_features: int | None = None
