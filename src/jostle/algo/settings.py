@@ -75,7 +75,8 @@ def check_type(name: str, value: Any, kind: Any) -> None:
     Raises:
         ConfigError: names the setting, the value and what may stand there.
     """
-    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    union = isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union
+    options = typing.get_args(kind) if union else (kind,)
     for option in options:
         origin, arguments = typing.get_origin(option), typing.get_args(option)
         if origin is typing.Literal:
