@@ -23,7 +23,7 @@ from jostle.algo.settings import merged
 from jostle.algo.streams import Stream, Streams
 from jostle.bonus import Bonus
 from jostle.envs import JostleEnv
-from jostle.errors import ConfigError
+from jostle.errors import ConfigError, JostleError
 from jostle.functional import ReturnFilter, explained_variance, gae, masked_mean
 from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.inference import Inference, PolicyActor
@@ -86,13 +86,18 @@ class PPO(Agent):
 
     def _build(self, bonuses: Sequence[Bonus]) -> None:
         c, seed = self.config, self.seed
-        if (
-            c.minibatch_by != "rows"
-            and self.num_envs * c.num_steps // (c.sequence_length or c.num_steps) < c.minibatches
-        ):
+        length = 1 if c.minibatch_by == "rows" else c.sequence_length or c.num_steps
+        sequences = self.num_envs * c.num_steps // length
+        if c.minibatch_by != "rows" and sequences < c.minibatches:
             raise ConfigError(
                 f"minibatch_by='{c.minibatch_by}' makes {c.minibatches} minibatches of whole sequences, and there are "
-                f"{self.num_envs} environments; lower minibatches or sequence_length."
+                f"{sequences}; lower minibatches or sequence_length, or raise num_envs."
+            )
+        if c.normalise_advantage and sequences // c.minibatches * length < 2:
+            raise ConfigError(
+                f"{self.num_envs * c.num_steps} transitions in {c.minibatches} minibatches leave single ones, whose "
+                "advantage has nothing to be compared with; lower minibatches, raise num_steps or num_envs, or set "
+                "normalise_advantage=False."
             )
         with seeded(seed):
             self.bonuses = [b.to(self.device) for b in [*make_bonuses(c, self.env, bfloat16=c.bfloat16), *bonuses]]
@@ -190,6 +195,11 @@ class PPO(Agent):
         self.learner.schedule(max(0.0, 1 - self.steps / self.planned) if self.planned else 1.0)
         self._collect()
         self.updates += self.learner.learn(self._score())
+        if not torch.stack([p.detach().sum() for p in self.network.parameters()]).isfinite().all():
+            raise JostleError(
+                f"training diverged: the policy's weights are not finite at step {self.steps}; lower the learning rate "
+                "or max_grad_norm. Checkpoints saved before are untouched."
+            )
         for bonus in self.bonuses:  # they do not save what they have noted; the learner does
             for name, value in bonus.drain_metrics().items():
                 self.learner.sums[f"bonus/{name}"].append(torch.tensor(value, device=self.device))
