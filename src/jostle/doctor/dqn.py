@@ -1,78 +1,21 @@
-"""Is a run healthy? Checks of its newest checkpoint: weights, optimiser, noise, units, values, target and replay.
+"""Checks of DQN: values, noise, target and replay."""
 
-Each check is a function of a live agent (and of what was saved beside it) that says OK, warning or FAIL, what it found,
-and what to do. FAIL means that something does not work; the bounds of warnings are rules of thumb.
-"""
-
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from jostle.algo.dqn import ACT, DQN, LEARN, SELECT
 from jostle.algo.replay import Batch, Replay
+from jostle.doctor.shared import Check, Status, distance, dormant, noise_size, noisy_layers, sigma_gradient
 from jostle.envs import random_actions
-from jostle.errors import CheckpointError, ConfigError
-from jostle.loading import rebuild
 from jostle.nn.encoders import Observation
-from jostle.nn.noisy import NoisyLinear
 from jostle.nn.policy import greedy
-from jostle.store import Run, load_checkpoint
 
-DORMANT = 0.025
-"""Share of its layer's mean activity up to which a unit counts as dormant (Sokar et al. 2023)."""
 _ROWS = 512  # observations looked at
 _DRAWS = 8  # draws of noise that they are looked at under
-
-
-@dataclass(frozen=True)
-class Check:
-    """What one check found. ``remedy`` is empty where the status is OK."""
-
-    name: str
-    status: Literal["OK", "warning", "FAIL"]
-    finding: str
-    remedy: str = ""
-
-
-def diagnose(path: str | Path) -> list[Check]:
-    """Check the newest checkpoint of a run, or a saved agent. Nothing in the folder is changed.
-
-    Raises:
-        CheckpointError: there is nothing to check, or it cannot be read.
-    """
-    path = Path(path)
-    initial: Mapping[str, Tensor] | None = None
-    checks: list[Check] = []
-    if (path / "meta.json").exists():
-        state, meta = load_checkpoint(path)
-    else:
-        run = Run.open(path)
-        where, state, meta = run.newest()
-        damaged = [p.name for p in run.checkpoints() if p.name > where.name]
-        checks.append(_checkpoints(where.name, damaged))
-        try:
-            initial = run.load_initial()["model"]
-        except CheckpointError as error:
-            checks.append(Check("first weights", "warning", str(error), "nothing: only comparisons need them"))
-    checks.append(finite(state))
-    if checks[-1].status == "FAIL":
-        return checks
-    agent, _ = rebuild(state, {**meta, "config": meta["config"] | {"compile": False}})
-    if not isinstance(agent, DQN):
-        raise ConfigError("only runs of DQN can be checked so far.")
-    try:
-        replay = agent.replay if agent.replay.ready else fresh_replay(agent)
-        checks += examine(agent, replay, initial)
-        checks.append(replay_state(agent, state))
-    finally:
-        agent.env.close()
-    return checks
 
 
 def examine(agent: DQN, replay: Replay, initial: Mapping[str, Tensor] | None = None) -> list[Check]:
@@ -86,8 +29,13 @@ def examine(agent: DQN, replay: Replay, initial: Mapping[str, Tensor] | None = N
     batch = replay.sample(_ROWS, np.random.default_rng(0), agent.device)
     checks = [values(agent, batch, replay)]
     if agent.config.noisy != "none":
-        checks += [sigma_gradient(agent, batch), *draws(agent, batch.obs), noise_size(agent)]
-    return [*checks, dormant(agent, batch.obs), target(agent, initial)]
+        checks += [gradient(agent, batch), *draws(agent, batch.obs), noise_size(agent.network)]
+
+    def run() -> None:
+        with agent.noise.using(mode="mean"):
+            agent.network(batch.obs)
+
+    return [*checks, dormant(agent.network, run), target(agent, initial)]
 
 
 def fresh_replay(agent: DQN, steps: int = 256) -> Replay:
@@ -115,63 +63,18 @@ def fresh_replay(agent: DQN, steps: int = 256) -> Replay:
     return replay
 
 
-def _checkpoints(newest: str, damaged: list[str]) -> Check:
-    if damaged:
-        return Check(
-            "checkpoints",
-            "warning",
-            f"{', '.join(damaged)} is damaged; {newest} is the newest good one",
-            "resume: it goes on from the good one; check the disk",
-        )
-    return Check("checkpoints", "OK", f"{newest} is whole")
-
-
 # ---- numbers ----
-
-
-def finite(state: Mapping[str, Any]) -> Check:
-    """Weights, target and optimiser hold neither NaN nor infinities, and no weight is huge."""
-    largest = 0.0
-    for part in ("model", "target", "optimizer"):
-        for name, tensor in _tensors(state[part], part):
-            if tensor.is_floating_point() and not tensor.isfinite().all():
-                return Check(
-                    "finite numbers",
-                    "FAIL",
-                    f"{name} holds NaN or infinities",
-                    "go back to an earlier checkpoint, with a lower learning rate or max_grad_norm",
-                )
-            if part == "model" and tensor.numel():
-                largest = max(largest, float(tensor.abs().max()))
-    if largest > 1e3:
-        return Check(
-            "finite numbers",
-            "warning",
-            f"all finite, but the largest weight is {largest:.3g}",
-            "lower the learning rate, or clip gradients with max_grad_norm",
-        )
-    return Check("finite numbers", "OK", f"weights, target and optimiser; largest weight {largest:.3g}")
-
-
-def _tensors(tree: Any, path: str) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(tree, Tensor):
-        yield path, tree
-    elif isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield from _tensors(value, f"{path}.{key}")
-    elif isinstance(tree, (list, tuple)):
-        for index, value in enumerate(tree):
-            yield from _tensors(value, f"{path}.{index}")
 
 
 @torch.no_grad()
 def values(agent: DQN, batch: Batch, replay: Replay) -> Check:
-    """Values are finite and within what the rewards seen can add up to, max|r| / (1 − γ)."""
+    """Values are finite, and those of the extrinsic stream within what the rewards seen can add up to,
+    max|r| / (1 − γ)."""
     with agent.noise.using(mode="mean"):
         q = agent.network(batch.obs)
     if not q.isfinite().all():
         return Check("values", "FAIL", "some are NaN or infinite", "go back to an earlier checkpoint; scale the input")
-    greatest = float(q.abs().max())
+    greatest = float(q[:, 0].abs().max())
     reward = float(np.abs(replay.reward[: replay.filled]).max())
     if reward == 0:
         return Check(
@@ -186,7 +89,7 @@ def values(agent: DQN, batch: Batch, replay: Replay) -> Check:
     found = f"up to {greatest:.3g}; rewards of {reward:.3g} can add up to {bound:.3g}"
     usual = max(bound, 1.0)  # a network that has learned nothing yet has values below 1 or so
     if greatest > 2 * usual:
-        status: Literal["warning", "FAIL"] = "FAIL" if greatest > 10 * usual else "warning"
+        status: Status = "FAIL" if greatest > 10 * usual else "warning"
         return Check("values", status, found, "they diverge: lower the learning rate, use double, a slower target")
     return Check("values", "OK", found)
 
@@ -194,34 +97,14 @@ def values(agent: DQN, batch: Batch, replay: Replay) -> Check:
 # ---- noise ----
 
 
-def _noisy(network: nn.Module) -> dict[str, NoisyLinear]:
-    return {name: m for name, m in network.named_modules() if isinstance(m, NoisyLinear)}
-
-
-def sigma_gradient(agent: DQN, batch: Batch) -> Check:
+def gradient(agent: DQN, batch: Batch) -> Check:
     """One loss, backwards: σ of every noisy layer gets a gradient."""
     agent.noise.draw()
     agent.target_noise.draw()
     agent.network.zero_grad(set_to_none=True)
     with torch.enable_grad():
         agent.loss(batch).backward()  # type: ignore[no-untyped-call]
-    layers = _noisy(agent.network)
-    dead = []
-    for name, layer in layers.items():
-        sigmas = (layer.weight_sigma, layer.bias_sigma)
-        if any(s is not None and (s.grad is None or not s.grad.any()) for s in sigmas):
-            dead.append(name)
-    if dead:
-        return Check(
-            "gradient of sigma",
-            "FAIL",
-            f"none in {', '.join(dead)}",
-            "its noise is off while learning, its parameters are frozen, or no unit before it is active",
-        )
-    least = min(
-        float(layer.weight_sigma.grad.norm()) for layer in layers.values() if layer.weight_sigma.grad is not None
-    )
-    return Check("gradient of sigma", "OK", f"in all {len(layers)} noisy layers; least norm {least:.2g}")
+    return sigma_gradient(agent.network)
 
 
 def draws(agent: DQN, obs: Observation) -> list[Check]:
@@ -263,8 +146,8 @@ def _draws_matter(agent: DQN, obs: Observation) -> Check:
 def _draws_differ(agent: DQN) -> Check:
     """Compares the noise of the four purposes layer by layer; equal noise would correlate choice and evaluation."""
     same = []
-    twins = _noisy(agent.target)
-    for name, layer in _noisy(agent.network).items():
+    twins = noisy_layers(agent.target)
+    for name, layer in noisy_layers(agent.network).items():
         by_role = {"ξ": layer.noise[LEARN], "ξ″": layer.noise[SELECT], "acting": layer.noise[ACT]}
         if agent.config.target_noise:
             by_role["ξ′"] = twins[name].noise[0]
@@ -279,71 +162,13 @@ def _draws_differ(agent: DQN) -> Check:
     return Check("separate draws", "OK", f"{named} differ in every layer")
 
 
-def noise_size(agent: DQN) -> Check:
-    """Mean |σ| over mean |μ| of each noisy layer."""
-    ratios = {}
-    for name, layer in _noisy(agent.network).items():
-        weight = float(layer.weight.detach().abs().mean())
-        ratios[name] = float(layer.weight_sigma.detach().abs().mean()) / max(weight, 1e-12)
-    found = "sigma / weight: " + ", ".join(f"{name} {ratio:.2g}" for name, ratio in ratios.items())
-    if max(ratios.values()) > 10:
-        return Check("size of noise", "warning", found, "the noise drowns the weights: lower sigma0")
-    if max(ratios.values()) < 0.01:
-        return Check("size of noise", "warning", found, "the noise has gone, and exploration with it: raise sigma0")
-    return Check("size of noise", "OK", found)
-
-
-# ---- units ----
-
-
-def dormant_share(activation: Float[Tensor, "B U *S"]) -> float:
-    """Share of τ-dormant units, sᵢ = E|hᵢ| / mean_k E|h_k| ≤ τ = 0.025.
-
-    From Sokar et al. (2023), The Dormant Neuron Phenomenon in Deep Reinforcement Learning. A
-    unit of a convolution is a channel; its activity is averaged over the picture. In a silent layer all are dormant.
-    """
-    activity = activation.abs().transpose(0, 1).flatten(1).mean(1)
-    mean = activity.mean()
-    return 1.0 if mean == 0 else float((activity / mean <= DORMANT).float().mean())
-
-
-@torch.no_grad()
-def dormant(agent: DQN, obs: Observation) -> Check:
-    """The share of dormant units behind every ReLU module, without noise."""
-    shares: dict[str, float] = {}
-
-    def hook(name: str) -> Any:
-        return lambda module, args, output: shares.__setitem__(name, dormant_share(output))
-
-    handles = [
-        m.register_forward_hook(hook(name)) for name, m in agent.network.named_modules() if isinstance(m, nn.ReLU)
-    ]
-    try:
-        with agent.noise.using(mode="mean"):
-            agent.network(obs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not shares:
-        return Check("dormant units", "OK", "there are no hidden layers")
-    found = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-    worst = max(shares.values())
-    if worst == 1:
-        return Check("dormant units", "FAIL", found, "a whole layer is silent: lower the learning rate and start again")
-    if worst > 0.5:
-        return Check(
-            "dormant units", "warning", found, "much of a layer is unused: lower learning rate or replay_ratio"
-        )
-    return Check("dormant units", "OK", found)
-
-
 # ---- target and replay ----
 
 
 def target(agent: DQN, initial: Mapping[str, Tensor] | None) -> Check:
     """The target network lags behind the online one and follows it."""
     c, online, lagging = agent.config, agent.network.state_dict(), agent.target.state_dict()
-    behind = _distance(online, lagging)
+    behind = distance(online, lagging)
     if agent.updates == 0:
         return Check("target", "OK", "nothing has been learned yet")
     copied = c.target_tau == 0 and agent.steps % c.target_interval < agent.num_envs
@@ -351,11 +176,11 @@ def target(agent: DQN, initial: Mapping[str, Tensor] | None) -> Check:
         return Check("target", "FAIL", "it equals the online network", "it must lag: check target_interval, target_tau")
     how = f"every {c.target_interval:,} steps" if c.target_tau == 0 else f"by {c.target_tau:g} per update"
     if initial is not None:
-        moved = _distance(lagging, initial)
+        moved = distance(lagging, initial)
         due = agent.steps >= c.warmup + c.target_interval if c.target_tau == 0 else True
         if moved == 0 and due:
             return Check("target", "FAIL", f"it has never moved, though it should {how}", "it must follow the network")
-        travelled = _distance(online, initial)
+        travelled = distance(online, initial)
         if travelled > 0 and moved > 0 and behind > travelled:
             return Check(
                 "target",
@@ -365,11 +190,6 @@ def target(agent: DQN, initial: Mapping[str, Tensor] | None) -> Check:
             )
     state = "copied just now" if copied and behind == 0 else f"{behind:.2g} behind"
     return Check("target", "OK", f"{state}; it follows {how}")
-
-
-def _distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
-    """Euclidean distance of two sets of weights."""
-    return float(torch.stack([(a[k].cpu().double() - b[k].cpu().double()).square().sum() for k in a]).sum().sqrt())
 
 
 def replay_state(agent: DQN, state: Mapping[str, Any]) -> Check:
