@@ -1,14 +1,18 @@
 """The pages in docs/: links lead somewhere, Python runs as printed, and commands are understood."""
 
+import dataclasses
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from jostle.cli.flags import parse
+from jostle.algo.ppo_config import PPOConfig
+from jostle.algo.settings import merged
+from jostle.cli.flags import flag_value, parse
 from jostle.cli.play import Evaluate, Watch
-from jostle.cli.recipe import parse_yaml
+from jostle.cli.recipe import parse_yaml, starting_point
 from jostle.cli.resume import Resume
 from jostle.cli.train import COMMANDS, _defaults
 
@@ -18,7 +22,8 @@ PAGES = sorted(DOCS.glob("*.md"))
 
 def blocks(page: Path, language: str) -> list[str]:
     text = page.read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    return [block for kind, block in found if kind == language]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -27,10 +32,14 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["environments", "diagnostics", "statistics"])
+METHODS = ["ppo", "bonuses", "rnd", "icm", "e3b"]
+
+
+@pytest.mark.parametrize("name", ["environments", "diagnostics", "statistics", *METHODS])
 def test_python_runs(name: str) -> None:
+    known: dict[str, Any] = {"__name__": "docs"}  # by the blocks before
     for block in blocks(DOCS / f"{name}.md", "python"):
-        exec(block, {"__name__": "docs"})
+        exec(block, known)
 
 
 def test_files_named_in_the_pages_exist() -> None:
@@ -39,15 +48,56 @@ def test_files_named_in_the_pages_exist() -> None:
             assert (DOCS.parent / name).exists() or name.endswith(".json"), f"{page.name}: {name}"
 
 
-def test_commands_are_understood() -> None:
+def test_tests_named_in_the_pages_exist() -> None:
+    for page in PAGES:
+        for file, name in re.findall(r"`(tests/[\w/]+\.py)`: `(test_\w+)`", page.read_text(encoding="utf-8")):
+            assert f"def {name}(" in (DOCS.parent / file).read_text(encoding="utf-8"), f"{page.name}: {file} {name}"
+
+
+def test_headings_that_links_name_exist() -> None:
+    for page in [*PAGES, DOCS.parent / "README.md"]:
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            text = (page.parent / target if target else page).read_text(encoding="utf-8")
+            headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+            slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+            assert anchor in slugs, f"{page.name}: {target}#{anchor}"
+
+
+def test_settings_in_the_tables_exist() -> None:
+    """The names in the first column of a table of settings, and the defaults where a column has them."""
+    fields = {field.name: field.default for field in dataclasses.fields(PPOConfig)}
+    for name in ("ppo", "bonuses"):
+        text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+        tables = re.findall(r"^\| setting .*\n\|[-| ]+\n((?:\|.*\n)+)", text, flags=re.MULTILINE)
+        assert tables
+        for row in "".join(tables).splitlines():
+            names = re.findall(r"`(\w+)`", row.split("|")[1])
+            assert names
+            assert set(names) <= fields.keys(), row
+            stated = row.split("|")[2].strip()
+            if name == "bonuses" and re.fullmatch(r"[\d.]+(, [\d.]+)*", stated):
+                assert [float(x) for x in stated.split(", ")] == [fields[n] for n in names], row
+
+
+@pytest.mark.parametrize("page", [DOCS / "command.md", DOCS.parent / "README.md", *(DOCS / f"{n}.md" for n in METHODS)])
+def test_commands_are_understood(page: Path) -> None:
     kinds = {"evaluate": Evaluate, "watch": Watch, "resume": Resume}
-    for block in blocks(DOCS / "command.md", ""):
-        for line in block.splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:2] == ["jostle", "train"]:
-                start = {"env": "x", "training": {"total": 1}}
-                parse(COMMANDS[words[2]][1], words[3:], "x", _defaults(words[2], start))
-            elif words[:1] == ["jostle"] and words[1] in kinds:
-                parse(kinds[words[1]], words[2:], "x")
+    understood = 0
+    for line in "".join(blocks(page, "")).splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:2] == ["jostle", "train"]:
+            start = starting_point(flag_value(words, "--preset"), None, words[2])
+            start = {"env": "x", "training": {"total": 1}} | start
+            kind, command, _ = COMMANDS[words[2]]
+            args = parse(command, words[3:], "x", _defaults(words[2], start))
+            merged(kind.settings(), dataclasses.asdict(args.settings))
+            understood += 1
+        elif words[:1] == ["jostle"] and words[1] in kinds:
+            parse(kinds[words[1]], words[2:], "x")
+            understood += 1
+    assert understood
+
+
+def test_the_configuration_file_is_understood() -> None:
     for text in blocks(DOCS / "command.md", "yaml"):
         assert parse_yaml(text)["config"]["learning_rate"] == 1e-3
