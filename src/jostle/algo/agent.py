@@ -34,6 +34,7 @@ class Agent(ABC):
         updates: optimiser steps so far.
         returns: undiscounted returns of the last hundred finished episodes.
         metrics: what was logged last.
+        coverage: what the training has seen.
     """
 
     algorithm: ClassVar[str]
@@ -117,6 +118,10 @@ class Agent(ABC):
             sample: sample actions from the policy; otherwise the likeliest or best is taken.
         """
 
+    def frozen(self) -> dict[str, Tensor]:
+        """Parameters beside the policy's that nothing may change, such as the targets of bonuses."""
+        return {}
+
     def predict(self, obs: Any, *, noise: str = "mean") -> tuple[np.ndarray[Any, np.dtype[Any]] | int, None]:
         """The likeliest or best actions for one observation or a batch of them.
 
@@ -185,7 +190,7 @@ class Agent(ABC):
             return self
         config = self.description() | {"training": schedule.as_dict()}
         with Run.create(Path(run_dir), config, {"seed": self.seed, "command": command()}) as run:
-            run.save_initial({"model": self.network.state_dict()})
+            run.save_initial({"model": self.network.state_dict(), "frozen": self.frozen()})
             train(self, schedule, run=run, callback=callback, progress=progress)
         return self
 
@@ -298,7 +303,8 @@ class Agent(ABC):
         self.steps, self.updates, self.episodes = progress["steps"], progress["updates"], progress["episodes"]
         self.returns.extend(progress["returns"])
         self._finished = [(float(r), int(n)) for r, n in progress["finished"]]
-        self.coverage.load_state_dict(state["coverage"])
+        if "coverage" in state:  # older checkpoints have none
+            self.coverage.load_state_dict(state["coverage"])
         if state["env"] is None or not self.env.can_snapshot:
             # A seed of its own, or the same episodes would come again.
             self._reset(int(np.random.default_rng([self.seed, self.steps]).integers(2**30)))

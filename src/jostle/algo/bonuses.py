@@ -69,6 +69,16 @@ def warm_up_all(bonuses: Sequence[Bonus], env: JostleEnv, steps: int, seed: int)
             separate.close()
 
 
+def frozen_parameters(bonuses: Sequence[Bonus]) -> dict[str, Tensor]:
+    """What no optimiser may change, by the bonus's name and its own."""
+    return {
+        f"{bonus.name}.{name}": parameter.detach()
+        for bonus in bonuses
+        for name, parameter in bonus.named_parameters()
+        if not parameter.requires_grad
+    }
+
+
 def successors(rollout: Rollout, ending: str) -> Int[Tensor, "T N"]:
     """The flat row whose observation follows each transition: the next one.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from jostle.algo.agent import Agent, in_bytes, seeded, setup_device
 from jostle.algo.auxiliary import Auxiliary
-from jostle.algo.bonuses import intrinsic_streams, make_bonuses, successors, transitions, warm_up_all
+from jostle.algo.bonuses import frozen_parameters, intrinsic_streams, make_bonuses, successors, transitions, warm_up_all
 from jostle.algo.forward import Forward
 from jostle.algo.ppo_config import PPOConfig
 from jostle.algo.ppo_learner import Learner, Scored
@@ -326,6 +326,10 @@ class PPO(Agent):
             if isinstance(layer, NoisyLinear):
                 metrics[f"noise/sigma/{name}"] = layer.weight_sigma.detach().abs().mean().item()
         return metrics
+
+    def frozen(self) -> dict[str, Tensor]:
+        """The random networks of the bonuses."""
+        return frozen_parameters(self.bonuses)
 
     def storage(self) -> dict[str, str]:
         """The rollout, and the streams of rewards."""
