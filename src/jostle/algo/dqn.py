@@ -126,7 +126,7 @@ class DQN(Agent):
             n_step=c.n_step,
             frame_stack=self.env.frame_stack,
             stack_padding=self.env.stack_padding,
-            **storage(c, bonuses),
+            **storage(c, bonuses, self.num_envs),
         )
         self.intrinsic: ReplayBonuses | None = None
         if bonuses:

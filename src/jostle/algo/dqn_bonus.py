@@ -18,15 +18,16 @@ from jostle.envs import JostleEnv
 from jostle.errors import ConfigError
 from jostle.nn.encoders import Observation
 
-ROWS = 4
-"""Rows of N transitions that go through the bonuses together: a call costs about the same for one row as for four."""
+TOGETHER = 32
+"""New transitions, at least, that go through the bonuses together: alone, each would cost nearly as much as all."""
 
 
 class ReplayBonuses:
     """Bonuses beside a replay.
 
-    New transitions: filters, statistics and networks see each once, in time order, ``ROWS`` rows at a time, and never
-    again when it is replayed. A gradient step is taken on these rows alone, by an Adam of the bonuses' own.
+    New transitions: filters, statistics and networks see each once, in time order, and never again when it is replayed.
+    As many rows as hold ``TOGETHER`` of them go through together, and one gradient step is taken on these alone, by an
+    Adam of the bonuses' own (at ``bonus_learning_rate``, or else at DQN's learning rate; gradients are not clipped).
 
     Replayed transitions: all n rewards of a window are computed when it is sampled, under the present statistics and
     networks. Bonuses that depend on the episode so far (`Bonus.stored`) cannot be: their raw rewards lie in the replay,
@@ -48,7 +49,7 @@ class ReplayBonuses:
     ) -> None:
         self.bonuses, self.replay, self.config, self.seed, self.device = list(bonuses), replay, config, seed, device
         self.seen = 0
-        self._lag = lag(config)
+        self._lag, self._rows = _lag(config), _rows(replay.num_envs)
         self._columns = {bonus.name: i for i, bonus in enumerate(b for b in bonuses if b.stored)}
         self._warm = False
         self._generator = torch.Generator().manual_seed(int(np.random.default_rng([seed, 5]).integers(2**62)))
@@ -71,7 +72,7 @@ class ReplayBonuses:
     def collect(self) -> None:
         """To be called after every row added: new rows whose successors are known go through the bonuses."""
         last = self.replay.added - self._lag
-        if last - self.seen < ROWS:
+        if last - self.seen < self._rows:
             return
         time = np.arange(self.seen, last)
         rows = (time % self.replay.rows)[:, None] * self.replay.num_envs + np.arange(self.replay.num_envs)  # [T, N]
@@ -200,16 +201,21 @@ class ReplayBonuses:
         self._warm = state["warm"]
 
 
-def lag(config: DQNConfig) -> int:
-    """Rows behind a transition that must be there before a bonus can see it."""
-    return 2 if config.bonus_ending == "reset" else 1
-
-
-def storage(config: DQNConfig, bonuses: Sequence[Bonus]) -> dict[str, Any]:
+def storage(config: DQNConfig, bonuses: Sequence[Bonus], num_envs: int) -> dict[str, Any]:
     """What the replay needs for bonuses, as arguments of `Replay`."""
     if not bonuses:
         return {}
     stored = sum(bonus.stored for bonus in bonuses)
-    # A row's stored reward comes with the rows that go through the bonuses together.
-    later = lag(config) - 1 + (ROWS - 1 if stored else 0)
+    # Stored rewards come when their rows go through the bonuses.
+    later = _lag(config) - 1 + (_rows(num_envs) - 1 if stored else 0)
     return {"linked": not config.episodic_int, "later": later, "num_intrinsic": stored}
+
+
+def _lag(config: DQNConfig) -> int:
+    """Rows behind a transition that must be there before a bonus can see it."""
+    return 2 if config.bonus_ending == "reset" else 1
+
+
+def _rows(num_envs: int) -> int:
+    """Rows of N transitions that go through the bonuses together."""
+    return -(-TOGETHER // num_envs)
