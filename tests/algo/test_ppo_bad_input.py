@@ -92,8 +92,8 @@ def test_numbers_that_are_not_finite(tmp_path: Any, wrong: Any, message: str, se
 def test_few_environments_and_short_rollouts(num_envs: int, settings: dict[str, Any]) -> None:
     agent = make(num_envs=num_envs, **settings)
     before = [p.clone() for p in agent.network.policy.parameters()]
-    agent.learn(60)
-    assert agent.steps >= 60
+    agent.learn(24)
+    assert agent.steps >= 24
     assert all(np.isfinite(value) for value in agent.metrics.values())
     changed = [not (p == q).all() for p, q in zip(before, agent.network.policy.parameters(), strict=True)]
     assert any(changed), "the policy must learn too"
@@ -135,8 +135,8 @@ def test_settings_that_cannot_be_used(num_envs: int, settings: dict[str, Any], m
 
 @pytest.mark.parametrize("settings", [{}, BONUSES])
 def test_an_environment_that_never_ends(settings: dict[str, Any]) -> None:
-    agent = make(lambda: Odd(length=0), **settings).learn(300)
-    assert agent.steps >= 300
+    agent = make(lambda: Odd(length=0), **settings).learn(120)
+    assert agent.steps >= 120
     assert agent.episodes == 0
     assert all(np.isfinite(value) for value in agent.metrics.values())
 
@@ -145,7 +145,7 @@ def test_an_environment_that_never_ends(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize("length", [1, 5])
 def test_observations_that_never_change(constant: Any, end: str, length: int) -> None:
     """No variance to divide by, and targets that are all the same, so that nothing is explained."""
-    agent = make(lambda: constant(length, end), **BONUSES).learn(200)
+    agent = make(lambda: constant(length, end), **BONUSES).learn(90)
     assert all(np.isfinite(value) for value in agent.metrics.values())
 
 

@@ -84,23 +84,21 @@ def compare(a: Path, b: Path) -> None:
 def test_resuming_is_exact(tmp_path: Path, name: str) -> None:
     """Throw the newest checkpoints away, resume, and arrive at the same state and the same metrics."""
     train(tmp_path / "a", **RUNS[name])
-    for left in (1, 2):
-        shutil.copytree(tmp_path / "a", tmp_path / "b")
-        for path in sorted((tmp_path / "b" / "checkpoints").iterdir())[left:]:
-            shutil.rmtree(path)
-        told: list[str] = []
-        resumed = jostle.resume(tmp_path / "b", notify=told.append)
-        assert len(told) == 1, "an exact resume only says where it goes on"
-        assert resumed.steps >= 470
-        compare(tmp_path / "a", tmp_path / "b")
-        shutil.rmtree(tmp_path / "b")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    for path in sorted((tmp_path / "b" / "checkpoints").iterdir())[2:]:
+        shutil.rmtree(path)
+    told: list[str] = []
+    resumed = jostle.resume(tmp_path / "b", notify=told.append)
+    assert len(told) == 1, "an exact resume only says where it goes on"
+    assert resumed.steps >= 470
+    compare(tmp_path / "a", tmp_path / "b")
 
 
 @pytest.mark.parametrize("name", ["rnd", "gru", "e3b-icm"])
 def test_the_seed_decides_everything(name: str) -> None:
     states = []
     for seed in (1, 1, 2):
-        agent = make(**RUNS[name] | {"seed": seed}).learn(200)
+        agent = make(**RUNS[name] | {"seed": seed}).learn(120)
         states.append(copy.deepcopy(agent.state_dict()))
         logged = {key: value for key, value in agent.metrics.items() if key not in TIMING}
         states[-1]["metrics"] = json.dumps(logged)
@@ -176,7 +174,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, name:
 
 
 def test_tampering_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    agent = train(tmp_path / "run", **RUNS["rnd"])
+    agent = make(**RUNS["rnd"])
     agent.save(tmp_path / "saved")
     state = tmp_path / "saved" / "model.safetensors"
     damaged = bytearray(state.read_bytes())
@@ -189,14 +187,14 @@ def test_tampering_is_refused_in_one_sentence(tmp_path: Path) -> None:
 
 def test_save_load_evaluate_and_go_on(tmp_path: Path) -> None:
     for name in ("rnd", "lstm"):
-        agent = train(tmp_path / name, **RUNS[name])
+        agent = make(**RUNS[name]).learn(150, run_dir=tmp_path / name)
         agent.save(tmp_path / f"{name}-saved")
         twin = jostle.load(tmp_path / f"{name}-saved")
         other = jostle.load(tmp_path / name)
         assert twin.config == other.config == agent.config
         assert twin.steps == other.steps == agent.steps
         same(twin.state_dict(), agent.state_dict())
-        results = [jostle.evaluate(a, 6, actions="sampled").as_dict() for a in (agent, twin, other)]
+        results = [jostle.evaluate(a, 3, actions="sampled").as_dict() for a in (agent, twin, other)]
         assert results[0] == results[1] == results[2]
         agent.planned = twin.planned = other.planned = 600
         for a in (agent, twin, other):
@@ -215,17 +213,16 @@ def test_evaluating_changes_nothing(noise: str, actions: Any) -> None:
     normaliser = {name: x for name, x in before["model"].items() if "count" in name}
     assert all(float(x) > 0 for x in normaliser.values()), "statistics that are never updated prove nothing"
     noises = [layer.noise.clone() for layer in agent.noise.layers.values()]
-    first = jostle.evaluate(agent, 8, noise=noise, actions=actions)
-    second = jostle.evaluate(agent, 8, noise=noise, actions=actions)
+    first = jostle.evaluate(agent, 4, noise=noise, actions=actions)
+    second = jostle.evaluate(agent, 4, noise=noise, actions=actions)
     assert first.as_dict() == second.as_dict()
     agent.predict(agent._obs, noise=noise)
     same(agent.state_dict(), before)
     assert all(torch.equal(a, layer.noise) for a, layer in zip(noises, agent.noise.layers.values(), strict=True))
 
 
-def test_what_was_trained_with_other_modules_does_not_load(tmp_path: Path, identity: Any) -> None:
-    train(tmp_path / "run", **RUNS["rnd"])
-    _, state, _ = Run.open(tmp_path / "run").newest()
+def test_what_was_trained_with_other_modules_does_not_load() -> None:
+    state = make(**RUNS["rnd"]).state_dict()
     with pytest.raises(ConfigError, match="do not fit this agent"):
         make().load_state_dict(state)
     agent = make(value_heads="single", bonus=("rnd",))

@@ -51,7 +51,7 @@ def check_all(rollout: Rollout, rows: list[np.ndarray[Any, Any]]) -> None:
 @pytest.mark.parametrize(
     ("env_id", "steps", "rollouts", "options"),
     [
-        ("Breakout-v5", 50, 4, {"episodic_life": True, "img_height": 20, "img_width": 20}),
+        ("Breakout-v5", 40, 3, {"episodic_life": True, "img_height": 20, "img_width": 20}),
         ("Pong-v5", 30, 2, {"frame_stack": 3, "max_episode_steps": 11, "img_height": 20, "img_width": 20}),
         ("jostle/ThemedCatch-v0", 17, 3, {"frame_stack": 4}),
     ],
