@@ -25,7 +25,7 @@ RESULTS = Path(__file__).parent / "results"
 RAW = RESULTS / "exploration.jsonl"
 POINTS = 50  # of a learning curve
 
-DEEP_SEA = {"num_steps": 40, "learning_rate": 1e-3, "bonus_features": 64, "gamma": 0.99}
+DEEP_SEA = {"num_steps": 40, "learning_rate": 1e-3, "bonus_features": 64, "gamma_int": 0.95}
 MINIGRID = {"num_steps": 128, "learning_rate": 3e-4, "hidden": (128,), "minibatches": 8, "bonus_features": 128}
 
 TASKS: dict[str, dict[str, Any]] = {
@@ -34,7 +34,7 @@ TASKS: dict[str, dict[str, Any]] = {
             "env": "jostle/DeepSea-v0",
             "env_options": {"size": size},
             "num_envs": 32,
-            "steps": 20_000 * size,
+            "steps": 10_000 * size,
             "settings": DEEP_SEA,
             "seeds": 10,
             "range": (0.0, 0.99),
@@ -43,7 +43,7 @@ TASKS: dict[str, dict[str, Any]] = {
     },
     "mountaincar": {
         "env": "MountainCar-v0", "num_envs": 16, "steps": 500_000, "seeds": 10, "range": (-200.0, -100.0),
-        "settings": {"num_steps": 128, "learning_rate": 1e-3, "normalise_obs": True, "bonus_features": 64},
+        "settings": {"num_steps": 128, "learning_rate": 1e-3, "normalise_obs": True, "bonus_features": 64, "bonus_learning_rate": 1e-5},
     },
     "doorkey": {
         "env": "MiniGrid-DoorKey-8x8-v0", "num_envs": 64, "steps": 2_000_000, "seeds": 5, "range": (0.0, 1.0),
@@ -65,12 +65,12 @@ TASKS: dict[str, dict[str, Any]] = {
 """Per task the environment, the settings that all methods share, steps, seeds, and the returns that are 0 and 1 when
 scores of several tasks are put together."""
 
-RND = {"bonus": ("rnd",), "entropy_coef": 0.001}
+RND = {"bonus": ("rnd",), "entropy_coef": 0.003}
 METHODS: dict[str, dict[str, Any]] = {
     "ppo": {"entropy_coef": 0.01},
     "rnd": RND,
-    "icm": {"bonus": ("icm",), "entropy_coef": 0.001},
-    "e3b": {"bonus": ("e3b",), "entropy_coef": 0.001},
+    "icm": {"bonus": ("icm",), "entropy_coef": 0.003},
+    "e3b": {"bonus": ("e3b",), "entropy_coef": 0.003},
     "noisy": {"noisy": "factorised"},
 }
 MAIN = tuple(METHODS)
