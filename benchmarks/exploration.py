@@ -43,7 +43,10 @@ TASKS: dict[str, dict[str, Any]] = {
     },
     "mountaincar": {
         "env": "MountainCar-v0", "num_envs": 16, "steps": 500_000, "seeds": 10, "range": (-200.0, -100.0),
-        "settings": {"num_steps": 128, "learning_rate": 1e-3, "normalise_obs": True, "bonus_features": 64, "bonus_learning_rate": 1e-5},
+        "settings": {
+            "num_steps": 128, "learning_rate": 1e-3, "normalise_obs": True, "bonus_features": 64,
+            "bonus_learning_rate": 1e-5,
+        },
     },
     "doorkey": {
         "env": "MiniGrid-DoorKey-8x8-v0", "num_envs": 64, "steps": 2_000_000, "seeds": 5, "range": (0.0, 1.0),
