@@ -278,7 +278,7 @@ class PPO(Agent):
             value, goal, valid = (x.flatten() for x in (r.value[:-1, :, k], target[..., k], r.valid))
             self.learner.sums[f"values/explained_variance_{name}"].append(explained_variance(value, goal, valid))
             self.learner.sums[f"values/mean_{name}"].append(masked_mean(value, valid))
-        return Scored((advantages * s.coefficient).sum(-1), target, following, prepared)
+        return Scored((advantages * s.coefficient).sum(-1), target, following, prepared, reward)
 
     def _extrinsic(self) -> Float[Tensor, "T N"]:
         """The environment's reward, normalised and clipped."""

@@ -36,13 +36,15 @@ _PIECE = 256  # pictures that go through a network at once: more do not fit into
 class Scored:
     """What is learned from a rollout: combined advantages, the values' targets, and what each bonus has prepared.
 
-    ``following`` are the flat rows whose observations follow each transition for the bonuses.
+    ``following`` are the flat rows whose observations follow each transition for the bonuses; ``reward`` is what the
+    streams were given.
     """
 
     advantage: Float[Tensor, "T N"]
     target: Float[Tensor, "T N K"]
     following: Int[Tensor, "T N"]
     prepared: list[Tensor | None]
+    reward: Float[Tensor, "T N K"]
 
 
 class Learner:

@@ -101,10 +101,11 @@ def policy(agent: PPO) -> Check:
 
 
 def _most(distribution: Categorical | MultiCategorical) -> float:
-    each = distribution.each if isinstance(distribution, MultiCategorical) else distribution
-    return float((each.log_p > -1e20).sum(-1).double().log().flatten(1).sum(1)[0]) if each.log_p.ndim > 2 else (
-        math.log(each.log_p.shape[-1])
-    )  # fmt: skip
+    """The entropy of the uniform policy; the impossible actions that fill up shorter choices are none."""
+    if isinstance(distribution, Categorical):
+        return math.log(distribution.log_p.shape[-1])
+    possible = (distribution.each.log_p[0] > -1e20).sum(-1)  # [D]
+    return float(possible.double().log().sum())
 
 
 def _gaussian(agent: PPO, every: Gaussian) -> Check:
@@ -127,29 +128,35 @@ def _gaussian(agent: PPO, every: Gaussian) -> Check:
 
 
 def values(agent: PPO, scored: Scored) -> list[Check]:
-    """For every stream: values are finite, near their targets, and within what its rewards can add up to."""
+    """For every stream: values are finite, near their targets, and within what its rewards can add up to,
+    max|r| / (1 − γ)."""
     r, s = agent.rollout, agent.streams
     found = []
     for k, name in enumerate(s.names):
         value, goal = r.value[:-1, :, k][r.valid], scored.target[..., k][r.valid]
-        found.append(_values(agent, f"values ({name})", value, goal))
+        reward = float(scored.reward[..., k][r.valid].abs().max())
+        gamma = float(s.discount[k])
+        bound = reward / (1 - gamma) if gamma < 1 else math.inf
+        found.append(_values(agent, f"values ({name})", value, goal, bound or math.inf))  # without a reward: no bound
     return found
 
 
-def _values(agent: PPO, name: str, value: Float[Tensor, "B"], goal: Float[Tensor, "B"]) -> Check:
+def _values(agent: PPO, name: str, value: Float[Tensor, "B"], goal: Float[Tensor, "B"], bound: float) -> Check:
     if not (value.isfinite().all() and goal.isfinite().all()):
         return Check(name, "FAIL", "some are NaN or infinite", "go back to an earlier checkpoint; scale the rewards")
     error, spread = float((value - goal).square().mean().sqrt()), float(goal.std(correction=0))
     explained = 1 - float((goal - value).var(correction=0)) / spread**2 if spread > 0 else math.nan
-    found = f"up to {float(value.abs().max()):.3g}; error {error:.2g}, targets spread by {spread:.2g}"
+    greatest = float(value.abs().max())
+    found = f"up to {greatest:.3g}; error {error:.2g}, targets spread by {spread:.2g}"
     if math.isfinite(explained):
         found += f" ({explained:.0%} explained)"
-    usual = max(spread, 1.0)  # a network that has learned nothing yet has values below 1 or so
-    remedy = "the value loss explodes: lower the learning rate, normalise or clip the rewards"
-    if error > 10 * usual:
-        return Check(name, "FAIL", found, remedy)
-    if error > 3 * usual:
-        return Check(name, "warning", found, remedy)
+    if math.isfinite(bound):
+        found += f"; the rewards can add up to {bound:.3g}"
+    # A network that has learned nothing yet has values below 1 or so.
+    excess = max(greatest / max(bound, 1.0) / 2, error / max(spread, 1.0) / 3)
+    if excess > 1:
+        remedy = "they diverge: lower the learning rate, normalise or clip the rewards"
+        return Check(name, "FAIL" if excess > 5 else "warning", found, remedy)
     if explained < -0.5 and error > 1e-2 and _long(agent):
         return Check(name, "warning", found, "worse than a constant: more epochs, a higher value_coef, or longer")
     return Check(name, "OK", found)
@@ -191,8 +198,8 @@ def schedules(agent: PPO, planned: int | None) -> Check:
         return Check(
             "schedules",
             "warning",
-            f"{' and '.join(ends)} have reached 0 at {planned:,} steps",
-            "the training is over; resume --steps plans on, and starts at the rate that share of the new plan gives",
+            f"the end of {' and '.join(ends)}, {planned:,} steps, is reached",
+            "nothing; who trains on with resume --steps lets them fall anew, from a part of their first value",
         )
     return Check("schedules", "OK", f"{left:.0%} of the training are left; learning rate {rate:.3g}")
 

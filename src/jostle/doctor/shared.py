@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from jostle.nn.noisy import NoisyLinear
+from jostle.nn.tanh import Tanh
 
 DORMANT = 0.025
 """Share of its layer's mean activity up to which a unit counts as dormant (Sokar et al. 2023)."""
@@ -155,7 +156,7 @@ def dormant(network: nn.Module, run: Callable[[], object], name: str = "dormant 
     handles = [
         m.register_forward_hook(hook(layer, dormant_share if isinstance(m, nn.ReLU) else saturated_share))
         for layer, m in network.named_modules()
-        if isinstance(m, (nn.ReLU, nn.Tanh))
+        if isinstance(m, (nn.ReLU, nn.Tanh, Tanh))
     ]
     try:
         run()
