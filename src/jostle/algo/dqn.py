@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from jostle.algo.agent import Agent, compiled, in_bytes, load_optimizer, seeded, setup_device
-from jostle.algo.bonuses import intrinsic_streams, make_bonuses
+from jostle.algo.bonuses import frozen_parameters, intrinsic_streams, make_bonuses
 from jostle.algo.config import DQNConfig
 from jostle.algo.dqn_bonus import ReplayBonuses, storage
 from jostle.algo.replay import Batch, Replay
@@ -345,10 +345,15 @@ class DQN(Agent):
             out[f"noise/sigma/{name}"] = layer.weight_sigma.abs().mean().item()
         return out
 
+    def frozen(self) -> dict[str, Tensor]:
+        """The random networks of the bonuses."""
+        return frozen_parameters(self.intrinsic.bonuses) if self.intrinsic else {}
+
     def storage(self) -> dict[str, str]:
-        """The replay."""
+        """The replay, and the streams of rewards if there are several."""
         c, replay = self.config, self.replay
-        return {
+        rewards = {"rewards": self.streams.describe()} if self.intrinsic else {}
+        return rewards | {
             "replay": f"{replay.rows * self.num_envs:,} transitions, {in_bytes(replay.nbytes)} when full; "
             f"ratio {c.replay_ratio:g} (a batch of {c.batch_size} for every {c.batch_size / c.replay_ratio:g} steps)"
         }

@@ -39,5 +39,13 @@ class Streams:
         self.coefficient = torch.tensor([s.coefficient for s in streams], device=device)
         self.episodic = torch.tensor([s.episodic for s in streams], device=device)
 
+    def describe(self) -> str:
+        """The streams in one line for people."""
+        numbers = (self.discount.tolist(), self.coefficient.tolist(), self.episodic.tolist())
+        return "; ".join(
+            f"{name} (discount {gamma:g}, weight {weight:g}{'' if episodic else ', non-episodic'})"
+            for name, gamma, weight, episodic in zip(self.names, *numbers, strict=True)
+        )
+
     def __len__(self) -> int:
         return len(self.names)

@@ -1,5 +1,6 @@
 """Checks of DQN: values, noise, target and replay."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -103,6 +104,8 @@ def gradient(agent: DQN, batch: Batch) -> Check:
     agent.target_noise.draw()
     agent.network.zero_grad(set_to_none=True)
     with torch.enable_grad():
+        # Whichever reward an intrinsic stream has: gradients flow all the same.
+        batch = dataclasses.replace(batch, reward=batch.reward.expand(-1, -1, agent.network.num_streams))
         agent.loss(batch).backward()  # type: ignore[no-untyped-call]
     return sigma_gradient(agent.network)
 
