@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from jostle import presets
 from jostle.algo.ppo_config import PPOConfig
 from jostle.algo.settings import merged
 from jostle.cli.flags import flag_value, parse
@@ -77,6 +78,37 @@ def test_settings_in_the_tables_exist() -> None:
             stated = row.split("|")[2].strip()
             if name == "bonuses" and re.fullmatch(r"[\d.]+(, [\d.]+)*", stated):
                 assert [float(x) for x in stated.split(", ")] == [fields[n] for n in names], row
+
+
+def test_the_table_of_presets_is_theirs() -> None:
+    text = (DOCS / "rnd.md").read_text(encoding="utf-8").split("## Presets", 1)[1].split("\n## ", 1)[0]
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    for column, name in enumerate(table[0][1:], 1):
+        preset, shown = presets.load(name.strip("`")), {row[0]: row[column] for row in table[2:]}
+        config, env = presets.settings(name.strip("`")), preset["env_options"]
+        assert isinstance(config, PPOConfig)
+        assert shown["environments"] == str(preset["num_envs"])
+        assert shown["episode"].startswith("one life" if env["episodic_life"] else "whole game")
+        assert f"{env.get('max_episode_steps', 27_000):,} steps" in shown["episode"]
+        assert ("no FIRE" in shown["resets"]) == (env.get("use_fire_reset") is False)
+        assert ("one frame" in shown["resets"]) == (env.get("noop_max") == 1)
+        assert shown["objective"].startswith(f"clip {config.clip}" if config.clip else "adaptive KL penalty")
+        assert (config.kl_penalty == "adaptive") == (config.clip == 0)
+        assert re.findall(r"\d+", shown["passes"]) == [str(n) for n in (config.epochs, config.minibatches) if n > 1]
+        assert ("fixed order" in shown["passes"]) == (config.minibatch_by == "slices")
+        assert ("GAE 0.95" in shown["advantages"]) == (config.gae_lambda == 0.95)
+        assert ("not normalised" in shown["advantages"]) != config.normalise_advantage
+        assert shown["values"].startswith("two" if config.value_heads == "dual" else "one")
+        assert ("clipped" in shown["values"]) == (config.value_clip > 0)
+        assert (shown["extrinsic reward"] == "sign") == env["reward_clip"] == (config.reward_clip == 0)
+        assert shown["γ_E"].split()[0] == str(config.gamma)
+        assert shown["loss of a value"] == {1.0: "½(V − R)²", 0.5: "¼(V − R)²"}[config.value_coef]
+        assert shown["gradient norm"] == (str(config.max_grad_norm) if config.max_grad_norm else "not clipped")
+        assert float(shown["learning rate"].split(",")[0]) == config.learning_rate
+        assert ("falls" in shown["learning rate"]) == (config.lr_schedule == "linear")
+        assert float(shown["Adam's ε"]) == config.optimizer_eps
+        assert shown["third kernel"] == {"nature": "3×3", "nature-k4": "4×4"}[config.encoder]
+        assert int(shown["steps"].replace(",", "")) == preset["training"]["total"]
 
 
 @pytest.mark.parametrize("page", [DOCS / "command.md", DOCS.parent / "README.md", *(DOCS / f"{n}.md" for n in METHODS)])
