@@ -1,0 +1,90 @@
+"""RND with the paper's preset on Atari, end to end for a bounded number of steps: throughput, memory, coverage, curve.
+
+    python benchmarks/atari_rnd.py --games MontezumaRevenge-v5 Venture-v5 --steps 500000
+    python benchmarks/atari_rnd.py --games MontezumaRevenge-v5 --steps 5000000 --folder runs/atari   # goes on there
+
+Uses the preset `rnd-atari` (128 environments, 128 steps, the random play before training included). Runs live in
+--folder and are resumed where they stopped; the table and raw metrics are written to benchmarks/results/atari_rnd.*.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jostle
+from jostle import presets
+from jostle.algo.settings import merged
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def train(game: str, steps: int, folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
+    """Train one game up to ``steps``; what it took, and what the run's metrics say."""
+    run = folder / game
+    began = time.perf_counter()
+    if (run / "run.json").exists():
+        agent: Any = jostle.load(run)
+        missing = steps - agent.steps
+        agent.env.close()
+        if missing > 0:
+            agent = jostle.resume(run, steps=missing, progress=True)
+    else:
+        preset = presets.load("rnd-atari")
+        config: Any = merged(presets.settings("rnd-atari"), changes)
+        agent = jostle.PPO(game, config, num_envs=preset["num_envs"], env_options=preset["env_options"])
+        agent.learn(steps, run_dir=run, progress=True, log_every=16_384, checkpoint_every=131_072)
+    seconds = time.perf_counter() - began
+    rows = list(jostle.read_metrics(run))
+    rates = sorted(row["charts/SPS"] for row in rows if "charts/SPS" in row)
+    last: dict[str, Any] = {}
+    for row in rows:
+        last |= row
+    return {
+        "game": game,
+        "steps": agent.steps,
+        "changes": changes,
+        "seconds_of_this_call": round(seconds),
+        "steps_per_second": rates[len(rates) // 2],
+        "rollout_MB": round(agent.rollout.nbytes / 1e6),
+        "peak_memory_MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
+        "last": {
+            k: v for k, v in last.items() if k.startswith(("coverage/", "bonus/", "charts/", "values/", "losses/"))
+        },
+        "metrics": rows,
+        "versions": {name: version(name) for name in ("jostle", "torch", "numpy", "envpool")},
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--games", nargs="+", default=["MontezumaRevenge-v5", "Venture-v5"])
+    parser.add_argument("--steps", type=int, default=500_000)
+    parser.add_argument("--folder", type=Path, default=Path("runs/atari-rnd"))
+    parser.add_argument("--bfloat16", action="store_true", help="forward passes in bfloat16")
+    args = parser.parse_args()
+    rows = [train(game, args.steps, args.folder, {"bfloat16": args.bfloat16}) for game in args.games]
+    lines = [
+        "| game | steps | steps/s (median) | rollout | peak memory | rooms | distinct screens | mean return |",
+        "|---" * 8 + "|",
+    ]
+    for row in rows:
+        last = row["last"]
+        lines.append(
+            f"| {row['game']} | {row['steps']:,} | {row['steps_per_second']:.0f} | {row['rollout_MB']} MB | "
+            f"{row['peak_memory_MB']} MB | {last.get('coverage/rooms', '–')} | {last.get('coverage/cells', '–')} | "
+            f"{last.get('charts/episodic_return', float('nan')):.3g} |"
+        )
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "atari_rnd.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (RESULTS / "atari_rnd.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
