@@ -150,13 +150,19 @@ def _crossed(before: int, after: int, every: int) -> bool:
 
 
 def _headline(agent: Agent) -> dict[str, float]:
-    """The two numbers that a progress bar shows."""
+    """The numbers that a progress bar shows: return, loss, and what drives and shows exploration."""
     out = {}
     if agent.returns:
         out["return"] = sum(agent.returns) / len(agent.returns)
     for name in ("td_loss", "value"):
         if f"losses/{name}" in agent.metrics:
             out["loss"] = agent.metrics[f"losses/{name}"]
+    for name, value in agent.metrics.items():
+        part = name.split("/")
+        if part[0] == "bonus" and part[-1] == "reward_mean":
+            out[part[1]] = value
+        elif name == "coverage/rooms":
+            out["rooms"] = value
     return out
 
 

@@ -59,6 +59,15 @@ def _sentence(box: str, kind: type[Any], prog: str) -> str:
     if text.startswith("Missing from"):
         needed = list(dict.fromkeys(re.findall(r"(?<!\S)(--[a-z-]+|PATH)(?= )", text)))
         return f"{prog} needs {' and '.join(needed) or 'more arguments'}: see {prog} --help."
+    choice = re.fullmatch(r"invalid choice '(.*)' for argument '(\S+)'. Expected one of \((.*)\)", text)
+    if choice:
+        known = re.findall(r"'([^']*)'", choice[3])
+        return f"{choice[2]} {choice[1]} is unknown; {closest(choice[1], known)}"
+    wrong = re.fullmatch(r"Error parsing (\S+): no type matching (.*) could be instantiated from \[(.*)\]", text)
+    if wrong:
+        given = " ".join(re.findall(r"'([^']*)'", wrong[3]))
+        numbers = "whole numbers" if "INT" in wrong[2] else "a number"
+        return f"{wrong[1]} {given} cannot be used: write {numbers}, or None."
     return f"{text or 'the arguments cannot be used'}: see {prog} --help."
 
 

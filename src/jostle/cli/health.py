@@ -14,7 +14,7 @@ _COLOUR = {"OK": "green", "warning": "yellow", "FAIL": "bold red"}
 
 @dataclass
 class Doctor:
-    """Check the newest checkpoint of a run: weights, optimiser, noise, units, values, target and replay.
+    """Check the newest checkpoint of a run: weights, noise, units, values, policy, bonuses, target and replay.
 
     Exits with 1 if a check fails.
 

@@ -30,20 +30,28 @@ class Envs:
 
 @dataclass
 class Presets:
-    """List settings worth starting from, or print one as YAML.
+    """List settings worth starting from, print one as YAML, or show in what two differ.
 
     examples:
       jostle presets
       jostle presets cartpole-noisy > mine.yaml
+      jostle presets rnd-atari --diff rnd-atari-cleanrl
     """
 
     name: Annotated[tyro.conf.Positional[str | None], named("NAME")] = None
     """The preset to print."""
+    diff: Annotated[str | None, named("OTHER")] = None
+    """Show every value in which NAME differs from this preset."""
 
 
 def presets(arguments: list[str]) -> int:
     """``jostle presets [NAME]``"""
     args = parse(Presets, arguments, "jostle presets")
+    if args.diff is not None:
+        if args.name is None:
+            raise ConfigError(f"two presets can differ: jostle presets NAME --diff {args.diff}")
+        _show_differences(args.name, args.diff)
+        return 0
     if args.name is not None:
         print(stored.text(args.name), end="")
         return 0
@@ -75,6 +83,16 @@ def envs(arguments: list[str]) -> int:
         print(f"{info.id:{width}}  {info.engine:10}  {info.family}")
     print(f"{len(found):,} environments; jostle envs ID shows one with its spaces and options.", file=sys.stderr)
     return 0
+
+
+def _show_differences(name: str, other: str) -> None:
+    """A table of the values in which two presets differ; what a file leaves out has its default."""
+    a, b = stored.resolved(name), stored.resolved(other)
+    rows = [(key, a.get(key, "—"), b.get(key, "—")) for key in [*a, *(k for k in b if k not in a)]]
+    lines = [("", name, other), *((key, str(x), str(y)) for key, x, y in rows if x != y)]
+    widths = [max(len(line[column]) for line in lines) for column in range(3)]
+    for line in lines:
+        print("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _show(about: "EnvDescription") -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -99,7 +100,8 @@ def evaluate(arguments: list[str]) -> int:
         refuse_existing(args.json, args.overwrite)
     agent = jostle.load(args.run, device=args.device, replay=False)
     try:
-        options = agent.env_options | parse_options(args.env_options)
+        kept = options_for(agent.env_options, args.env, args.quiet)
+        options = kept | parse_options(args.env_options)
         with Progress(transient=True, disable=args.quiet or not Console().is_terminal) as progress:
             task = progress.add_task("episodes", total=args.episodes)
             found = jostle.evaluate(
@@ -126,6 +128,20 @@ def evaluate(arguments: list[str]) -> int:
     if not args.quiet:
         console().print(_table(found, agent.steps))
     return 0
+
+
+def options_for(options: dict[str, Any], env: str | None, quiet: bool) -> dict[str, Any]:
+    """The run's options that another environment has, too; a note says which it has not."""
+    if env is None or not options:
+        return options
+    from jostle.envs.catalogue import describe  # late, so that help is quick
+
+    known = {"engine", "frame_stack", "workers", *describe(env).options}
+    foreign = {key: value for key, value in options.items() if key not in known}
+    if foreign and not quiet:
+        shown = ", ".join(f"{key}={value}" for key, value in foreign.items())
+        print(f"note: {env} has no {shown}, which the run was trained with: left out", file=sys.stderr)
+    return {key: value for key, value in options.items() if key in known}
 
 
 def watch(arguments: list[str]) -> int:

@@ -41,9 +41,10 @@ def summary(agent: "Agent", run_dir: Path) -> str:
         found = f"mean return of {last}, while exploring: {mean:.4g}"
     else:
         found = "no episode has ended yet"
+    seen = agent.coverage.summary()
     return "\n".join(
         [
-            f"{agent.steps:,} steps, {agent.updates:,} updates; {found}",
+            f"{agent.steps:,} steps, {agent.updates:,} updates; {found}" + (f"; {seen}" if seen else ""),
             f"results in {run_dir}",
             "next:",
             f"  jostle evaluate {where} --episodes 100",

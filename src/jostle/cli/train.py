@@ -1,8 +1,7 @@
 """``jostle train``."""
 
-import dataclasses
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,24 +15,9 @@ from jostle.algo.settings import Settings, merged
 from jostle.cli.flags import flag_value, named, parse, refuse_twice, shown
 from jostle.cli.output import outliving_its_reader
 from jostle.cli.recipe import overlay, parse_options, starting_point
+from jostle.cli.sections import as_sections, chosen, with_sections
 from jostle.cli.summary import header, quoted, stopped, summary
 from jostle.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class DQNSettings(DQNConfig):
-    """Every setting of DQN."""
-
-    def __post_init__(self) -> None:
-        """Not checked yet: `merged` does so, in one sentence, where tyro would frame it."""
-
-
-@dataclass(frozen=True)
-class PPOSettings(PPOConfig):
-    """Every setting of PPO."""
-
-    def __post_init__(self) -> None:
-        """Not checked yet."""
 
 
 @dataclass
@@ -66,39 +50,29 @@ class Train:
     """Print nothing but errors."""
 
 
-@dataclass
-class TrainDQN(Train):
-    """Train DQN and its family. Flags override --config, which overrides --preset, which overrides the defaults.
+DQN_HELP = """Train DQN and its family. Flags override --config, which overrides --preset, which overrides the defaults.
 
-    examples:
-      jostle train dqn --preset cartpole-noisy
-      jostle train dqn --env jostle/DeepSea-v0 --env-options size=10 --steps 50000 --noisy factorised
-      jostle train dqn --preset noisy-dqn-atari --env Breakout-v5 --seed 1 --run-dir runs/breakout
-      jostle train dqn --config runs/breakout/config.yaml --seed 2 --run-dir runs/breakout-2
-    """
+examples:
+  jostle train dqn --preset cartpole-noisy
+  jostle train dqn --env jostle/DeepSea-v0 --env-options size=10 --steps 50000 --noisy factorised
+  jostle train dqn --preset noisy-dqn-atari --env Breakout-v5 --seed 1 --run-dir runs/breakout
+  jostle train dqn --config runs/breakout/config.yaml --seed 2 --run-dir runs/breakout-2
+"""
 
-    settings: tyro.conf.OmitArgPrefixes[DQNSettings] = field(default_factory=DQNSettings)
+PPO_HELP = """Train PPO. Flags override --config, which overrides --preset, which overrides the defaults.
 
+examples:
+  jostle train ppo --preset cartpole-ppo
+  jostle train ppo --env jostle/DeepSea-v0 --env-options size=20 --steps 500000 --bonus rnd
+  jostle train ppo --preset rnd-atari --steps 10000000 --run-dir runs/montezuma
+  jostle train ppo --env MiniGrid-DoorKey-8x8-v0 --num-envs 64 --steps 2000000 --recurrent gru --minibatch-by envs
+"""
 
-@dataclass
-class TrainPPO(Train):
-    """Train PPO. Flags override --config, which overrides --preset, which overrides the defaults.
-
-    examples:
-      jostle train ppo --env CartPole-v1 --steps 100000 --num-envs 16
-      jostle train ppo --env jostle/DeepSea-v0 --env-options size=20 --steps 500000 --bonus rnd
-      jostle train ppo --preset rnd-atari --steps 10000000 --run-dir runs/montezuma
-      jostle train ppo --env MiniGrid-DoorKey-8x8-v0 --num-envs 64 --steps 2000000 --recurrent gru --minibatch-by envs
-    """
-
-    settings: tyro.conf.OmitArgPrefixes[PPOSettings] = field(default_factory=PPOSettings)
-
-
-COMMANDS: dict[str, tuple[Any, Any, Any]] = {
-    "dqn": (DQN, TrainDQN, DQNSettings),
-    "ppo": (PPO, TrainPPO, PPOSettings),
+COMMANDS: dict[str, tuple[type[DQN] | type[PPO], Any]] = {
+    "dqn": (DQN, with_sections(Train, DQNConfig, DQN_HELP)),
+    "ppo": (PPO, with_sections(Train, PPOConfig, PPO_HELP)),
 }
-"""For each algorithm the agent, the command line, and its settings unchecked."""
+"""For each algorithm the agent and the command line."""
 
 
 @outliving_its_reader()
@@ -115,11 +89,11 @@ def train_ppo(arguments: list[str]) -> int:
 
 def _train(algorithm: str, arguments: list[str]) -> int:
     refuse_twice(arguments, "--env-options")
-    kind, command, _ = COMMANDS[algorithm]
+    kind, command = COMMANDS[algorithm]
     preset, config = flag_value(arguments, "--preset"), flag_value(arguments, "--config")
     start = starting_point(preset, Path(config) if config is not None else None, algorithm)
     args = parse(command, arguments, f"jostle train {algorithm}", _defaults(algorithm, start))
-    settings: Any = merged(kind.settings(), dataclasses.asdict(args.settings))
+    settings: Any = merged(kind.settings(), chosen(args, kind.settings))
     options = overlay(start, {"env_options": parse_options(args.env_options)})["env_options"]
     run_dir = args.run_dir or _new_folder(args.env, algorithm, args.seed)
     _refuse_used(run_dir)
@@ -147,7 +121,7 @@ def _train(algorithm: str, arguments: list[str]) -> int:
 
 def _defaults(algorithm: str, start: dict[str, Any]) -> Any:
     """What the flags' defaults are, and what `--help` shows; without an environment or steps those are required."""
-    kind, command, unchecked = COMMANDS[algorithm]
+    kind, command = COMMANDS[algorithm]
     training = start.get("training") or {}
     found: Settings = merged(kind.settings(), start.get("config") or {})
     return command(
@@ -158,7 +132,7 @@ def _defaults(algorithm: str, start: dict[str, Any]) -> Any:
         log_every=training.get("log_every"),
         checkpoint_every=training.get("checkpoint_every"),
         save_replay=training.get("save_replay", True),
-        settings=unchecked(**{f.name: getattr(found, f.name) for f in dataclasses.fields(found)}),
+        **as_sections(command, found),
     )
 
 

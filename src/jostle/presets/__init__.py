@@ -50,6 +50,21 @@ def load(name: str) -> dict[str, Any]:
     return data
 
 
+def resolved(name: str) -> dict[str, Any]:
+    """Every value of a preset by its name, ``config.gamma`` for instance, the defaults of settings included.
+
+    Options of environments and of the training that a preset leaves out are not there: their defaults are elsewhere.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    data = load(name) | {"config": settings(name).as_dict()}
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        found |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+    return found
+
+
 def settings(name: str) -> "DQNConfig | PPOConfig":
     """The settings of a preset, for `jostle.DQN(env, config)` or `jostle.PPO(env, config)`.
 
