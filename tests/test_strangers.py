@@ -33,7 +33,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ([*TRAIN, "--learnin-rate", "1"], "has no option --learnin-rate; did you mean --learning-rate"),
         ([*TRAIN, "--zzzzzz", "1"], "has no option --zzzzzz; see jostle train dqn --help."),
         ([*TRAIN, "--num-envs", "four"], "Error parsing --num-envs: invalid literal for int() with base 10: 'four'"),
-        ([*TRAIN, "--noisy", "factorized"], "Expected one of ('none', 'factorised', 'independent')"),
+        ([*TRAIN, "--noisy", "factorized"], "--noisy factorized is unknown; did you mean factorised?"),
         (["doctor", "a", "b"], "jostle doctor has no use for 'b'"),
         (["doctor"], "jostle doctor needs PATH"),
         (["envs", "a", "b"], "jostle envs has no use for 'b'"),
