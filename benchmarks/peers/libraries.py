@@ -1,0 +1,68 @@
+"""Runs a peer that is an installed library: `python libraries.py sb3|pufferlib JSON`."""
+
+import json
+import os
+import sys
+import types
+from typing import Any
+
+import torch
+from tick import tick
+
+
+def sb3(env: str, num_envs: int = 1, seed: int = 1, **settings: Any) -> None:
+    """Stable-Baselines3's PPO with its defaults, where ``settings`` say nothing else."""
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_vec_env
+
+    class Report(BaseCallback):
+        def _on_step(self) -> bool:
+            return True
+
+        def _on_rollout_start(self) -> None:
+            tick(self.num_timesteps, [e["r"] for e in self.model.ep_info_buffer or []])
+
+    model = PPO("MlpPolicy", make_vec_env(env, num_envs, seed=seed), device="cpu", seed=seed, **settings)
+    model.learn(10**12, Report())
+
+
+def pufferlib(env: str, num_envs: int, seed: int = 1, **settings: Any) -> None:
+    """PufferLib's trainer with the settings of its own `config/minigrid.ini`, environments stepped serially.
+
+    Its policy is the library's default. Its optimiser is Adam, which ours is too, instead of Muon.
+    """
+    sys.modules["pufferlib.sweep"] = types.ModuleType("pufferlib.sweep")  # it needs packages that training does not
+    import configparser
+    from pathlib import Path
+
+    import pufferlib
+    import pufferlib.environments.minigrid as family
+    import pufferlib.models
+    import pufferlib.pufferl
+    import pufferlib.vector
+
+    if not torch.cuda.is_available():
+        pufferlib.pufferl.ADVANTAGE_CUDA = False
+    folder = Path(pufferlib.__file__).parent / "config"
+    parser = configparser.ConfigParser()
+    parser.read([folder / "default.ini", folder / "minigrid.ini"])
+    config: dict[str, Any] = {}
+    for name, text in parser["train"].items():
+        try:
+            config[name] = json.loads(text.replace("_", "").lower())
+        except json.JSONDecodeError:
+            config[name] = text
+    config |= {"device": "cpu", "optimizer": "adam", "env": env, "seed": seed, "total_timesteps": 10**12}
+    config |= {"checkpoint_interval": 10**9, "use_rnn": False} | settings
+    pool = pufferlib.vector.make(family.env_creator(env), num_envs=num_envs, backend=pufferlib.vector.Serial)
+    trainer = pufferlib.pufferl.PuffeRL(config, pool, pufferlib.models.Default(pool.driver_env))
+    while True:
+        trainer.evaluate()
+        trainer.train()
+        tick(trainer.global_step)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    {"sb3": sb3, "pufferlib": pufferlib}[sys.argv[1]](**json.loads(sys.argv[2]))

@@ -1,0 +1,184 @@
+"""Who runs against whom in `ppo_speed.py`, and with which settings.
+
+Both sides of a pair have the same environments, batch sizes and optimiser steps; `shape` says which.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from turns import Contestant
+
+COMMITS = {
+    "cleanrl": ("https://github.com/vwxyzjn/cleanrl", "fe8d8a03c41a7ef5b523e2e354bd01c363e786bb"),
+    "LeanRL": ("https://github.com/meta-pytorch/LeanRL", "760837e0844e32bb5e1b06afb612ac694f7240ca"),
+}
+
+# glibc keeps freed memory in its heap instead of returning it to the system at every call.
+MALLOC = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_TOP_PAD_": "1000000000",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One contestant in every thread count that it is tried with; the quickest counts."""
+
+    name: str
+    command: list[str]
+    shape: str
+    threads: tuple[int, ...] = (1, 2)
+    environment: dict[str, str] = field(default_factory=dict)
+    warm: int = 3
+    python: str = "jostle"  # whose interpreter
+    needs: tuple[str, ...] = ()  # modules, where they are missing the entry is left out
+
+    def contestants(self, pythons: dict[str, str]) -> list[Contestant]:
+        """One process for each thread count, not started."""
+        return [
+            Contestant(
+                self.name,
+                self.command,
+                python=pythons[self.python],
+                threads=threads,
+                environment=self.environment,
+                warm=self.warm,
+            )
+            for threads in self.threads
+        ]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Ours against theirs, with the ratio that is wanted."""
+
+    ours: str
+    theirs: str
+    goal: float
+
+
+@dataclass(frozen=True)
+class Task:
+    name: str
+    entries: list[Entry]
+    pairs: list[Pair]
+    slice_seconds: float = 1.0
+    least: float = 2.0
+
+
+def shape(envs: int, steps: int, minibatches: int, epochs: int) -> str:
+    """The sizes that both sides of a pair share, in words."""
+    rows = envs * steps // minibatches
+    updates = 1000 * minibatches * epochs / (envs * steps)
+    return (
+        f"{envs} environments × {steps} steps, {epochs} epochs of {minibatches} minibatches of {rows}: "
+        f"{updates:.3g} optimiser steps per 1,000"
+    )
+
+
+def ours(name: str, threads: tuple[int, ...] = (1,), warm: int = 3, **settings: Any) -> Entry:
+    """jostle with a preset or settings."""
+    from jostle import presets
+
+    data = presets.load(settings["preset"])["config"] if "preset" in settings else {}
+    sizes = [settings.get(k, data.get(k)) for k in ("num_steps", "minibatches", "epochs")]
+    return Entry(name, ["ours.py", json.dumps(settings)], shape(settings["num_envs"], *sizes), threads, warm=warm)
+
+
+def cleanrl(script: str, folder: Path, *options: str) -> list[str]:
+    """A command for one of CleanRL's or LeanRL's scripts; it would run for ever."""
+    return ["scripts.py", script, str(folder.resolve()), "--no-cuda", "--total-timesteps", str(10**10), *options]
+
+
+def vectors(name: str, env: str) -> Callable[[Path], Task]:
+    """CartPole and LunarLander: policies and values of 64-64 tanh each."""
+
+    def make(folder: Path) -> Task:
+        common = {"env": env, "gamma": 0.99, "gae_lambda": 0.95, "hidden": [64, 64], "max_grad_norm": 0.5}
+        as_cleanrl = common | {"epochs": 4, "minibatches": 4, "num_steps": 128, "entropy_coef": 0.01}
+        as_leanrl = as_cleanrl | {"clip": 0.1, "value_clip": 0.1, "learning_rate": 2.5e-4}
+        as_sb3 = common | {"epochs": 10, "minibatches": 32, "num_steps": 2048, "entropy_coef": 0.0}
+        lean = cleanrl("leanrl", folder, "--env-id", env, "--num-envs", "64")
+        gymnasium_env = json.dumps({"env": env})
+        entries = [
+            ours("jostle, 64 environments", num_envs=64, **as_leanrl),
+            ours("jostle, 4 environments", num_envs=4, **as_cleanrl, clip=0.2, value_clip=0.2),
+            ours("jostle, 1 environment", num_envs=1, **as_sb3, clip=0.2),
+            Entry("LeanRL, compiled", [*lean, "--compile"], shape(64, 128, 4, 4), needs=("tensordict", "tqdm"), warm=6),
+            Entry("CleanRL ppo.py", cleanrl("cleanrl-ppo", folder, "--env-id", env), shape(4, 128, 4, 4)),
+            Entry("SB3", ["libraries.py", "sb3", gymnasium_env], shape(1, 2048, 32, 10), needs=("stable_baselines3",)),
+        ]
+        pairs = [
+            Pair("jostle, 64 environments", "LeanRL, compiled", 1.5),
+            Pair("jostle, 4 environments", "CleanRL ppo.py", 3.0),
+            Pair("jostle, 64 environments", "CleanRL ppo.py", 3.0),
+            Pair("jostle, 1 environment", "SB3", 3.0),
+            Pair("jostle, 64 environments", "SB3", 3.0),
+        ]
+        return Task(name, entries, pairs)
+
+    return make
+
+
+def minigrid(folder: Path) -> Task:
+    """DoorKey-8x8: one hidden layer of 128 for policy and value, 48 environments, PufferLib's `minigrid.ini`."""
+    env = "MiniGrid-DoorKey-8x8-v0"
+    settings = {
+        "env": env, "num_envs": 48, "num_steps": 128, "epochs": 4, "minibatches": 8, "gamma": 0.95, "gae_lambda": 0.95,
+        "entropy_coef": 0.025, "learning_rate": 2.5e-4, "clip": 0.2, "value_clip": 0.2, "max_grad_norm": 1.5,
+        "encoder": "flat", "hidden": [128], "activation": "relu", "shared": True,
+    }  # fmt: skip
+    puffer = json.dumps({"env": env, "num_envs": 48})
+    sizes = shape(48, 128, 8, 4)
+    entries = [
+        ours("jostle", **settings),
+        Entry(
+            "PufferLib, serial", ["libraries.py", "pufferlib", puffer], sizes, python="pufferlib", needs=("pufferlib",)
+        ),
+    ]
+    return Task("minigrid", entries, [Pair("jostle", "PufferLib, serial", 5.0)], least=4.0)
+
+
+def montezuma(folder: Path, steps: int = 32, minibatches: int = 1) -> Task:
+    """PPO with RND on Montezuma's Revenge, 128 environments.
+
+    Rollouts of 32 steps with one minibatch of 4,096 instead of 128 with four: the same work for each environment step
+    in a quarter of the time. `memory` has the full size.
+    """
+    sizes = shape(128, steps, minibatches, 4)
+    options = ["--num-steps", str(steps), "--num-minibatches", str(minibatches), "--num-iterations-obs-norm-init", "0"]
+    script = cleanrl("cleanrl-rnd", folder, *options)
+    settings: dict[str, Any] = {
+        "preset": "rnd-atari-cleanrl", "num_envs": 128, "num_steps": steps, "minibatches": minibatches,
+        "bonus_warmup": 16,
+    }  # fmt: skip
+    entries = [
+        ours("jostle, float32", (2,), 1, **settings),
+        ours("jostle, bfloat16", (2,), 1, **settings, bfloat16=True),
+        ours("jostle, bfloat16 compiled", (2,), 1, **settings, bfloat16=True, compile=True),
+        Entry("CleanRL", script, sizes, (2,), warm=0),
+        Entry("CleanRL, glibc keeps memory", script, sizes, (2,), MALLOC, warm=0),
+    ]
+    pairs = [Pair("jostle, float32", "CleanRL", 1.7), Pair("jostle, bfloat16", "CleanRL", 2.7)]
+    pairs += [Pair("jostle, bfloat16 compiled", "CleanRL", 2.7)]
+    pairs += [Pair(p.ours, "CleanRL, glibc keeps memory", p.goal) for p in pairs]
+    return Task("montezuma", entries, pairs, slice_seconds=4.0)
+
+
+def memory(folder: Path) -> Task:
+    """Montezuma's Revenge at its full size, for the peak of memory; one iteration each."""
+    task = montezuma(folder, 128, 4)
+    return Task("memory", [e for e in task.entries if "compiled" not in e.name and "glibc" not in e.name], [])
+
+
+TASKS: dict[str, Callable[[Path], Task]] = {
+    "cartpole": vectors("cartpole", "CartPole-v1"),
+    "lunarlander": vectors("lunarlander", "LunarLander-v3"),
+    "minigrid": minigrid,
+    "montezuma": montezuma,
+    "memory": memory,
+}
