@@ -37,7 +37,8 @@ class BonusSettings(Settings):
     """Divide a bonus by the running deviation of its discounted returns, of itself, or not at all; None: its own
     default (return_std of RND and ICM, reward_std of E3B)."""
     bonus_share: float | None = None
-    """Share of the transitions that a bonus's networks learn from; None: min(1, 32 / environments), RND's rule."""
+    """Share of the transitions that a bonus's networks learn from; None: its own default (min(1, 32 / environments) of
+    RND, 1 of the others)."""
     bonus_features: int | None = None
     """Width of a bonus's features; None: its own default."""
     bonus_learning_rate: float | None = None
