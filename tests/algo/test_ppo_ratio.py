@@ -1,5 +1,6 @@
 """PPO's first ratio is 1: the learner sees what acted, under the noise and from the recurrent state that acted."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_the_first_ratio_is_one(lively: Any, settings: dict[str, Any], recompute
 
 def plain(network: nn.Module, slot: int) -> nn.Module:
     """A copy whose noisy layers became linear ones with μ + σ∘ε of one slot."""
-    copy = agent_copy(network)
+    made = copy.deepcopy(network)
     for name, layer in list(network.named_modules()):
         if not isinstance(layer, NoisyLinear):
             continue
@@ -86,22 +87,15 @@ def plain(network: nn.Module, slot: int) -> nn.Module:
         linear.weight.data = layer.weight.data + layer.weight_sigma.data * weight
         linear.bias.data = layer.bias.data + layer.bias_sigma.data * bias
         parent, _, child = name.rpartition(".")
-        setattr(copy.get_submodule(parent), child, linear)
-    return copy
+        setattr(made.get_submodule(parent), child, linear)
+    return made
 
 
-def agent_copy(network: nn.Module) -> nn.Module:
-    import copy
-
-    return copy.deepcopy(network)
-
-
-def acted(agent: jostle.PPO) -> tuple[Tensor, Tensor, Tensor | None]:
+def acted(agent: jostle.PPO) -> tuple[Tensor, Tensor]:
     """The policy's parameters [T, N, P] and values of the stored rollout, environment by environment, step by step."""
     r, noisy = agent.rollout, agent.config.noisy != "none"
     pi = torch.zeros_like(r.pi)
     value = torch.zeros_like(r.value)
-    state = None
     for n in range(ENVS):
         slot = n if agent.config.noise_per_env else 0
         network = plain(agent.network, slot) if noisy else agent.network
@@ -115,7 +109,7 @@ def acted(agent: jostle.PPO) -> tuple[Tensor, Tensor, Tensor | None]:
             if t < STEPS:
                 pi[t, n] = out[0][0]
             value[t, n], state = out[1][0], out[2]
-    return pi, value, state
+    return pi, value
 
 
 @pytest.mark.parametrize(("settings", "recompute"), BOTH)
@@ -135,15 +129,20 @@ def test_what_is_stored_is_what_acted(lively: Any, settings: dict[str, Any], rec
         return call
 
     agent.forward.policy, agent.forward.values = spy(agent.forward.policy), spy(agent.forward.values)  # type: ignore[method-assign]
-    with torch.no_grad():
+    r, starts_last = agent.rollout, False
+    for _ in range(20):
+        seen.clear()
         agent._collect()
-        pi, value, _ = acted(agent)
-        log_prob = agent.head.distribution(pi.flatten(0, 1)).log_prob(agent.rollout.action.flatten(0, 1))
-    r = agent.rollout
-    torch.testing.assert_close(torch.stack(seen), pi, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(r.pi, pi, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(r.value, value, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(r.log_prob.flatten(), log_prob, atol=1e-4, rtol=1e-4)
+        starts_last |= bool(r.start[-1].any())
+        pi, value = acted(agent)
+        log_prob = agent.head.distribution(pi.flatten(0, 1)).log_prob(r.action.flatten(0, 1))
+        torch.testing.assert_close(torch.stack(seen), pi, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(r.pi, pi, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(r.value, value, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(r.log_prob.flatten(), log_prob, atol=1e-4, rtol=1e-4)
+        if starts_last:
+            break
+    assert starts_last, "a rollout must end on the first observation of an episode"
     if agent.config.noisy != "none":
         apart = (pi - pi[:, :1]).abs().amax((0, 2))
         assert (apart[1:] > 1e-3).all(), "environments must differ for this to prove anything"
@@ -155,8 +154,7 @@ def test_what_is_stored_is_what_acted(lively: Any, settings: dict[str, Any], rec
 def test_a_wrong_draw_shows_in_the_ratio(lively: Any, name: str) -> None:
     agent = make(lively, recompute=False, **CASES[name], minibatches=1)
     agent.advance()
-    with torch.no_grad():
-        agent._collect()
+    agent._collect()
     scored = agent._score()
     draw = agent.rollout.draw
     draw[:, [1, 2]] = draw[:, [2, 1]]
@@ -169,8 +167,7 @@ def test_a_wrong_draw_shows_in_the_ratio(lively: Any, name: str) -> None:
 def test_a_wrong_state_or_start_shows_in_the_ratio(lively: Any, name: str, damage: str) -> None:
     agent = make(lively, **CASES[name], minibatches=1)
     agent.advance()
-    with torch.no_grad():
-        agent._collect()
+    agent._collect()
     scored, r = agent._score(), agent.rollout
     assert r.state is not None
     if damage == "state":
@@ -185,8 +182,7 @@ def test_fresh_draws_for_every_rollout_and_none_within(lively: Any) -> None:
     agent = make(lively, noisy="factorised")
     noises = []
     for _ in range(2):
-        with torch.no_grad():
-            agent._collect()
+        agent._collect()
         noises.append(torch.cat([layer.noise.clone() for layer in agent.noise.layers.values()], 1))
         agent.learner.learn(agent._score())
         after = torch.cat([layer.noise for layer in agent.noise.layers.values()], 1)

@@ -25,9 +25,22 @@ CASES: dict[str, dict[str, Any]] = {
     "single": {"bonus": ("rnd",), "value_heads": "single", "coef_ext": 0.7, "minibatch_by": "envs"},
     "intrinsic-only": {"bonus": ("rnd",), "coef_ext": 0.0, "gae_lambda": 1.0, "clip": 0.0},
     "normalised": {"reward_norm": "return_std", "reward_clip": 0.8, "time_limit": "terminal", "value_clip": 0.2},
-    "penalty": {"kl_penalty": "adaptive", "clip": 0.0, "gae_lambda": 1.0, "epochs": 6, "kl_target": 6e-3},
+    "penalty": {
+        "kl_penalty": "adaptive",
+        "clip": 0.0,
+        "gae_lambda": 1.0,
+        "epochs": 6,
+        "kl_target": 6e-3,
+        "microbatch": 2,
+    },
     "penalty-small": {"kl_penalty": "adaptive", "kl_target": 10.0, "microbatch": 2},
-    "penalty-rnd": {"kl_penalty": "adaptive", "bonus": ("rnd",), "value_heads": "single", "kl_target": 1e-3},
+    "penalty-rnd": {
+        "kl_penalty": "adaptive",
+        "bonus": ("rnd",),
+        "value_heads": "single",
+        "kl_target": 1e-4,
+        "microbatch": 2,
+    },
 }
 
 
