@@ -267,12 +267,16 @@ def test_resume_is_exact(tmp_path: Path, settings: dict[str, Any]) -> None:
 def test_resume_without_the_replay_goes_on(tmp_path: Path) -> None:
     agent = small("jostle/DeepSea-v0", bonus=("rnd", "e3b"))
     agent.learn(300, run_dir=tmp_path / "run", save_replay=False)
+    loaded = jostle.load(tmp_path / "run")
+    assert isinstance(loaded, jostle.DQN)
+    assert loaded.intrinsic is not None
+    for _ in range(20):
+        loaded.advance()
+    assert loaded.replay.added == 20
+    assert 0 <= 20 - loaded.intrinsic.seen <= 1 + TOGETHER // NUM_ENVS, "new rows are seen from the first one on"
     told: list[str] = []
     resumed = jostle.resume(tmp_path / "run", steps=300, notify=told.append)
     assert any("replay was not saved" in line for line in told)
-    assert isinstance(resumed, jostle.DQN)
-    assert resumed.intrinsic is not None
-    assert 0 < resumed.intrinsic.seen <= resumed.replay.added
     assert resumed.updates > agent.updates
 
 
