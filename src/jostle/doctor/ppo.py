@@ -152,8 +152,9 @@ def _values(agent: PPO, name: str, value: Float[Tensor, "B"], goal: Float[Tensor
         found += f" ({explained:.0%} explained)"
     if math.isfinite(bound):
         found += f"; the rewards can add up to {bound:.3g}"
-    # A network that has learned nothing yet has values below 1 or so.
-    excess = max(greatest / max(bound, 1.0) / 2, error / max(spread, 1.0) / 3)
+    # A network that has learned nothing yet has values below 1 or so, and errs by as much as the targets are large.
+    size = float(goal.square().mean().sqrt())
+    excess = max(greatest / max(bound, 1.0) / 2, error / max(size, 1.0) / 3)
     if excess > 1:
         remedy = "they diverge: lower the learning rate, normalise or clip the rewards"
         return Check(name, "FAIL" if excess > 5 else "warning", found, remedy)
