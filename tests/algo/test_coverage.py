@@ -128,7 +128,6 @@ def test_deep_sea_has_a_cell_for_every_place_that_can_be_reached() -> None:
         agent.advance()
     metrics = agent.drain_metrics()
     agent.env.close()
-    # Row r has r + 1 cells, of which half have the parity that is reached, or all behind a wall: by brute force below.
     assert metrics["coverage/cells"] == len(reachable(4))
     assert metrics["coverage/cells_per_episode"] == 4
 

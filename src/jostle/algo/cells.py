@@ -34,7 +34,7 @@ class View:
     """How places are told apart. ``name`` is ``rooms`` or ``cells``.
 
     ``look`` takes the observations and infos of a step to an array [N, …] that is worth keeping, ``identify`` such
-    arrays of T steps [T, N, …] to the places' numbers [T, N]; a negative one is no place.
+    arrays of T steps [T, N, …] to the places' numbers [T, N].
     """
 
     name: str
@@ -68,10 +68,9 @@ def _position(kept: Array) -> Int64[np.ndarray, "T N"]:
 
 
 def _lit(obs: Array, info: dict[str, Any]) -> Int64[np.ndarray, "N"]:
-    """The cell of DeepSea's one-hot grid; below the last row there is none."""
-    flat = obs.reshape(len(obs), -1)
-    cell = flat.argmax(1)
-    return np.where(flat[np.arange(len(flat)), cell] > 0, cell, -1)
+    """The cell of DeepSea's one-hot grid. Below the last row, where all is 0, it is the first: every episode's start."""
+    cell: Array = obs.reshape(len(obs), -1).argmax(1)
+    return cell
 
 
 # ---- pictures ----

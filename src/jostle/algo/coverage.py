@@ -86,7 +86,6 @@ class Coverage:
                 if len(self._seen) >= MOST:
                     break
                 self._seen.add(place)
-        self._seen.discard(-1)
         ends: list[list[int]] = [[] for _ in self._episode]
         for step, mask in enumerate(ended):
             for n in () if mask is None else np.flatnonzero(mask):
@@ -95,7 +94,6 @@ class Coverage:
             first = 0
             for cut in cuts:  # the final observation is still the episode's
                 mine.update(column[first:cut])
-                mine.discard(-1)
                 self._finished.append(len(mine))
                 mine.clear()
                 first = cut
