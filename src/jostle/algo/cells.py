@@ -68,7 +68,7 @@ def _position(kept: Array) -> Int64[np.ndarray, "T N"]:
 
 
 def _lit(obs: Array, info: dict[str, Any]) -> Int64[np.ndarray, "N"]:
-    """The cell of DeepSea's one-hot grid. Below the last row, where all is 0, it is the first: every episode's start."""
+    """The cell of DeepSea's one-hot grid. Below the last row, where all is 0, it is the one that episodes begin in."""
     cell: Array = obs.reshape(len(obs), -1).argmax(1)
     return cell
 
