@@ -132,15 +132,22 @@ def sampled(agent: jostle.DQN, size: int = 64) -> tuple[Batch, Tensor]:
     return batch, rewarded.reward[..., 1]
 
 
-@pytest.mark.parametrize("ending", ["final", "reset"])
+@pytest.mark.parametrize(
+    ("ending", "n_step", "episodic"), [("final", 3, False), ("reset", 3, False), ("reset", 1, True)]
+)
 @pytest.mark.parametrize("name", ["rnd", "icm"])
-def test_all_rewards_of_a_window_are_recomputed_as_of_now(lively: Any, name: str, ending: str) -> None:
-    agent = small(lively, bonus=(name,), n_step=3, warmup=10**6, bonus_ending=ending)
+def test_all_rewards_of_a_window_are_recomputed_as_of_now(
+    lively: Any, name: str, ending: str, n_step: int, episodic: bool
+) -> None:
+    agent = small(
+        lively, bonus=(name,), n_step=n_step, warmup=10**6, bonus_ending=ending, episodic_int=episodic, num_envs=20,
+        replay_size=1200,
+    )  # fmt: skip
     diary = Diary(agent)
     for _ in range(40):
         agent.advance()
     bonus = diary.bonus
-    batch, reward = sampled(agent)
+    batch, reward = sampled(agent, 1_000)
     assert batch.window is not None
     obs, following, action, valid, _, _ = diary.happened(len(diary.rows), ending)
     rows = torch.from_numpy(batch.window).flatten()  # the ring has not wrapped: ring rows are rows
@@ -347,6 +354,20 @@ def test_bonuses_have_learning_rates_of_their_own(identity: Any) -> None:
 
     assert rates() == [3e-4, 3e-4]
     assert rates(bonus_learning_rate=1e-2) == [1e-2, 1e-2]
+
+
+def test_a_replay_that_forgets_before_the_bonus_has_seen_is_refused(lively: Any) -> None:
+    with pytest.raises(ConfigError, match="replay_size to at least 35"):
+        small(lively, bonus=("rnd",), num_envs=1, replay_size=34)
+    agent = small(lively, bonus=("rnd",), num_envs=1, replay_size=35)
+    diary = Diary(agent)
+    for t in range(150):
+        if t == 60:
+            agent.env.reset()  # a seam takes a row more
+        agent.advance()
+    obs, following, *_ = columns(diary.counted)
+    assert len(obs) > 100
+    assert torch.equal(obs[1:], following[:-1]), "every row was still there"
 
 
 def test_other_bonuses_than_the_saved_ones_are_refused(identity: Any) -> None:

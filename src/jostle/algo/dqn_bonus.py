@@ -50,6 +50,13 @@ class ReplayBonuses:
         self.bonuses, self.replay, self.config, self.seed, self.device = list(bonuses), replay, config, seed, device
         self.seen = 0
         self._lag, self._rows = _lag(config), _rows(replay.num_envs)
+        # These rows, their successors, the frames before them, and the seam that `Replay.cut` makes.
+        least = self._rows + self._lag + replay.stack + 1
+        if replay.rows < least:
+            raise ConfigError(
+                f"a replay of {replay.size} transitions forgets them before the bonuses have seen them; set "
+                f"replay_size to at least {least * replay.num_envs}."
+            )
         self._columns = {bonus.name: i for i, bonus in enumerate(b for b in bonuses if b.stored)}
         self._warm = False
         self._generator = torch.Generator().manual_seed(int(np.random.default_rng([seed, 5]).integers(2**62)))
@@ -98,7 +105,7 @@ class ReplayBonuses:
     def _starts(self, time: Int[np.ndarray, "T"]) -> Bool[np.ndarray, "T N"]:
         """Whether rows begin an episode: the first row of all, and real ones behind a reset."""
         valid = self.replay.valid
-        before = valid[(time - 1) % self.replay.rows] & (time > 0)[:, None]
+        before = valid[(time - 1) % self.replay.rows]  # none before the first row: the ring is not full then
         start: Array = valid[time % self.replay.rows] & ~before
         return start
 
