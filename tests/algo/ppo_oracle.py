@@ -211,7 +211,9 @@ class Oracle:
         for i, rows in enumerate(record.minibatches):
             terms, loss = self.loss(flat, rows)
             if self.rnd:
-                error = self.prediction_error(flat["following"][rows[record.chosen[i]]])
+                chosen = rows[record.chosen[i]]
+                assert flat["valid"][chosen].all(), "invalid rows are not learned"
+                error = self.prediction_error(flat["following"][chosen])
                 terms["predictor"] = error.sum() / max(len(error), 1)
                 loss = loss + terms["predictor"]
             for name, term in terms.items():

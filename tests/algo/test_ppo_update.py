@@ -10,6 +10,7 @@ import torch
 from ppo_oracle import Oracle, Record
 
 import jostle
+from jostle.functional.running import Moments
 
 STEPS, ENVS = 7, 5
 OFFICIAL = {
@@ -139,7 +140,7 @@ def test_updates_equal_the_transcription(lively: Any, name: str) -> None:
     agent._warm_up()
     oracle, spy = Oracle(agent), Spy(agent)
     happened = np.zeros(5, int)
-    betas = [1.0]
+    betas, steps = [1.0], 0
     for update in range(6 if name == "penalty" else 3):
         record, got = spy.update()
         expected = oracle.update(record)
@@ -161,6 +162,8 @@ def test_updates_equal_the_transcription(lively: Any, name: str) -> None:
         if "beta" in expected:
             assert agent.learner.beta == pytest.approx(expected["beta"], rel=1e-6)
             betas.append(expected["beta"])
+        steps += int(valid.sum())
+        assert agent.steps == steps, "rows that only reset are no steps"
         ends = np.stack(record.terminated), np.stack(record.truncated)
         happened += [
             ends[0].sum(),
@@ -217,6 +220,18 @@ def test_invalid_rows_contribute_nothing(lively: Any, settings: dict[str, Any]) 
         for name, value in ours.state_dict().items():
             assert torch.equal(value, theirs.state_dict()[name]), name
     assert agents[0].learner.beta == agents[1].learner.beta
+
+
+def test_the_network_normalises_by_what_valid_rows_have_shown(lively: Any) -> None:
+    agent = make(lively, normalise_obs=True)
+    seen = []
+    for _ in range(3):
+        agent.advance()
+        seen.append(agent.rollout.obs["obs"][:-1][agent.rollout.valid].double())
+    (moments,) = (m for m in agent.network.modules() if isinstance(m, Moments))
+    torch.testing.assert_close(moments.mean, torch.cat(seen).mean(0), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(moments.var, torch.cat(seen).var(0, correction=0), atol=1e-4, rtol=1e-4)
+    assert abs(float(moments.count) - agent.steps) < 1
 
 
 @pytest.mark.parametrize("microbatch", [1, 4, 7, 1000])

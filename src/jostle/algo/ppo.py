@@ -204,8 +204,9 @@ class PPO(Agent):
             for name, value in bonus.drain_metrics().items():
                 self.learner.sums[f"bonus/{name}"].append(torch.tensor(value, device=self.device))
         if self.config.normalise_obs:
-            every = torch.arange(self.config.num_steps * self.num_envs)
-            self.network.update_normaliser(self.rollout.observations(every), self.rollout.valid.flatten())
+            valid = self.rollout.valid.flatten()
+            for rows in torch.split(torch.arange(len(valid), device=self.device), _PIECE):
+                self.network.update_normaliser(self.rollout.observations(rows), valid[rows])
 
     @torch.no_grad()
     def _collect(self) -> None:
