@@ -51,7 +51,7 @@ def test_identity_is_learned(identity: Any, name: str) -> None:
         ("multi", {"bonus": ("rnd",)}),
         ("multi", RECURRENT | {"recurrent": "gru"}),
         ("box", {"normalise_obs": True, "kl_penalty": "adaptive"}),
-        ("box", RECURRENT | {"recurrent": "lstm", "noisy": "factorised"}),
+        ("box", RECURRENT | {"recurrent": "lstm"}),
     ],
 )
 def test_other_actions_are_learned(match: Any, actions: str, settings: dict[str, Any]) -> None:
