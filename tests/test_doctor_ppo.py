@@ -11,7 +11,7 @@ import torch
 import jostle
 from jostle.bonus import RND
 from jostle.doctor import Check, diagnose, ppo
-from jostle.doctor.bonus import bonuses, frozen_targets, statistics
+from jostle.doctor.bonus import bonuses, frozen_targets, replayed, statistics
 from jostle.doctor.ppo import value_loss
 from jostle.doctor.shared import saturated_share
 
@@ -359,6 +359,23 @@ def test_a_bonus_with_nan(agent: jostle.PPO, monkeypatch: pytest.MonkeyPatch) ->
         (check,) = [c for c in bonuses(agent) if c.name == "rnd: reward"]
         found.append(check.status == status)
     assert found == [True, True]
+
+
+def test_the_bonuses_of_dqn(tmp_path: Path) -> None:
+    settings = {"hidden": (8,), "warmup": 64, "replay_size": 2000, "bonus_features": 8, "bonus_warmup": 10}
+    agent = jostle.DQN(SEA, num_envs=4, bonus=("rnd", "e3b"), **settings)
+    agent.learn(400, run_dir=tmp_path / "run")
+    found = {c.name: c for c in diagnose(tmp_path / "run")}
+    agent.env.close()
+    names = ["rnd: statistics", "rnd: frozen target", "rnd: reward", "e3b: statistics", "e3b: reward"]
+    assert [found[name].status for name in names] == ["OK"] * 5
+    assert found["rnd: frozen target"].finding == "as it was at first"
+    assert agent.intrinsic is not None
+    rnd = agent.intrinsic.bonuses[0]
+    assert rnd.scale.returns is not None
+    rnd.scale.returns.moments.m2.mul_(1e12)  # type: ignore[operator]
+    (check,) = [c for c in replayed(agent) if c.name == "rnd: reward"]
+    assert check.status == "warning"
 
 
 # ---- folders ----

@@ -13,7 +13,7 @@ from torch import Tensor
 from jostle.algo.dqn import DQN
 from jostle.algo.ppo import PPO
 from jostle.doctor import ppo
-from jostle.doctor.bonus import bonuses, frozen_targets
+from jostle.doctor.bonus import bonuses, replayed
 from jostle.doctor.dqn import examine, fresh_replay, replay_state, target
 from jostle.doctor.shared import Check, checkpoints, dormant_share, finite
 from jostle.errors import CheckpointError
@@ -59,8 +59,7 @@ def diagnose(path: str | Path) -> list[Check]:
             replay = agent.replay if agent.replay.ready else fresh_replay(agent)
             checks += examine(agent, replay, weights)
             checks.append(replay_state(agent, state))
-            if agent.intrinsic is not None:
-                checks += [check for bonus in agent.intrinsic.bonuses for check in frozen_targets(bonus, targets)]
+            checks += replayed(agent, targets)
         elif isinstance(agent, PPO):
             checks += ppo.examine(agent, history, planned)
             checks += bonuses(agent, targets)

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from jostle.algo.bonuses import successors, transitions
+from jostle.algo.dqn import DQN
 from jostle.algo.ppo import PPO
 from jostle.bonus import RND, Bonus, Transitions
 from jostle.bonus.rnd import prediction_error
@@ -31,6 +33,25 @@ def bonuses(agent: PPO, initial: Mapping[str, Tensor] | None = None) -> list[Che
         found.append(reward(bonus, seen))
         if isinstance(bonus, RND):
             found.append(predictor(bonus, seen))
+    return found
+
+
+def replayed(agent: DQN, initial: Mapping[str, Tensor] | None = None) -> list[Check]:
+    """The checks of DQN's bonuses that need no rollout: statistics, frozen networks, rewards of replayed transitions.
+
+    Args:
+        agent: the agent.
+        initial: as in `bonuses`.
+    """
+    found: list[Check] = []
+    if agent.intrinsic is None:
+        return found
+    for k, bonus in enumerate(agent.intrinsic.bonuses, start=1):
+        found += [statistics(bonus, begun=agent.updates > 0), *frozen_targets(bonus, initial)]
+        if agent.replay.ready and agent.updates:
+            batch = agent.intrinsic.rewarded(agent.replay.sample(512, np.random.default_rng(0), agent.device))
+            scaled = float(batch.reward[:, 0, k].mean())
+            found.append(_amount(bonus.name, scaled * float(bonus.scale.value), scaled))
     return found
 
 
@@ -99,10 +120,12 @@ def clipping(bonus: Bonus, seen: Transitions) -> Check:
 @torch.no_grad()
 def reward(bonus: Bonus, seen: Transitions) -> Check:
     """The intrinsic reward is finite, and there is some."""
-    name = f"{bonus.name}: reward"
     raw = bonus.raw(seen)[seen.valid].float()
-    normal = bonus.scale.divide(raw)
-    mean, scaled = float(raw.mean()), float(normal.mean())
+    return _amount(bonus.name, float(raw.mean()), float(bonus.scale.divide(raw).mean()))
+
+
+def _amount(bonus: str, mean: float, scaled: float) -> Check:
+    name = f"{bonus}: reward"
     found = f"mean {mean:.3g} raw, {scaled:.3g} normalised"
     if not (math.isfinite(mean) and math.isfinite(scaled)):
         return Check(name, "FAIL", found, "go back to an earlier checkpoint, with a lower bonus_learning_rate")
