@@ -37,7 +37,13 @@ def small(env: Any, **settings: Any) -> jostle.PPO:
     return jostle.PPO(env, num_envs=8, **(defaults | settings))
 
 
-@pytest.mark.parametrize("name", COVERING)
+SLOW = {"gru", "envs-rnd", "factorised-together", "independent-shared", "residual"}
+"""What the others nearly cover."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in COVERING]
+)
 def test_identity_is_learned(identity: Any, name: str) -> None:
     agent = small(identity, **COVERING[name]).learn(1_024)
     assert agent.predict(np.arange(3))[0].tolist() == [0, 1, 2]
@@ -49,9 +55,9 @@ def test_identity_is_learned(identity: Any, name: str) -> None:
     ("actions", "settings"),
     [
         ("multi", {"bonus": ("rnd",)}),
-        ("multi", RECURRENT | {"recurrent": "gru"}),
+        pytest.param("multi", RECURRENT | {"recurrent": "gru"}, marks=pytest.mark.slow),
         ("box", {"normalise_obs": True, "kl_penalty": "adaptive"}),
-        ("box", RECURRENT | {"recurrent": "lstm"}),
+        pytest.param("box", RECURRENT | {"recurrent": "lstm"}, marks=pytest.mark.slow),
     ],
 )
 def test_other_actions_are_learned(match: Any, actions: str, settings: dict[str, Any]) -> None:
