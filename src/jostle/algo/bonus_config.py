@@ -51,4 +51,3 @@ class BonusSettings(Settings):
         self.at_least(1, "bonus_features")
         self.positive("bonus_obs_clip", "bonus_learning_rate")
         self.need("bonus_share", self.bonus_share is None or self.bonus_share > 0, "greater than 0")
-        self.need("coef_ext", self.coef_ext > 0 or bool(self.bonus), "greater than 0 without a bonus")

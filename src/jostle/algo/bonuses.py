@@ -14,6 +14,7 @@ from jostle.algo.rollout import Rollout
 from jostle.algo.streams import Stream
 from jostle.bonus import BONUSES, Bonus, Transitions, make_bonus, warm_up
 from jostle.envs import JostleEnv, make_env
+from jostle.errors import ConfigError
 from jostle.nn.encoders import Observation
 
 
@@ -40,7 +41,13 @@ def make_bonuses(config: BonusSettings, env: JostleEnv, *, bfloat16: bool = Fals
 
 
 def intrinsic_streams(config: BonusSettings, bonuses: Sequence[Bonus], gae_lambda: float) -> list[Stream]:
-    """A stream for each bonus."""
+    """A stream for each bonus.
+
+    Raises:
+        ConfigError: there is no stream with a weight.
+    """
+    if not (config.coef_ext or (bonuses and config.coef_int)):
+        raise ConfigError("no reward has a weight: raise coef_ext, or give a bonus and coef_int.")
     return [Stream(bonus.name, config.gamma_int, gae_lambda, config.episodic_int, config.coef_int) for bonus in bonuses]
 
 

@@ -49,7 +49,7 @@ class PPOConfig(BonusSettings):
     gae_lambda: float = 0.95
     """λ of generalised advantage estimation; 1: plain discounted returns."""
     time_limit: Literal["bootstrap", "terminal"] = "bootstrap"
-    """What the end of an episode's time is to the extrinsic stream: a cut behind which there is value, or an end."""
+    """What the end of an episode's time is to episodic streams: a cut behind which there is value, or an end."""
     value_heads: Literal["dual", "single"] = "dual"
     """A value head for every reward stream, or one for the weighted sum of the rewards (discounted by gamma)."""
     reward_norm: Literal["none", "return_std"] = "none"

@@ -1,6 +1,7 @@
 """Observation statistics before training, from random play."""
 
 import copy
+import itertools
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ def warm_up(bonus: Bonus, env: JostleEnv, steps: int, seed: int) -> None:
     """
     if steps < 0:
         raise ConfigError(f"warm_up: steps={steps} must not be negative.")
-    device = next(bonus.parameters()).device
+    device = next(itertools.chain(bonus.parameters(), bonus.buffers())).device
     actions = copy.deepcopy(env.action_space)
     actions.seed(seed)
     obs, _ = env.reset(seed=seed)
