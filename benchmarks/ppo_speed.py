@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -72,7 +73,12 @@ def measure(task: Task, rounds: int, pythons: dict[str, str]) -> dict[str, Any]:
                 contestant.start()
                 print(f"  {name} ({contestant.threads}): {contestant.running_time:.0f} s to start", flush=True)
             contestants[name] = quickest(group)
-        interleave([c for group in contestants.values() for c in group], rounds, task.slice_seconds, task.least)
+        interleave(
+            [c for group in contestants.values() for c in group],
+            min(rounds, task.rounds or rounds),
+            task.slice_seconds,
+            task.least,
+        )
     finally:
         for contestant in every:
             contestant.stop()
@@ -178,6 +184,7 @@ def main() -> None:
     parser.add_argument("--puffer-python", default=sys.executable, help="interpreter of an environment with PufferLib")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ppo_speed.json")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the contestants are ended too
     check_clones(args.peers)
     pythons = {"jostle": sys.executable, "pufferlib": args.puffer_python}
     command = " ".join(

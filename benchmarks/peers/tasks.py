@@ -68,6 +68,7 @@ class Task:
     pairs: list[Pair]
     slice_seconds: float = 1.0
     least: float = 2.0
+    rounds: int | None = None  # at most
 
 
 def shape(envs: int, steps: int, minibatches: int, epochs: int) -> str:
@@ -156,23 +157,28 @@ def montezuma(folder: Path, steps: int = 32, minibatches: int = 1) -> Task:
         "preset": "rnd-atari-cleanrl", "num_envs": 128, "num_steps": steps, "minibatches": minibatches,
         "bonus_warmup": 16,
     }  # fmt: skip
+    bare = {k: settings[k] for k in ("preset", "num_envs", "num_steps")}
     entries = [
         ours("jostle, float32", (2,), 1, **settings),
         ours("jostle, bfloat16", (2,), 1, **settings, bfloat16=True),
         ours("jostle, bfloat16 compiled", (2,), 1, **settings, bfloat16=True, compile=True),
+        Entry("bound, float32", ["bare.py", json.dumps(bare)], sizes, (2,), MALLOC, warm=1),
+        Entry("bound, bfloat16", ["bare.py", json.dumps(bare | {"bfloat16": True})], sizes, (2,), MALLOC, warm=1),
         Entry("CleanRL", script, sizes, (2,), warm=0),
         Entry("CleanRL, glibc keeps memory", script, sizes, (2,), MALLOC, warm=0),
     ]
     pairs = [Pair("jostle, float32", "CleanRL", 1.7), Pair("jostle, bfloat16", "CleanRL", 2.7)]
     pairs += [Pair("jostle, bfloat16 compiled", "CleanRL", 2.7)]
     pairs += [Pair(p.ours, "CleanRL, glibc keeps memory", p.goal) for p in pairs]
-    return Task("montezuma", entries, pairs, slice_seconds=4.0)
+    pairs += [Pair(f"jostle, {kind}", f"bound, {kind}", 0.7) for kind in ("float32", "bfloat16")]
+    return Task("montezuma", entries, pairs, slice_seconds=4.0, rounds=3)
 
 
 def memory(folder: Path) -> Task:
     """Montezuma's Revenge at its full size, for the peak of memory; one iteration each."""
     task = montezuma(folder, 128, 4)
-    return Task("memory", [e for e in task.entries if "compiled" not in e.name and "glibc" not in e.name], [])
+    left_out = ("compiled", "glibc", "bound")
+    return Task("memory", [e for e in task.entries if not any(word in e.name for word in left_out)], [])
 
 
 TASKS: dict[str, Callable[[Path], Task]] = {
