@@ -42,7 +42,8 @@ class BonusSettings(Settings):
     bonus_features: int | None = None
     """Width of a bonus's features; None: its own default."""
     bonus_learning_rate: float | None = None
-    """Learning rate of a bonus's networks, which then have an optimiser of their own; None: they share the policy's."""
+    """Learning rate of a bonus's networks, which then have an optimiser of their own; None: the agent's learning rate,
+    and, with PPO, the policy's optimiser."""
 
     def check(self) -> None:
         self.need("bonus", len(set(self.bonus)) == len(self.bonus), "without repetition")

@@ -334,17 +334,11 @@ class PPO(Agent):
 
     def storage(self) -> dict[str, str]:
         """The rollout, and the streams of rewards."""
-        c, s = self.config, self.streams
-        streams = [
-            f"{name} (discount {gamma:g}, weight {weight:g}{'' if episodic else ', non-episodic'})"
-            for name, gamma, weight, episodic in zip(
-                s.names, s.discount.tolist(), s.coefficient.tolist(), s.episodic.tolist(), strict=True
-            )
-        ]
+        c = self.config
         return {
             "rollout": f"{c.num_steps} steps of {self.num_envs} environments, {in_bytes(self.rollout.nbytes)}; "
             f"{c.epochs} epochs of {c.minibatches} minibatches",
-            "rewards": "; ".join(streams),
+            "rewards": self.streams.describe(),
         }
 
     # ---- saving ----
