@@ -32,6 +32,8 @@ from turns import Contestant, interleave, quickest
 
 PACKAGES = ("jostle", "torch", "numpy", "gymnasium", "envpool", "stable_baselines3", "tensordict", "pufferlib")
 
+DEFAULT = ["cartpole", "lunarlander", "minigrid", "montezuma", "memory"]
+
 
 def check_clones(folder: Path) -> None:
     """Say how to get what is missing.
@@ -177,7 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [*TASKS, *(f"{name}-return" for name in RACES)]
     parser.add_argument("--peers", type=Path, required=True, help="folder with clones of cleanrl and LeanRL")
-    parser.add_argument("--only", nargs="+", choices=names, default=list(TASKS), metavar="TASK", help=", ".join(names))
+    parser.add_argument("--only", nargs="+", choices=names, default=DEFAULT, metavar="TASK", help=", ".join(names))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3, help="of the races to a return")
     parser.add_argument("--limit", type=float, default=120, help="seconds that a contestant of a race may run")

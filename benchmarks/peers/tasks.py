@@ -5,7 +5,7 @@ Both sides of a pair have the same environments, batch sizes and optimiser steps
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def shape(envs: int, steps: int, minibatches: int, epochs: int) -> str:
     )
 
 
-def ours(name: str, threads: tuple[int, ...] = (1,), warm: int = 3, **settings: Any) -> Entry:
+def ours(name: str, threads: tuple[int, ...] = (1, 2), warm: int = 3, **settings: Any) -> Entry:
     """jostle with a preset or settings."""
     from jostle import presets
 
@@ -181,10 +181,20 @@ def memory(folder: Path) -> Task:
     return Task("memory", [e for e in task.entries if not any(word in e.name for word in left_out)], [])
 
 
+def allocator(folder: Path) -> Task:
+    """What glibc's settings do for jostle itself on Montezuma's Revenge."""
+    task = montezuma(folder)
+    plain = [e for e in task.entries if e.name in ("jostle, float32", "jostle, bfloat16")]
+    kept = [replace(e, name=f"{e.name}, glibc keeps memory", environment=MALLOC) for e in plain]
+    pairs = [Pair(b.name, a.name, 1.0) for a, b in zip(plain, kept, strict=True)]
+    return Task("allocator", [*plain, *kept], pairs, slice_seconds=4.0, rounds=3)
+
+
 TASKS: dict[str, Callable[[Path], Task]] = {
     "cartpole": vectors("cartpole", "CartPole-v1"),
     "lunarlander": vectors("lunarlander", "LunarLander-v3"),
     "minigrid": minigrid,
     "montezuma": montezuma,
     "memory": memory,
+    "allocator": allocator,
 }
