@@ -1,6 +1,7 @@
 """What every agent has, whatever its algorithm: environments, a carry, counters, ways in and out of a folder."""
 
 import contextlib
+import math
 import shlex
 import shutil
 import sys
@@ -23,6 +24,8 @@ from jostle.envs import JostleEnv, make_env
 from jostle.errors import ConfigError
 from jostle.nn.inference import Actor, Inference
 from jostle.store import save_checkpoint
+
+_LARGE = 16 * 16
 
 
 class Agent(ABC):
@@ -82,10 +85,18 @@ class Agent(ABC):
 
     @property
     def sees_pictures(self) -> bool:
-        """The observations hold images, or stacks of them."""
+        """The observations hold images or grids, or stacks of them."""
+        return any(len(s.shape) >= 3 for s in self._boxes())
+
+    @property
+    def sees_large_pictures(self) -> bool:
+        """The observations hold so many numbers that a minibatch does not fit into a processor's caches."""
+        return any(len(s.shape) >= 3 and math.prod(s.shape) >= _LARGE for s in self._boxes())
+
+    def _boxes(self) -> list[gym.spaces.Box]:
         space = self.env.single_observation_space
         inner = space.spaces.values() if isinstance(space, gym.spaces.Dict) else [space]
-        return any(isinstance(s, gym.spaces.Box) and len(s.shape) >= 3 for s in inner)
+        return [s for s in inner if isinstance(s, gym.spaces.Box)]
 
     @abstractmethod
     def advance(self) -> None:

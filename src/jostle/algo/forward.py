@@ -33,7 +33,7 @@ class Forward:
         self._policy = compiled(network.act, config.compile, device)
 
     def values(
-        self, obs: Observation, state: State, start: Tensor | None, draw: Int[Tensor, "B"]
+        self, obs: Observation, state: State, start: Tensor | None, draw: Int[Tensor, "B"] | None
     ) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B K"], State]:
         """The policy's parameters, values and the next recurrent state."""
         with self._precision(), self._under(draw):
@@ -41,7 +41,7 @@ class Forward:
         return pi.float(), value.float(), None if state is None else state.float()
 
     def policy(
-        self, obs: Observation, state: State, start: Tensor | None, draw: Int[Tensor, "B"]
+        self, obs: Observation, state: State, start: Tensor | None, draw: Int[Tensor, "B"] | None
     ) -> tuple[Float[Tensor, "B P"], State]:
         """The policy's half alone."""
         with self._precision(), self._under(draw):
@@ -54,11 +54,12 @@ class Forward:
         """The output for stored rows, under the noise and from the recurrent states that acted, and what was seen."""
         obs = rollout.observations(rows.reshape(-1))
         start = None if rollout.state is None else flat(rows, rollout.start[:-1]).view_as(rows)
-        pi, value, _ = self.values(obs, rollout.initial_state(rows), start, flat(rows, rollout.draw))
+        draw = flat(rows, rollout.draw) if self._noisy else None
+        pi, value, _ = self.values(obs, rollout.initial_state(rows), start, draw)
         return pi, value, obs
 
-    def _under(self, draw: Int[Tensor, "B"]) -> contextlib.AbstractContextManager[None]:
-        return self.noise.using(draw.long()) if self._noisy else contextlib.nullcontext()
+    def _under(self, draw: Int[Tensor, "B"] | None) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if draw is None or not self._noisy else self.noise.using(draw.long())
 
     def _precision(self) -> contextlib.AbstractContextManager[object]:
         return torch.autocast(self._device.type, torch.bfloat16) if self._bfloat16 else contextlib.nullcontext()

@@ -113,7 +113,7 @@ class PPO(Agent):
             self._draw = torch.arange(self.num_envs, dtype=torch.int32, device=self.device)
         self.rollout = self._make_rollout()
         self.learner = Learner(
-            c, self.forward, self.rollout, self.bonuses, self.aux, pictures=self.sees_pictures,
+            c, self.forward, self.rollout, self.bonuses, self.aux, pictures=self.sees_large_pictures,
             shuffler=self._shuffler, generator=self._generator,
         )  # fmt: skip
         self._state = self._zero_state()
@@ -249,7 +249,7 @@ class PPO(Agent):
         """Values and probabilities of the whole rollout by the learner's kernels, a piece at a time."""
         r, total = self.rollout, self.config.num_steps * self.num_envs
         draws = torch.cat([r.draw.flatten(), self._draw])
-        pi, value, piece = [], [], 256 if self.sees_pictures else _PIECE
+        pi, value, piece = [], [], 256 if self.sees_large_pictures else _PIECE
         for rows in torch.split(torch.arange(total + self.num_envs, device=self.device), piece):
             out = self.forward.values(r.observations(rows), None, None, draws[rows])
             pi.append(out[0])

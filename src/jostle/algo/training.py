@@ -182,7 +182,7 @@ def threads(agent: Agent) -> Iterator[None]:
 
     Small networks are faster on one thread than on two: the work is shorter than handing it over.
     """
-    if agent.sees_pictures and agent.device.type == "cpu":
+    if agent.sees_large_pictures and agent.device.type == "cpu":
         keep_heap()
     before = torch.get_num_threads()
     wanted = agent.config.threads or (before if agent.sees_pictures else 1)
