@@ -44,8 +44,8 @@ def table(
     lines = [
         f"{spec['env']}, {spec.get('env_options', {})}, {spec['steps']:,} steps in {spec['num_envs']} environments.",
         "",
-        f"| method | seeds | IQM | mean | seeds ≥ {solved:.3g} | P(better) | distinct states seen | minutes |",
-        "|---" * 8 + "|",
+        f"| method | seeds | IQM | mean | seeds ≥ {solved:.3g} | P(better) | distinct states seen |",
+        "|---" * 7 + "|",
     ]
     order = [*main, *sweep]
     for method in sorted(methods, key=lambda m: (order.index(m) if m in order else len(order), m)):
@@ -58,10 +58,8 @@ def table(
             better = str(stress.improvement_interval(scores, against))
         cells = [row["metrics"].get("coverage/cells") for row in rows]
         seen = f"{np.mean([c for c in cells if c is not None]):,.0f}" if any(c is not None for c in cells) else "–"
-        minutes = np.mean([row["seconds"] for row in rows]) / 60
         lines.append(
-            f"| {method} | {len(rows)} | {iqm} | {mean} | {int((scores >= solved).sum())} | {better} | {seen} | "
-            f"{minutes:.1f} |"
+            f"| {method} | {len(rows)} | {iqm} | {mean} | {int((scores >= solved).sum())} | {better} | {seen} |"
         )
     return lines
 
