@@ -1,6 +1,5 @@
 """Evaluation: episodes in environments of its own, under a stated inference mode, with an interval. It never trains."""
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,23 +8,11 @@ import gymnasium as gym
 import numpy as np
 from scipy import stats
 
-from jostle.algo.agent import Agent
-from jostle.envs import JostleEnv, make_env, random_actions
-from jostle.errors import ConfigError, EnvError, closest
-from jostle.nn.inference import Actor, Inference
-
-PATIENCE = 500_000
-"""Steps without the end of an episode still wanted, after which an evaluation gives up."""
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One evaluated episode: which environment and which of its episodes, undiscounted return, length in steps."""
-
-    env: int
-    index: int
-    ret: float
-    length: int
+from jostle.envs import JostleEnv, make_env
+from jostle.errors import ConfigError, closest
+from jostle.nn.inference import Inference
+from jostle.view import Episode, as_view, play, require_fit, source_of
+from jostle.view.playing import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -61,6 +48,12 @@ class Evaluation:
         found = stats.bootstrap((returns,), np.mean, n_resamples=5_000, rng=np.random.default_rng(0))
         return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
+    @property
+    def disagreement(self) -> float | None:
+        """How far the draws of ``mc`` disagreed, averaged over episodes; None in other modes."""
+        told = [e.disagreement for e in self.episodes if e.disagreement is not None]
+        return float(np.mean(told)) if told else None
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data, the table of episodes included."""
         low, high = self.interval
@@ -72,12 +65,12 @@ class Evaluation:
             "epsilon": self.epsilon,
             "seed": self.seed,
             **summary,
-            "episodes": [dataclasses.asdict(e) for e in self.episodes],
-        }
+            "episodes": [e.as_dict() for e in self.episodes],
+        } | ({} if self.disagreement is None else {"disagreement": self.disagreement})
 
 
 def evaluate(
-    agent: Agent,
+    policy: Any,
     episodes: int = 10,
     *,
     noise: str = "mean",
@@ -89,21 +82,21 @@ def evaluate(
     env_options: dict[str, Any] | None = None,
     notify: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
-    """Play episodes in environments and with draws of noise of their own; the agent is not changed.
+    """Play episodes in environments and with draws of noise of their own; the policy is not changed.
 
     Every environment plays a fixed share of the episodes, so short episodes are not favoured.
 
     Args:
-        agent: the agent.
+        policy: an agent, or whatever `jostle.as_view` takes or gives.
         episodes: how many to play.
         noise: ``mean``, ``sampled`` (fresh draw per action and environment) or ``mc:M`` (values averaged over M draws).
         actions: ``greedy``, the likeliest or best ones, or ``sampled`` from a policy.
         epsilon: probability of a random action.
         num_envs: environments stepped together; None: as many as episodes, 16 at most.
         seed: seed of environments, draws and random actions; not the training's.
-        env: another environment than the agent's; its spaces must be the same. One that is made already is reset with
-            ``seed``.
-        env_options: options of the environment; None: the agent's own.
+        env: another environment than the policy's own; its spaces must be the same. One that is made already is reset
+            with ``seed``.
+        env_options: options of the environment; None: the policy's own.
         notify: called with the number of finished episodes.
 
     Raises:
@@ -116,58 +109,20 @@ def evaluate(
         raise ConfigError(f"epsilon={epsilon} cannot be used: it must be within 0 and 1.")
     if actions not in ("greedy", "sampled"):
         raise ConfigError(f"actions='{actions}' are unknown; {closest(str(actions), ['greedy', 'sampled'])}")
-    inference = Inference.parse(noise)
+    inference, view = Inference.parse(noise), as_view(policy)
     if isinstance(env, JostleEnv):
         vector = env
     else:
-        options = agent.env_options if env_options is None else env_options
         count = min(episodes, 16) if num_envs is None else num_envs
-        vector = make_env(agent.env_source if env is None else env, count, seed=seed, **options)
+        vector = make_env(
+            source_of(view, env), count, seed=seed, **(view.env_options if env_options is None else env_options)
+        )
     try:
-        ours, theirs = agent.env.single_observation_space, vector.single_observation_space
-        if ours != theirs or agent.env.single_action_space != vector.single_action_space:
-            raise ConfigError(f"{vector.id} has other spaces than {agent.env.id}, which the agent was trained in.")
-        actor = agent.actor(inference, rows=vector.num_envs, seed=seed, sample=actions == "sampled")
-        found = _play(actor, vector, episodes, epsilon, seed, notify)
+        require_fit(view, vector)
+        actor = view.actor(inference, rows=vector.num_envs, seed=seed, sample=actions == "sampled")
+        found = play(actor, vector, episodes, seed=seed, epsilon=epsilon, notify=notify, patience=PATIENCE)
     finally:
         if vector is not env:
             vector.close()
+    assert found is not None
     return Evaluation(vector.id, str(inference), actions, epsilon, seed, found)
-
-
-def _play(
-    actor: Actor,
-    env: JostleEnv,
-    episodes: int,
-    epsilon: float,
-    seed: int,
-    notify: Callable[[int], None],
-) -> list[Episode]:
-    rng = np.random.default_rng(seed)
-    share = np.array([len(part) for part in np.array_split(np.arange(episodes), env.num_envs)])
-    played = np.zeros(env.num_envs, np.int64)
-    found: list[Episode] = []
-    obs, info = env.reset(seed=seed)
-    waited = 0
-    while len(found) < episodes:
-        action = actor.act(obs, info["start"])
-        if epsilon > 0:
-            random = rng.random(env.num_envs) < epsilon
-            action[random] = random_actions(env.single_action_space, env.num_envs, rng)[random]
-        obs, _, _, _, info = env.step(action)
-        waited += 1
-        if waited > PATIENCE:
-            raise EnvError(
-                f"{env.id}: no episode ended within {PATIENCE:,} steps of every environment; give it a time limit "
-                "(max_episode_steps)."
-            )
-        if "_episode" not in info:
-            continue
-        for i in np.flatnonzero(info["_episode"]):
-            if played[i] < share[i]:
-                episode = info["episode"]
-                found.append(Episode(int(i), int(played[i]), float(episode["r"][i]), int(episode["l"][i])))
-                played[i] += 1
-                waited = 0
-        notify(len(found))
-    return sorted(found, key=lambda e: (e.index, e.env))

@@ -1,0 +1,114 @@
+"""Views of jostle's own agents and of their networks."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from jostle.errors import ConfigError
+from jostle.nn.actor_critic import ActorCritic
+from jostle.nn.distributions import Categorical, Distribution, MultiCategorical
+from jostle.nn.inference import Actor, Inference, PolicyActor, QActor
+from jostle.nn.policy import QNetwork
+from jostle.view.interface import EnvSource, MeanStd, Output, PolicyView, Probabilities, own_noise
+
+
+class NetworkView(PolicyView):
+    """An `ActorCritic` or a `QNetwork`.
+
+    Args:
+        network: it is copied.
+        observation_space, action_space: of one environment.
+        coefficient: [K], weights of the reward streams in greedy actions; None: one each.
+        agent: the agent that the network is of, which then makes the actors.
+    """
+
+    module: ActorCritic | QNetwork
+
+    def __init__(
+        self,
+        network: ActorCritic | QNetwork,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        *,
+        name: str = "",
+        coefficient: Float[Tensor, "K"] | None = None,
+        agent: Any = None,
+        env_source: EnvSource | None = None,
+        env_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.module = copy.deepcopy(network).requires_grad_(False)
+        self.name = name or type(network).__name__
+        self.observation_space, self.action_space = observation_space, action_space
+        self.env_source, self.env_options = env_source, dict(env_options or {})
+        self.recurrent = isinstance(network, ActorCritic) and network.core is not None
+        self.noise = own_noise(self.module)
+        ones = torch.ones(network.num_streams, device=self.device)
+        self.coefficient = ones if coefficient is None else coefficient
+        self._agent = agent
+
+    def forward(
+        self,
+        obs: Any,
+        *,
+        state: Tensor | None = None,
+        start: Bool[Tensor, "B"] | None = None,
+        draw: int | Int[Tensor, "B"] | None = None,
+    ) -> Output:
+        """See `PolicyView.forward`."""
+        with self._under(draw):
+            if isinstance(self.module, QNetwork):
+                q = self.module(self._seen(obs))
+                best = (q * self.coefficient[:, None]).sum(1).argmax(-1)
+                return Output(q=q, value=q.take_along_dim(best[:, None, None], 2).squeeze(2))
+            pi, value, state = self.module(self._seen(obs), state, start)
+        return Output(_shown(self.module.head.distribution(pi)), value=value, state=state)
+
+    def actor(self, noise: str | Inference = "mean", *, rows: int = 1, seed: int = 0, sample: bool = False) -> Actor:
+        """See `PolicyView.actor`."""
+        if self._agent is not None:
+            actor: Actor = self._agent.actor(noise, rows=rows, seed=seed, sample=sample)
+            actor.load(self.module)  # the agent may have learned since
+            return actor
+        inference = noise if isinstance(noise, Inference) else Inference.parse(noise)
+        if isinstance(self.module, ActorCritic):
+            return PolicyActor(self.module, inference, rows=rows, seed=seed, sample=sample)
+        if sample:
+            raise ConfigError(f"{self.name} has no policy to sample actions from: use actions='greedy'.")
+        first = int(getattr(self.action_space, "start", 0))
+        return QActor(self.module, self.coefficient, inference, rows=rows, seed=seed, first_action=first)
+
+
+def agent_view(agent: Any) -> NetworkView:
+    """The view of what has ``network``, ``actor`` and ``env`` as jostle's agents have.
+
+    Raises:
+        ConfigError: its network is of an unknown kind.
+    """
+    if not isinstance(agent.network, ActorCritic | QNetwork):
+        raise ConfigError(
+            f"the network of {type(agent).__name__} is a {type(agent.network).__name__}, which has no view: give the "
+            "network itself, as_view(agent.network, kind=…, env=…)."
+        )
+    return NetworkView(
+        agent.network,
+        agent.env.single_observation_space,
+        agent.env.single_action_space,
+        name=str(getattr(agent, "algorithm", type(agent).__name__)),
+        coefficient=getattr(agent, "coefficient", None),
+        agent=agent,
+        env_source=agent.env_source,
+        env_options=agent.env_options,
+    )
+
+
+def _shown(distribution: Distribution) -> Probabilities | MeanStd:
+    if isinstance(distribution, Categorical):
+        return Probabilities(distribution.log_p.exp())
+    if isinstance(distribution, MultiCategorical):
+        return Probabilities(distribution.each.log_p.exp())
+    return MeanStd(distribution.mean, distribution.log_std.exp())

@@ -1,0 +1,89 @@
+"""`as_view`: a view of whatever acts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+from torch import nn
+
+from jostle.envs import make_env
+from jostle.errors import ConfigError
+from jostle.nn.actor_critic import ActorCritic
+from jostle.nn.policy import QNetwork
+from jostle.view.agents import NetworkView, agent_view
+from jostle.view.interface import EnvSource, PolicyView
+from jostle.view.modules import Kind, ModuleView
+from jostle.view.sb3 import SB3View, is_sb3
+
+
+def as_view(
+    policy: Any,
+    *,
+    kind: Kind | None = None,
+    env: EnvSource | None = None,
+    env_options: Mapping[str, Any] | None = None,
+    observation_space: gym.Space[Any] | None = None,
+    action_space: gym.Space[Any] | None = None,
+    name: str | None = None,
+) -> PolicyView:
+    """A view of a policy, for `evaluate`, `stress_test` and whoever looks inside.
+
+    >>> import jostle, torch
+    >>> view = jostle.as_view(torch.nn.Linear(4, 2), kind="logits", env="CartPole-v1")
+    >>> view.distribution(torch.zeros(3, 4)).p.shape
+    torch.Size([3, 2])
+
+    Args:
+        policy: an agent of jostle, a model of Stable-Baselines3, a `torch.nn.Module`, or a view.
+        kind: what a module returns: ``logits``, ``q`` or ``mean``.
+        env, env_options: where a module or a model was trained, as `make_env` takes it; it is played there unless
+            something else is asked for. Agents know it themselves.
+        observation_space, action_space: of a module, in place of those of ``env``.
+        name: for tables.
+
+    Raises:
+        ConfigError: nothing that has a view, or a module without ``kind`` or spaces.
+    """
+    view = _made(policy, kind, env, env_options, observation_space, action_space)
+    if name is not None:
+        view.name = name
+    return view
+
+
+def _made(
+    policy: Any,
+    kind: Kind | None,
+    env: EnvSource | None,
+    env_options: Mapping[str, Any] | None,
+    observation_space: gym.Space[Any] | None,
+    action_space: gym.Space[Any] | None,
+) -> PolicyView:
+    if isinstance(policy, PolicyView):
+        return policy
+    if is_sb3(policy):
+        return SB3View(policy, env_source=env, env_options=env_options)
+    if isinstance(policy, nn.Module):
+        if env is not None and (observation_space is None or action_space is None):
+            made = make_env(env, 1, **(env_options or {}))
+            made.close()
+            observation_space = observation_space or made.single_observation_space
+            action_space = action_space or made.single_action_space
+        if observation_space is None or action_space is None:
+            raise ConfigError(
+                f"a {type(policy).__name__} does not know its spaces: give as_view(module, env=…), or "
+                "observation_space and action_space."
+            )
+        if isinstance(policy, ActorCritic | QNetwork):
+            return NetworkView(policy, observation_space, action_space, env_source=env, env_options=env_options)
+        if kind is None:
+            raise ConfigError(
+                f"what a {type(policy).__name__} returns cannot be seen from outside: give as_view(module, "
+                "kind='logits'), 'q' or 'mean'."
+            )
+        return ModuleView(policy, observation_space, action_space, kind, env_source=env, env_options=env_options)
+    if all(hasattr(policy, part) for part in ("network", "actor", "env")):
+        return agent_view(policy)
+    raise ConfigError(
+        f"a {type(policy).__name__} is no policy that can be viewed: give an agent of jostle, a model of "
+        "Stable-Baselines3, or a torch.nn.Module with kind and env."
+    )

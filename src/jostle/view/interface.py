@@ -1,0 +1,211 @@
+"""What a policy shows to those who test or explain it, whoever trained it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import gymnasium as gym
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from jostle.envs import JostleEnv
+from jostle.errors import ConfigError, closest
+from jostle.nn.inference import Inference
+from jostle.nn.noise import Noise, StochasticLayer
+from jostle.nn.policy import map_observation
+
+EnvSource: TypeAlias = str | Callable[[], gym.Env[Any, Any]]
+"""What `make_env` takes: an id, or a function that makes one environment."""
+
+
+class Acts(Protocol):
+    """What plays episodes: `jostle.nn.inference.Actor` and its like.
+
+    One that knows how far its draws of noise disagree has, after each `act`, an attribute ``disagreement`` [B].
+    """
+
+    def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, Any]:
+        """Actions that the environment takes; ``start`` marks the rows that begin an episode."""
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """A discrete policy. ``p`` is [B, A]; with D choices side by side [B, D, A], impossible actions having 0."""
+
+    p: Float[Tensor, "B *D A"]
+
+
+@dataclass(frozen=True)
+class MeanStd:
+    """A continuous policy: independent normal variables, before they are clipped to the action space's bounds."""
+
+    mean: Float[Tensor, "B D"]
+    std: Float[Tensor, "B D"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What one forward pass gives; None is what the policy has not.
+
+    Attributes:
+        distribution: of the actions; None of an agent that is all action values.
+        q: action values [B, K, A] of K reward streams.
+        value: state values [B, K].
+        state: the next recurrent state.
+    """
+
+    distribution: Probabilities | MeanStd | None = None
+    q: Float[Tensor, "B K A"] | None = None
+    value: Float[Tensor, "B K"] | None = None
+    state: Tensor | None = None
+
+
+class PolicyView(ABC):
+    """A frozen copy of a policy, to be looked at and to act. What is trained later is seen by a new view only.
+
+    Observations are those of the environment, as arrays or tensors with a leading axis B, or dictionaries of them.
+    Outputs are tensors on the policy's device; gradients flow to inputs that ask for them, not to parameters.
+
+    Attributes:
+        name: for tables.
+        observation_space, action_space: of one environment.
+        module: the network.
+        env_source, env_options: where it was trained, as `make_env` takes it; None and {} if that is not known.
+        noise: the view's own draws, without which a stochastic layer does nothing here; None if there is no such layer.
+    """
+
+    name: str
+    observation_space: gym.Space[Any]
+    action_space: gym.Space[Any]
+    module: nn.Module
+    env_source: EnvSource | None = None
+    env_options: Mapping[str, Any]
+    recurrent: bool = False
+    noise: Noise | None = None
+
+    @abstractmethod
+    def forward(
+        self,
+        obs: Any,
+        *,
+        state: Tensor | None = None,
+        start: Bool[Tensor, "B"] | None = None,
+        draw: int | Int[Tensor, "B"] | None = None,
+    ) -> Output:
+        """One pass.
+
+        Args:
+            obs: a batch of B observations.
+            state: the recurrent state before them (None: zeros).
+            start: rows that begin an episode, whose state is zeroed.
+            draw: slot of `redraw` under which each row goes through the network; None: without noise.
+        """
+
+    @abstractmethod
+    def actor(self, noise: str | Inference = "mean", *, rows: int = 1, seed: int = 0, sample: bool = False) -> Acts:
+        """What acts in ``rows`` environments together, under draws of its own; see `jostle.evaluate` for the modes."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        tensors = [*self.module.parameters(), *self.module.buffers()]
+        return tensors[0].device if tensors else torch.device("cpu")
+
+    @property
+    def stochastic(self) -> bool:
+        """There are layers with noise, so that the inference modes differ."""
+        return self.noise is not None
+
+    def fits(self, space: gym.Space[Any]) -> bool:
+        """Whether observations of this space can be given to the policy."""
+        return space == self.observation_space
+
+    def distribution(self, obs: Any, **how: Any) -> Probabilities | MeanStd | None:
+        """The actions' distribution, None of a value-based agent; ``how`` as of `forward`."""
+        return self.forward(obs, **how).distribution
+
+    def q(self, obs: Any, **how: Any) -> Float[Tensor, "B K A"] | None:
+        """Action values, None of a policy; ``how`` as of `forward`."""
+        return self.forward(obs, **how).q
+
+    def value(self, obs: Any, **how: Any) -> Float[Tensor, "B K"] | None:
+        """State values, of a value-based agent those of its greedy actions; ``how`` as of `forward`."""
+        return self.forward(obs, **how).value
+
+    def redraw(self, draws: int, seed: int = 0) -> None:
+        """Fill the slots 0 to ``draws`` − 1 with fresh noise, for ``draw=`` of the other methods.
+
+        Raises:
+            ConfigError: there is no noise, or no draw is asked for.
+        """
+        if self.noise is None:
+            raise ConfigError(f"{self.name} has no layer with noise, so there is nothing to draw.")
+        self.noise = Noise(self.module, seed=seed, role="view", slots=draws)
+
+    def layers(self) -> list[str]:
+        """Names of all modules of the network, in the order of their definition."""
+        return [name for name, _ in self.module.named_modules() if name]
+
+    def activations(self, obs: Any, layer: str, **how: Any) -> Tensor:
+        """What a layer puts out [B, …] for a batch of observations; of several calls in one pass the last one.
+
+        Raises:
+            ConfigError: there is no such layer, or the pass does not go through it.
+        """
+        names = self.layers()
+        if layer not in names:
+            raise ConfigError(f"{self.name} has no layer '{layer}'; {closest(layer, names)}")
+        found: list[Tensor] = []
+
+        def keep(_: nn.Module, __: Any, output: Any) -> None:
+            found.append(output[0] if isinstance(output, tuple) else output)
+
+        handle = self.module.get_submodule(layer).register_forward_hook(keep)
+        try:
+            self.forward(obs, **how)
+        finally:
+            handle.remove()
+        if not found or not isinstance(found[-1], Tensor):
+            raise ConfigError(
+                f"no tensor comes out of '{layer}' in a forward pass of {self.name}: choose another layer."
+            )
+        return found[-1]
+
+    def _seen(self, obs: Any) -> Any:
+        return map_observation(obs, self.device)
+
+    def _under(self, draw: int | Int[Tensor, "B"] | None) -> AbstractContextManager[None]:
+        if self.noise is None:
+            if draw is not None:
+                raise ConfigError(f"{self.name} has no layer with noise: leave draw out.")
+            return nullcontext()
+        return self.noise.mean() if draw is None else self.noise.using(draw)
+
+
+def source_of(view: PolicyView, env: EnvSource | None = None) -> EnvSource:
+    """The environment to play in: the one given, or the policy's own.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    source = view.env_source if env is None else env
+    if source is None:
+        raise ConfigError(f"nobody knows where {view.name} was trained: give env=…, or as_view(policy, env=…).")
+    return source
+
+
+def require_fit(view: PolicyView, env: JostleEnv) -> None:
+    """Raises: ConfigError where the policy cannot play in this environment."""
+    if not view.fits(env.single_observation_space) or view.action_space != env.single_action_space:
+        trained = view.env_source if isinstance(view.env_source, str) else "the one"
+        raise ConfigError(f"{env.id} has other spaces than {trained} that {view.name} was trained in.")
+
+
+def own_noise(module: nn.Module, *, seed: int = 0, role: str = "view", slots: int = 1) -> Noise | None:
+    """Draws for the stochastic layers of a module that nobody else uses; None if it has no such layer."""
+    stochastic = any(isinstance(layer, StochasticLayer) for layer in module.modules())
+    return Noise(module, seed=seed, role=role, slots=slots) if stochastic else None

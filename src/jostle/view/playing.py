@@ -1,0 +1,203 @@
+"""Episodes of an actor in environments, counted by fixed shares."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from jostle.envs import JostleEnv, random_actions
+from jostle.errors import ConfigError, EnvError
+from jostle.view.interface import Acts
+
+PATIENCE = 500_000
+"""Steps without the end of an episode still wanted, after which playing gives up."""
+TAGS = ("level_seed", "theme")
+"""Entries of `info` that say which game an episode was; they are kept beside its return."""
+
+Observe = Callable[[Any, Int[np.ndarray, "N"], Int[np.ndarray, "N"]], Any]
+"""What an actor sees of the observations of N environments, given each one's episode and step in it."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode: which environment and which of its episodes, undiscounted return, length in steps.
+
+    Attributes:
+        success: as the rule says; None without a rule.
+        disagreement: of the draws of noise, averaged over the episode's steps; None where the actor tells none.
+        level_seed, theme: the game, where the environment tells it.
+    """
+
+    env: int
+    index: int
+    ret: float
+    length: int
+    success: bool | None = None
+    disagreement: float | None = None
+    level_seed: int | None = None
+    theme: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data without what is None."""
+        return {key: value for key, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Success:
+    """When an episode is a success: its return compares with a threshold, or an entry of the last `info` is true."""
+
+    rule: Literal[">", ">=", "info"]
+    threshold: float = 0.0
+    key: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Success":
+        """From ``return > 0``, ``return >= 195`` or ``info caught``.
+
+        >>> Success.parse("return > 0")
+        Success(rule='>', threshold=0.0, key='')
+
+        Raises:
+            ConfigError: the text is none of these.
+        """
+        compared = re.fullmatch(r"return\s*(>=|>)\s*([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?)", text.strip())
+        if compared:
+            return cls(">" if compared[1] == ">" else ">=", float(compared[2]))
+        told = re.fullmatch(r"info\s+(\w+)", text.strip())
+        if told:
+            return cls("info", key=told[1])
+        raise ConfigError(
+            f"the success rule '{text}' cannot be read: write 'return > 0', 'return >= 195' or 'info KEY'."
+        )
+
+    def __str__(self) -> str:
+        return f"info {self.key}" if self.rule == "info" else f"return {self.rule} {self.threshold:g}"
+
+    def holds(self, ret: float, info: dict[str, Any], row: int, env: str) -> bool:
+        """Whether the episode that ended in this row was one."""
+        if self.rule != "info":
+            return ret > self.threshold if self.rule == ">" else ret >= self.threshold
+        if self.key not in info:
+            raise ConfigError(f"{env} tells no '{self.key}' where an episode ends: use a rule such as 'return > 0'.")
+        return bool(info[self.key][row])
+
+
+def play(
+    actor: Acts,
+    env: JostleEnv,
+    episodes: int,
+    *,
+    seed: int = 0,
+    epsilon: float = 0.0,
+    success: Success | None = None,
+    observe: Observe | None = None,
+    notify: Callable[[int], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+    patience: int = PATIENCE,
+) -> list[Episode] | None:
+    """Play episodes and return them ordered by (index, environment); None if ``stop`` said so before the last one.
+
+    Every environment plays a fixed share, so short episodes are not favoured. For the same reason nothing is returned
+    after a stop: the episodes that are over first are the short ones.
+
+    Args:
+        actor: acts in all environments of ``env`` together.
+        env: it is reset with ``seed``.
+        episodes: how many.
+        seed: of environments and random actions.
+        epsilon: probability of a random action.
+        success: when an episode is one.
+        observe: what the actor sees of an observation; the environment is not touched.
+        notify: called with the number of finished episodes.
+        stop: asked before every step.
+        patience: steps without the end of an episode still wanted, after which this gives up.
+
+    Raises:
+        EnvError: the environment failed, or its episodes never end.
+    """
+    rng, rows = np.random.default_rng(seed), env.num_envs
+    share = np.array([len(part) for part in np.array_split(np.arange(episodes), rows)])
+    played = np.zeros(rows, np.int64)
+    found: list[Episode] = []
+    obs, info = env.reset(seed=seed)
+    clock, uncertain = _Clock(rows), _Mean(rows)
+    tags: dict[str, np.ndarray] = {}
+    ended, waited = np.zeros(rows, np.bool_), 0
+    while len(found) < episodes:
+        if stop():
+            return None
+        clock.tick(info["start"])
+        _read_tags(tags, info)
+        seen = obs if observe is None else observe(obs, clock.episode, clock.step)
+        action = actor.act(seen, info["start"])
+        uncertain.add(getattr(actor, "disagreement", None), ~ended)  # the action of a row that has ended is ignored
+        if epsilon > 0:
+            random = rng.random(rows) < epsilon
+            action[random] = random_actions(env.single_action_space, rows, rng)[random]
+        obs, _, terminated, truncated, info = env.step(action)
+        ended = terminated | truncated
+        waited += 1
+        if waited > patience:
+            raise EnvError(
+                f"{env.id}: no episode ended within {patience:,} steps of every environment; give it a time limit "
+                "(max_episode_steps)."
+            )
+        if "_episode" not in info:
+            continue
+        for i in np.flatnonzero(info["_episode"]).tolist():
+            doubt = uncertain.pop(i)
+            if played[i] < share[i]:
+                ret = float(info["episode"]["r"][i])
+                found.append(
+                    Episode(
+                        i,
+                        int(played[i]),
+                        ret,
+                        int(info["episode"]["l"][i]),
+                        None if success is None else success.holds(ret, info, i, env.id),
+                        doubt,
+                        **{key: int(values[i]) for key, values in tags.items()},
+                    )
+                )
+                played[i] += 1
+                waited = 0
+        notify(len(found))
+    return sorted(found, key=lambda e: (e.index, e.env))
+
+
+class _Clock:
+    """Which episode each environment is in, and at which step of it."""
+
+    def __init__(self, rows: int) -> None:
+        self.episode, self.step = np.full(rows, -1, np.int64), np.zeros(rows, np.int64)
+
+    def tick(self, start: Bool[np.ndarray, "N"]) -> None:
+        self.episode = self.episode + start
+        self.step = np.where(start, 0, self.step + 1)
+
+
+class _Mean:
+    """A running mean per environment."""
+
+    def __init__(self, rows: int) -> None:
+        self.total, self.count = np.zeros(rows), np.zeros(rows, np.int64)
+
+    def add(self, values: Any, where: Bool[np.ndarray, "N"]) -> None:
+        if values is not None:
+            self.total += np.where(where, np.asarray(values, np.float64), 0.0)
+            self.count += where
+
+    def pop(self, row: int) -> float | None:
+        mean = float(self.total[row] / self.count[row]) if self.count[row] else None
+        self.total[row], self.count[row] = 0.0, 0
+        return mean
+
+
+def _read_tags(tags: dict[str, np.ndarray], info: dict[str, Any]) -> None:
+    """Remember what `info` tells of the game where an episode begins."""
+    for key in TAGS:
+        if key in info:
+            tags[key] = np.where(info["start"], info[key], tags.get(key, -1))

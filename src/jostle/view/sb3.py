@@ -1,0 +1,137 @@
+"""A view of a Stable-Baselines3 model. Nothing here imports that package before a model of it is given."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from jostle.errors import ConfigError
+from jostle.nn.inference import Inference
+from jostle.view.interface import EnvSource, MeanStd, Output, PolicyView, Probabilities
+
+KNOWN = ("PPO", "A2C", "DQN", "SAC", "TD3", "DDPG")
+
+
+def is_sb3(policy: object) -> bool:
+    """Whether this is a model of Stable-Baselines3 or of a package built on it."""
+    return any(kind.__module__.startswith("stable_baselines3.common.base_class") for kind in type(policy).__mro__)
+
+
+class SB3View(PolicyView):
+    """A PPO, A2C, DQN, SAC, TD3 or DDPG model of Stable-Baselines3.
+
+    SAC's distribution is the normal one before the hyperbolic tangent; the other continuous ones are in the units of
+    the model's actions.
+
+    Pictures may come channels last, as the environment gives them: the model's own policy turns them round and scales
+    them. A `VecNormalize` around the model's environment normalises with its present statistics.
+
+    Raises:
+        ConfigError: another algorithm.
+    """
+
+    def __init__(
+        self, model: Any, *, env_source: EnvSource | None = None, env_options: Mapping[str, Any] | None = None
+    ) -> None:
+        self.algorithm = next((k.__name__ for k in type(model).__mro__ if k.__name__ in KNOWN), None)
+        if self.algorithm is None:
+            raise ConfigError(
+                f"a Stable-Baselines3 model of the kind {type(model).__name__} has no view; those that have one: "
+                f"{', '.join(KNOWN)}. Give its network as a torch.nn.Module instead."
+            )
+        self.module = copy.deepcopy(model.policy).requires_grad_(False)
+        self.module.set_training_mode(False)  # type: ignore[operator]  # dropout and batch norm off
+        self.name = self.algorithm
+        self.observation_space, self.action_space = model.observation_space, model.action_space
+        self.env_source, self.env_options = env_source, dict(env_options or {})
+        normaliser = model.get_vec_normalize_env()
+        self._normalise = None if normaliser is None else normaliser.normalize_obs
+
+    def fits(self, space: gym.Space[Any]) -> bool:
+        """The model's space, or pictures with their channels last where the model has them first."""
+        ours = self.observation_space
+        if space == ours:
+            return True
+        if not (isinstance(space, spaces.Box) and isinstance(ours, spaces.Box) and len(space.shape) == 3):
+            return False
+        return space.dtype == ours.dtype == np.uint8 and (space.shape[2], *space.shape[:2]) == ours.shape
+
+    def forward(
+        self,
+        obs: Any,
+        *,
+        state: Tensor | None = None,
+        start: Bool[Tensor, "B"] | None = None,
+        draw: int | Int[Tensor, "B"] | None = None,
+    ) -> Output:
+        """See `PolicyView.forward`. A tensor is taken to be as `jostle.view.sb3.SB3View.tensor` makes it."""
+        with self._under(draw):
+            return self._forward(obs if isinstance(obs, Tensor) else self.tensor(obs))
+
+    def tensor(self, obs: Any) -> Any:
+        """Observations as the model's networks take them: normalised if the model's environment was, channels first."""
+        seen = obs if self._normalise is None else self._normalise(obs)
+        policy: Any = self.module
+        return policy.obs_to_tensor(seen)[0]
+
+    def actor(
+        self, noise: str | Inference = "mean", *, rows: int = 1, seed: int = 0, sample: bool = False
+    ) -> "SB3Actor":
+        """See `PolicyView.actor`; without noise in the weights all modes are the same."""
+        if sample and self.algorithm in ("DQN", "TD3", "DDPG"):
+            raise ConfigError(f"{self.name} has no policy to sample actions from: use actions='greedy'.")
+        if not isinstance(noise, Inference):
+            Inference.parse(noise)
+        return SB3Actor(self, seed=seed, sample=sample)
+
+    def _forward(self, obs: Any) -> Output:
+        policy: Any = self.module
+        if self.algorithm == "DQN":
+            q = policy.q_net(obs)
+            return Output(q=q[:, None], value=q.max(-1, keepdim=True).values)
+        if self.algorithm == "SAC":
+            mean, log_std, _ = policy.actor.get_action_dist_params(obs)
+            return Output(MeanStd(mean, log_std.exp()))
+        if self.algorithm in ("TD3", "DDPG"):
+            mean = policy.actor(obs)
+            return Output(MeanStd(mean, torch.zeros_like(mean)))
+        return Output(_shown(policy.get_distribution(obs).distribution), value=policy.predict_values(obs))
+
+
+class SB3Actor:
+    """Acts by the model's own `predict`, which clips and rescales actions."""
+
+    def __init__(self, view: SB3View, *, seed: int, sample: bool) -> None:
+        self.view, self.sample = view, sample
+        self._random = torch.Generator().manual_seed(seed).get_state()
+
+    def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, Any]:
+        """Actions that the environment takes."""
+        seen = obs if self.view._normalise is None else self.view._normalise(obs)
+        policy: Any = self.view.module
+        with torch.random.fork_rng(devices=[]):  # predict samples from torch's global generator
+            torch.set_rng_state(self._random)
+            action: np.ndarray = policy.predict(seen, deterministic=not self.sample)[0]
+            self._random = torch.get_rng_state()
+        return action
+
+
+def _shown(distribution: Any) -> Probabilities | MeanStd:
+    """SB3's inner distribution: a Categorical, a list of them, a Normal, or a Bernoulli."""
+    if isinstance(distribution, list):
+        most = max(d.probs.shape[-1] for d in distribution)
+        padded = [torch.nn.functional.pad(d.probs, (0, most - d.probs.shape[-1])) for d in distribution]
+        return Probabilities(torch.stack(padded, 1))
+    if isinstance(distribution, torch.distributions.Categorical):
+        return Probabilities(distribution.probs)
+    if isinstance(distribution, torch.distributions.Normal):
+        return MeanStd(distribution.mean, distribution.stddev)
+    if isinstance(distribution, torch.distributions.Bernoulli):
+        return Probabilities(torch.stack([1 - distribution.probs, distribution.probs], -1))
+    raise ConfigError(f"a policy with a {type(distribution).__name__} distribution has no view.")
