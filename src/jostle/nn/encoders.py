@@ -67,6 +67,7 @@ class Flat(Encoder):
 
     def __init__(self, space: spaces.Box | spaces.MultiBinary, *, normalise: bool = False) -> None:
         super().__init__()
+        self.shape = space.shape
         self.out_features = math.prod(space.shape)
         self.scale = 1 / 255 if space.dtype == np.uint8 else 1.0
         floats = space.dtype is not None and space.dtype.kind == "f"
@@ -102,12 +103,29 @@ class OneHot(Encoder):
         return out.scatter_(1, index, 1.0)
 
 
+def channel_axis(shape: tuple[int, ...]) -> int | None:
+    """Which axis of a picture's shape, 0 or −1, holds the channels: an end that is shorter than the other two axes.
+
+    None where neither is.
+    """
+    first, middle, last = shape
+    if first < min(middle, last):
+        return 0
+    return -1 if last < min(first, middle) else None
+
+
 class Images(nn.Module):
     """Brings image observations to [B, C, H, W] floats in [0, 1].
 
     Accepts [C, H, W], [H, W, C], [H, W] and stacks of these [k, …] (the stack's frames become channels). The channel
     axis of a three-dimensional observation is the shorter end; channels-last input stays so in memory, which is the
     faster layout of the convolutions that follow.
+
+    ``frames`` is the number of frames among the ``channels``, as far as the shape tells: k of [k, H, W, C]; 1 of [H, W]
+    and of one or three channels; 2 and 4 of two and four channels, which are taken as grey frames; otherwise None.
+
+    Raises:
+        ConfigError: another shape, one without a channel axis, or values that are neither uint8 nor within [0, 1].
     """
 
     def __init__(self, space: spaces.Box) -> None:
@@ -117,16 +135,24 @@ class Images(nn.Module):
             raise ConfigError(
                 f"an image encoder needs observations of 2 to 4 dimensions, not {shape}; use encoder='flat'."
             )
-        self.channels_last = len(shape) == 4 or (len(shape) == 3 and shape[-1] < shape[0])
+        axis = channel_axis(shape) if len(shape) == 3 else -1
+        if axis is None:
+            raise ConfigError(
+                f"observations {shape} are no picture [C, H, W] or [H, W, C], for neither end is shorter than the "
+                "other axes; bring the channels to one end in a wrapper, or use encoder='flat'."
+            )
+        self.channels_last = len(shape) == 4 or (len(shape) == 3 and axis == -1)
         self.shape = shape
+        self.frames: int | None = 1
         if len(shape) == 2:
             self.channels, self.size = 1, (shape[0], shape[1])
         elif len(shape) == 4:  # [k, H, W, C]
             self.channels, self.size = shape[0] * shape[3], (shape[1], shape[2])
-        elif self.channels_last:
-            self.channels, self.size = shape[2], (shape[0], shape[1])
+            self.frames = shape[0]
         else:
-            self.channels, self.size = shape[0], (shape[1], shape[2])
+            self.channels = shape[axis]
+            self.size = (shape[0], shape[1]) if self.channels_last else (shape[1], shape[2])
+            self.frames = {1: 1, 2: 2, 3: 1, 4: 4}.get(self.channels)
         if space.dtype == np.uint8:
             self.scale = 1 / 255
         elif float(space.low.min()) >= 0.0 and float(space.high.max()) <= 1.0:
@@ -164,7 +190,25 @@ def _flat_size(convolutions: nn.Module, images: Images) -> int:
             ) from error
 
 
-class Nature(Encoder):
+class ImageEncoder(Encoder):
+    """Pictures → what a place in between makes of them → convolutions → features, flattened.
+
+    ``input`` is that place: the identity, or a layer from `jostle.nn.augment.to_random_input`.
+    """
+
+    def __init__(self, images: Images, *layers: nn.Module) -> None:
+        super().__init__()
+        self.images = images
+        self.input: nn.Module = nn.Identity()
+        self.convolutions = _channels_last(*layers, nn.Flatten())
+        self.out_features = _flat_size(self.convolutions, self.images)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        features: Tensor = self.convolutions(self.input(self.images(obs)))
+        return features
+
+
+class Nature(ImageEncoder):
     """The three convolutions of Mnih et al. (2015): 32 of 8×8/4, 64 of 4×4/2, 64 of 3×3/1, ReLU, flattened.
 
     84×84 pictures give 3136 features. The fully connected layer of 512 belongs to the head, where noise may go.
@@ -172,22 +216,16 @@ class Nature(Encoder):
     """
 
     def __init__(self, space: spaces.Box, kernel: int = 3) -> None:
-        super().__init__()
-        self.images = Images(space)
-        self.convolutions = _channels_last(
-            nn.Conv2d(self.images.channels, 32, 8, 4),
+        images = Images(space)
+        super().__init__(
+            images,
+            nn.Conv2d(images.channels, 32, 8, 4),
             nn.ReLU(),
             nn.Conv2d(32, 64, 4, 2),
             nn.ReLU(),
             nn.Conv2d(64, 64, kernel, 1),
             nn.ReLU(),
-            nn.Flatten(),
         )
-        self.out_features = _flat_size(self.convolutions, self.images)
-
-    def forward(self, obs: Tensor) -> Tensor:
-        features: Tensor = self.convolutions(self.images(obs))
-        return features
 
 
 class _Residual(nn.Module):
@@ -201,7 +239,7 @@ class _Residual(nn.Module):
         return x + out
 
 
-class Impala(Encoder):
+class Impala(ImageEncoder):
     """The residual encoder of Espeholt et al. (2018): per depth a convolution, a max pool and two residual blocks.
 
     The last map [B, C, h, w] is flattened after its ReLU; ``pooled`` averages it over space instead, which leaves C
@@ -209,21 +247,15 @@ class Impala(Encoder):
     """
 
     def __init__(self, space: spaces.Box, depths: Sequence[int] = (16, 32, 32), *, pooled: bool = False) -> None:
-        super().__init__()
-        self.images = Images(space)
+        images = Images(space)
         blocks: list[nn.Module] = []
-        channels = self.images.channels
+        channels = images.channels
         for depth in depths:
             blocks += [nn.Conv2d(channels, depth, 3, padding=1), nn.MaxPool2d(3, 2, padding=1)]
             blocks += [_Residual(depth), _Residual(depth)]
             channels = depth
         pool = [nn.AdaptiveAvgPool2d(1)] if pooled else []
-        self.convolutions = _channels_last(*blocks, nn.ReLU(), *pool, nn.Flatten())
-        self.out_features = _flat_size(self.convolutions, self.images)
-
-    def forward(self, obs: Tensor) -> Tensor:
-        features: Tensor = self.convolutions(self.images(obs))
-        return features
+        super().__init__(images, *blocks, nn.ReLU(), *pool)
 
 
 class Grid(Encoder):
@@ -319,6 +351,8 @@ def _is_image(space: gym.Space[object]) -> bool:
 
 def _auto(space: spaces.Box) -> EncoderKind:
     if len(space.shape) < 3 or (space.dtype != np.uint8 and len(space.shape) != 4):
+        return "flat"
+    if len(space.shape) == 3 and channel_axis(space.shape) is None:
         return "flat"
     height, width = Images(space).size
     if min(height, width) >= 36:

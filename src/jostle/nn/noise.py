@@ -11,14 +11,19 @@ which slot each row of a forward pass uses and whether the noise is applied at a
     with noise.mean():
         q = network(obs)             # no noise
     noise.draw()                     # fresh noise in every slot, in place
+
+Layers are of two families, noise in the weights and noise in the input, which one network may draw at different times:
+
+    weights = Noise(network, seed=0, role="online", layers=family("weights"))
+    looks = Noise(network, seed=0, role="online input", slots=8, layers=family("input"))
 """
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 import torch
 from jaxtyping import Float, Int
@@ -26,7 +31,10 @@ from torch import Tensor, nn
 
 from jostle.errors import CheckpointError, ConfigError
 
-Mode = Literal["sampled", "mean", "folded"]
+Mode = Literal["sampled", "randomised", "mean", "folded"]
+Family = Literal["weights", "input"]
+CLEAN = -1
+"""The slot id of rows that input layers leave as they are; layers with noisy weights do not know it."""
 
 
 @dataclass(eq=False)
@@ -42,6 +50,8 @@ class Selection:
     Never a Python number: torch.compile would make a graph for each."""
     drawn: bool = False
     folded: bool = False
+    origin: tuple[int, str] | None = None
+    """Seed and role of the `Noise` that it belongs to."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Selection":
         return Selection()
@@ -66,8 +76,10 @@ class StochasticLayer(nn.Module, ABC):
     """A layer whose noise is explicit state: one buffer ``noise`` [D, noise_size], which is no part of the state dict.
 
     A subclass gives `noise_size`, `transform` and `fold`, and reads ``self.selection`` and ``self.noise`` in `forward`.
+    ``family`` says what is noisy.
     """
 
+    family: ClassVar[Family] = "weights"
     noise: Float[Tensor, "D N"]
 
     def __init__(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> None:
@@ -100,6 +112,11 @@ class StochasticLayer(nn.Module, ABC):
         self.noise.index_copy_(0, slots, self.transform(normals).to(self.noise.dtype))
 
 
+def family(name: Family) -> Callable[[StochasticLayer], bool]:
+    """Whether a layer is of a family, for `Noise(…, layers=family("input"))`."""
+    return lambda layer: layer.family == name
+
+
 def _seed(seed: int, role: str, group: int) -> int:
     """A generator's seed, the same on every machine and in every run (Python's own hash is not)."""
     digest = hashlib.sha256(f"{seed} {group} {role}".encode()).digest()
@@ -111,7 +128,8 @@ class Noise:
 
     Slot ids: group g (its index) and local slot s stand at ``g * slots + s``. A group has its own generator, so one
     `Noise` with groups (0, 1) draws what two with groups (0,) and (1,) draw. PyTorch's global generators are not used.
-    Move the network to its device first. Making a second `Noise` for the same layers retires the first.
+    Move the network to its device first. Making a second `Noise` for the same layers retires the first. Two with layers
+    of their own live side by side, each with its slots and its selection; they need different roles.
 
     A `Noise` cannot be copied: a copied generator would give a target network the online network's noise. Copy the
     network and make another `Noise` with its own role.
@@ -122,26 +140,42 @@ class Noise:
         role: what the noise is for, such as ``online``, ``target`` or ``evaluation``; different roles never coincide.
         slots: slots per group, at least 1.
         groups: ids of the noise groups, all different; they belong to groups of environments, not to processes.
+        layers: says which layers are meant, such as `family("input")`; None: all.
 
     Raises:
-        ConfigError: no slot, no or repeated groups, or layers on several devices.
+        ConfigError: no slot, no or repeated groups, layers on several devices, or a role that another `Noise` has in
+            this network.
     """
 
     def __init__(
-        self, module: nn.Module, *, seed: int, role: str, slots: int = 1, groups: Sequence[int] = (0,)
+        self,
+        module: nn.Module,
+        *,
+        seed: int,
+        role: str,
+        slots: int = 1,
+        groups: Sequence[int] = (0,),
+        layers: Callable[[StochasticLayer], bool] | None = None,
     ) -> None:
         if slots < 1:
             raise ConfigError(f"Noise needs at least 1 slot, not slots={slots}.")
         if not groups or len(set(groups)) != len(groups):
             raise ConfigError(f"Noise needs at least one group and no group twice, not groups={tuple(groups)}.")
-        self.layers = {name: m for name, m in module.named_modules() if isinstance(m, StochasticLayer)}
+        every = {name: m for name, m in module.named_modules() if isinstance(m, StochasticLayer)}
+        self.layers = {name: m for name, m in every.items() if layers is None or layers(m)}
+        if any(m.selection.origin == (seed, role) for name, m in every.items() if name not in self.layers):
+            raise ConfigError(
+                f"other layers of this network have a Noise of role '{role}' too, and their draws would coincide: "
+                "give this one another role."
+            )
         devices = {layer.noise.device for layer in self.layers.values()} or {torch.device("cpu")}
         if len(devices) > 1:
             raise ConfigError(f"the stochastic layers lie on several devices, {sorted(map(str, devices))}; use one.")
         self.role, self.slots, self.groups = role, slots, tuple(groups)
         self.device = devices.pop()
         self._ids = torch.arange(self.total, device=self.device)
-        self.selection = Selection(draw=self._ids[0])
+        self._clean = torch.tensor(CLEAN, device=self.device)
+        self.selection = Selection(draw=self._ids[0], origin=(seed, role))
         self._folded_slot = 0
         self._sizes = [layer.noise_size for layer in self.layers.values()]
         self._generators = [torch.Generator(self.device).manual_seed(_seed(seed, role, g)) for g in self.groups]
@@ -195,21 +229,24 @@ class Noise:
 
         Args:
             draw: a slot id for all rows, or a tensor of slot ids whose shape is a prefix of the input's leading shape:
-                [B] for inputs [B, p] and [B, T, p].
-            mode: ``sampled``; ``mean``, without noise; or ``folded``, the weights of the last `fold`, which are
-                constants (their parameters get no gradient); layers without weights to fold use that slot's noise,
-                whatever ``draw`` is.
+                [B] for inputs [B, p] and [B, T, p]. Where there are input layers alone, `CLEAN` is a slot too.
+            mode: ``sampled``; ``randomised``, the same but for the clean flags of slots, which are not heeded;
+                ``mean``, without noise; or ``folded``, the weights of the last `fold`, which are constants (their
+                parameters get no gradient); layers without weights to fold use that slot's noise, whatever ``draw`` is.
 
         Raises: ConfigError for an unknown mode or a slot out of range; tensors of ids out of range raise in the layer.
         """
         self._require_ours()
-        if mode not in ("sampled", "mean", "folded"):
-            raise ConfigError(f"noise mode {mode!r} is unknown; use 'sampled', 'mean' or 'folded'.")
+        if mode not in ("sampled", "randomised", "mean", "folded"):
+            raise ConfigError(f"noise mode {mode!r} is unknown; use 'sampled', 'randomised', 'mean' or 'folded'.")
         if mode == "folded":
             draw = self._folded_slot
         if not isinstance(draw, Tensor):
-            self._require_slot(draw)
-            draw = self._ids[draw]
+            if draw == CLEAN and all(layer.family == "input" for layer in self.layers.values()):
+                draw = self._clean
+            else:
+                self._require_slot(draw)
+                draw = self._ids[draw]
         selection = self.selection
         before = selection.mode, selection.draw
         selection.mode, selection.draw = mode, draw
