@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from jostle.nn.noise import Noise, StochasticLayer
     from jostle.nn.noisy import NoisyLinear, to_linear, to_noisy
     from jostle.store import read_metrics
+    from jostle.stress import stress_test
+    from jostle.view import as_view
 
 __all__ = [
     "DQN",
@@ -32,12 +34,14 @@ __all__ = [
     "NoisyLinear",
     "PPOConfig",
     "StochasticLayer",
+    "as_view",
     "evaluate",
     "list_envs",
     "load",
     "make_env",
     "read_metrics",
     "resume",
+    "stress_test",
     "to_linear",
     "to_noisy",
 ]
@@ -51,6 +55,8 @@ _HOME = {
     "jostle.nn.noise": ("Noise", "StochasticLayer"),
     "jostle.nn.noisy": ("NoisyLinear", "to_linear", "to_noisy"),
     "jostle.store": ("read_metrics",),
+    "jostle.stress": ("stress_test",),
+    "jostle.view": ("as_view",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 

@@ -1,8 +1,13 @@
-"""The stress test: interval statistics of scores, and (to come) conditions seen and unseen."""
+"""The stress test: policies under conditions seen and unseen, and interval statistics of scores."""
 
+from jostle.stress.condition import Condition, Suite
 from jostle.stress.curves import Curve, curve
 from jostle.stress.intervals import Interval, improvement_interval, interval, paired_interval, profile_band
+from jostle.stress.perturbation import Perturbation
 from jostle.stress.plots import plot_curves, plot_intervals, plot_profiles
+from jostle.stress.result import Cell, StressResult
+from jostle.stress.risk import cvar
+from jostle.stress.run import stress_test
 from jostle.stress.statistics import (
     iqm,
     mean,
@@ -15,12 +20,18 @@ from jostle.stress.statistics import (
 from jostle.stress.summary import Summary, aggregate, compare, markdown
 
 __all__ = [
+    "Cell",
+    "Condition",
     "Curve",
     "Interval",
+    "Perturbation",
+    "StressResult",
+    "Suite",
     "Summary",
     "aggregate",
     "compare",
     "curve",
+    "cvar",
     "improvement_interval",
     "interval",
     "iqm",
@@ -36,4 +47,5 @@ __all__ = [
     "probability_of_improvement",
     "profile_band",
     "std",
+    "stress_test",
 ]

@@ -1,0 +1,133 @@
+"""Numbers of a stress test with their intervals.
+
+What is resampled: with one run (training seed) its episodes, which tells how the same policy would do in other
+episodes; with several runs of a method the runs, which tells how other training seeds would do. Conditions that are
+pooled are strata: each keeps its weight. Copies of an environment are no strata, since they differ by their seeds alone,
+as two episodes do.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from jostle.errors import ConfigError
+from jostle.stress import bootstrap
+from jostle.stress.intervals import Interval, improvement_interval, intervals, paired_interval
+from jostle.stress.result import Cell
+from jostle.stress.risk import batched_cvar, cvar
+from jostle.stress.statistics import Statistic, lookup
+
+RESAMPLES = 2_000
+CONFIDENCE = 0.95
+Scores = Sequence[Float[np.ndarray, "E"]]
+"""The scores of each run's episodes."""
+
+
+def estimate(scores: Scores, statistic: str = "mean", *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """``mean``, ``iqm`` or ``cvar`` (the worst tenth) with its interval.
+
+    Of one run the statistic of its episodes. Of several runs, the mean over runs of each run's mean or cvar, and the
+    IQM over runs of their means.
+    """
+    if len(scores) == 1:
+        return _interval(scores[0][:, None], _function(statistic), resamples, seed)
+    per_run: Callable[[np.ndarray], float] = cvar if statistic == "cvar" else lambda x: float(np.mean(x))
+    reduced = np.array([per_run(run) for run in scores])
+    name = "iqm" if statistic == "iqm" else "mean"
+    return intervals(reduced[:, None], [name], CONFIDENCE, resamples, seed, "percentile", 1.0)[name]
+
+
+def success_rate(scores: Scores, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """Share of successes. Where all episodes of one run agree, which resampling takes for certainty, the interval is
+    Clopper and Pearson's exact one."""
+    found = estimate(scores, resamples=resamples, seed=seed)
+    if len(scores) > 1 or len(scores[0]) < 2 or 0 < found.point < 1:
+        return found
+    count = len(scores[0])
+    exact = stats.binomtest(round(found.point * count), count).proportion_ci(CONFIDENCE, method="exact")
+    return Interval(found.point, float(exact.low), float(exact.high), CONFIDENCE)
+
+
+def gap(
+    seen: Sequence[Cell], unseen: Sequence[Sequence[Cell]], *, success: bool = False, resamples: int = RESAMPLES
+) -> Interval:
+    """Seen minus unseen: how much is lost. Of several unseen conditions their mean is taken, each with equal weight.
+
+    Of several runs, row r of both sides is run r. Of one run, episodes are paired where both sides played the same
+    games (`paired`), else both sides are resampled independently.
+
+    Args:
+        seen: the reference's cells, one a run.
+        unseen: the cells of each other condition.
+        success: of success rates instead of returns.
+    """
+    if len(seen) > 1:
+        x = np.array([_scores(cell, success).mean() for cell in seen])
+        y = np.mean([[_scores(cell, success).mean() for cell in cells] for cells in unseen], axis=0)
+        return paired_interval(x, y, confidence=CONFIDENCE, resamples=resamples)
+    x = _scores(seen[0], success)
+    others = [_scores(cells[0], success) for cells in unseen]
+    if all(paired(seen[0], cells[0]) for cells in unseen):
+        return paired_interval(x, np.mean(others, axis=0), confidence=CONFIDENCE, resamples=resamples)
+    return _difference(x[:, None], np.stack(others, 1), resamples)
+
+
+def paired(a: Cell, b: Cell) -> bool:
+    """Both cells hold the same games: equal (env, index), and equal levels where the environment tells them."""
+    if len(a.episodes) != len(b.episodes):
+        return False
+    return all(
+        (x.env, x.index, x.level_seed) == (y.env, y.index, y.level_seed)
+        for x, y in zip(a.episodes, b.episodes, strict=True)
+    )
+
+
+def improvement(x: Sequence[Cell], y: Sequence[Cell], *, resamples: int = RESAMPLES) -> Interval:
+    """How likely X beats Y, ``P(X > Y) + ½ P(X = Y)``.
+
+    Of one run each, over pairs of the same episode; of several runs, over all pairs of runs by their mean returns.
+
+    Raises:
+        ConfigError: one run each, whose episodes were not the same games.
+    """
+    if len(x) == len(y) == 1:
+        if not paired(x[0], y[0]):
+            raise ConfigError("the episodes of the two policies are not the same games: test both with equal seeds.")
+        a, b = x[0].returns, y[0].returns
+        wins = (a > b) + 0.5 * (a == b)
+        return estimate([wins], resamples=resamples)
+    means = [[float(cell.returns.mean()) for cell in side] for side in (x, y)]
+    return improvement_interval(*means, confidence=CONFIDENCE, resamples=resamples)
+
+
+def _interval(scores: Float[np.ndarray, "R M"], function: Statistic, resamples: int, seed: int) -> Interval:
+    point = float(function(scores))
+    if len(scores) == 1:
+        return Interval(point, np.nan, np.nan, CONFIDENCE)
+    found = bootstrap.distributions(scores, {"": function}, resamples, seed)[""]
+    low, high = bootstrap.percentile(found, CONFIDENCE)
+    return Interval(point, float(low), float(high), CONFIDENCE)
+
+
+def _difference(x: Float[np.ndarray, "R 1"], y: Float[np.ndarray, "R M"], resamples: int) -> Interval:
+    """mean(x) − mean(y) of independent samples."""
+    point = float(x.mean() - y.mean())
+    if len(x) == 1:
+        return Interval(point, np.nan, np.nan, CONFIDENCE)
+    mean = lookup("mean")
+    found = [bootstrap.distributions(side, {"": mean}, resamples, seed)[""] for seed, side in ((1, x), (2, y))]
+    low, high = bootstrap.percentile(found[0] - found[1], CONFIDENCE)
+    return Interval(point, float(low), float(high), CONFIDENCE)
+
+
+def _function(statistic: str) -> Statistic:
+    return partial(batched_cvar, alpha=0.1) if statistic == "cvar" else lookup(statistic)
+
+
+def _scores(cell: Cell, success: bool) -> np.ndarray:
+    scores = cell.successes if success else cell.returns
+    assert scores is not None
+    return scores

@@ -1,0 +1,114 @@
+"""The table of a stress test: every episode, and the file it is kept in."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jostle.errors import ConfigError, closest
+from jostle.stress.condition import Suite
+from jostle.view import Episode
+
+_EPISODE = ("env", "index", "return", "length", "success", "disagreement", "level_seed", "theme")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of one method under one condition and inference mode. Its episodes are ordered by (index, env)."""
+
+    method: str
+    run: int
+    condition: str
+    noise: str
+    episodes: tuple[Episode, ...]
+
+    @property
+    def returns(self) -> np.ndarray:
+        """Undiscounted returns [E]."""
+        return np.array([e.ret for e in self.episodes])
+
+    @property
+    def successes(self) -> np.ndarray | None:
+        """1 where an episode was a success [E]; None without a rule."""
+        if any(e.success is None for e in self.episodes):
+            return None
+        return np.array([float(bool(e.success)) for e in self.episodes])
+
+
+@dataclass
+class StressResult:
+    """What a stress test measured; `jostle.stress.report` makes numbers of it.
+
+    Attributes:
+        env: where the policies were trained.
+        suite: its conditions; of a result read from a file without options and perturbations.
+        actions: greedy or sampled.
+        seed: of environments and draws; condition i used ``seed + seed_offset``.
+        runs: method -> names of its runs (training seeds).
+        cells: the table, a cell for each (method, run, condition, noise).
+        complete: every cell that was asked for is there.
+    """
+
+    env: str
+    suite: Suite
+    actions: str
+    seed: int
+    runs: dict[str, list[str]]
+    cells: list[Cell] = field(default_factory=list)
+    complete: bool = True
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods, in order."""
+        return list(self.runs)
+
+    @property
+    def noises(self) -> list[str]:
+        """Inference modes that were measured, in order."""
+        return list(dict.fromkeys(cell.noise for cell in self.cells))
+
+    def select(self, method: str, noise: str, condition: str) -> list[Cell]:
+        """The cells of a method's runs, in order of the runs; runs that were not measured are missing."""
+        return [c for c in self.cells if (c.method, c.noise, c.condition) == (method, noise, condition)]
+
+    def rows(self) -> Iterable[dict[str, Any]]:
+        """The table, one plain dictionary an episode."""
+        for cell in self.cells:
+            for episode in cell.episodes:
+                told = episode.as_dict()
+                told["return"] = told.pop("ret")
+                where = {"method": cell.method, "run": self.runs[cell.method][cell.run]}
+                yield {**where, "condition": cell.condition, "noise": cell.noise} | {
+                    key: told[key] for key in _EPISODE if key in told
+                }
+
+    def write_rows(self, path: Path) -> None:
+        """One line of JSON an episode."""
+        path.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in self.rows()), encoding="utf-8")
+
+    def require(self, *, method: str | None = None, noise: str | None = None, condition: str | None = None) -> None:
+        """Raises: ConfigError where the result has no such method, mode or condition."""
+        for what, wanted, known in (
+            ("method", method, self.methods),
+            ("inference mode", noise, self.noises),
+            ("condition", condition, self.suite.names),
+        ):
+            if wanted is not None and wanted not in known:
+                raise ConfigError(f"the result has no {what} '{wanted}'; {closest(wanted, known)}")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The table that `StressResult.write_rows` wrote.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"the table {path} cannot be read ({error}): give an episodes.jsonl of a stress test."
+        ) from error

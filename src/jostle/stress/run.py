@@ -1,0 +1,195 @@
+"""`stress_test`: policies on the conditions of a suite, in environments that equal seeds make equal."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from jostle.envs import JostleEnv, make_env
+from jostle.errors import ConfigError, EnvError, closest
+from jostle.nn.inference import Inference
+from jostle.stress.condition import Condition, Suite
+from jostle.stress.perturbation import Perturbation
+from jostle.stress.pictures import picture_layout
+from jostle.stress.result import Cell, StressResult
+from jostle.stress.suites import make_suite
+from jostle.stress.target import Target, target_of
+from jostle.view import Episode, PolicyView, as_view, play, require_fit
+from jostle.view.interface import EnvSource
+from jostle.view.playing import Observe
+
+DEFAULT_MODES = ("mean", "sampled", "mc:10")
+"""Of policies with noise: clean, one draw, and many draws."""
+
+
+def stress_test(
+    policy: Any,
+    suite: str | Path | Suite,
+    *,
+    episodes: int = 100,
+    noise: str | Sequence[str] | None = None,
+    actions: Literal["greedy", "sampled"] = "greedy",
+    seed: int = 10_000,
+    num_envs: int | None = None,
+    env: EnvSource | None = None,
+    env_options: Mapping[str, Any] | None = None,
+    notify: Callable[[int, int], None] = lambda _, __: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> StressResult:
+    """Play every policy under every condition and inference mode, and keep every episode.
+
+    Environments are made anew for each condition and reset with the same seeds for every policy and mode, so that
+    episode (env, index) of one can be compared with the same of another.
+
+    Args:
+        policy: whatever `jostle.as_view` takes; a list of them, the training seeds of one method; or a dictionary of
+            methods, name -> policy or list.
+        suite: a name (``themes``, ``pictures``, ``procgen-looks``, ``procgen-levels``), a YAML file, or a `Suite`.
+        episodes: per condition, mode and policy.
+        noise: inference modes; None: ``mean``, ``sampled`` and ``mc:10`` of policies with noise, else ``mean``.
+        actions: ``greedy`` or ``sampled``.
+        seed: of environments, perturbations and draws.
+        num_envs: environments stepped together; None: as many as episodes, 16 at most.
+        env, env_options: where the policies were trained, if they don't know it themselves.
+        notify: called with episodes done and episodes in all.
+        stop: asked at every step; where it says true, the cells measured so far are returned, the present one is not.
+
+    Raises:
+        ConfigError: the suite does not fit the environment, or the policies don't fit each other.
+        EnvError: an environment failed, or a level that should be unseen was met in training.
+    """
+    if episodes < 1:
+        raise ConfigError(f"episodes={episodes} cannot be used: it must be at least 1.")
+    if actions not in ("greedy", "sampled"):
+        raise ConfigError(f"actions='{actions}' are unknown; {closest(str(actions), ['greedy', 'sampled'])}")
+    views = _views(policy)
+    target, chosen = prepare(views, suite, env, env_options)
+    modes = _modes(noise, views)
+    runs = {method: [f"{number}" for number in range(len(group))] for method, group in views.items()}
+    result = StressResult(target.env, chosen, actions, seed, runs, complete=False)
+    count = min(episodes, 16) if num_envs is None else num_envs
+    total = episodes * len(modes) * len(chosen.conditions) * len(_each(views))
+    for condition in chosen.conditions:
+        vector = _make(condition, target, count, seed)
+        try:
+            observe = _observer(condition.perturbation, vector, seed + condition.seed_offset)
+            for mode, (method, number, view) in itertools.product(modes, _each(views)):
+                require_fit(view, vector)
+                found = play(
+                    view.actor(mode, rows=vector.num_envs, seed=seed, sample=actions == "sampled"),
+                    vector,
+                    episodes,
+                    seed=seed + condition.seed_offset,
+                    success=chosen.success,
+                    observe=observe,
+                    notify=partial(_notify, notify, episodes * len(result.cells), total),
+                    stop=stop,
+                )
+                if found is None:
+                    return result
+                check_levels(chosen, condition, found)
+                result.cells.append(Cell(method, number, condition.name, str(mode), tuple(found)))
+        finally:
+            vector.close()
+    result.complete = True
+    return result
+
+
+def prepare(
+    views: Mapping[str, Sequence[PolicyView]],
+    suite: str | Path | Suite,
+    env: EnvSource | None = None,
+    env_options: Mapping[str, Any] | None = None,
+) -> tuple[Target, Suite]:
+    """The environment of the policies and the suite for it.
+
+    Raises:
+        ConfigError: the suite does not fit, or the policies were trained under different circumstances.
+    """
+    found: list[tuple[Target, Suite]] = []
+    for _, _, view in _each(views):
+        target = target_of(view, env, env_options)
+        found.append((target, suite if isinstance(suite, Suite) else make_suite(suite, target)))
+    (target, chosen), *others = found
+    for other, theirs in others:
+        if (other.env, other.options, theirs) != (target.env, target.options, chosen):
+            raise ConfigError(
+                f"the policies were trained in {target.env} {dict(target.options)} and in {other.env} "
+                f"{dict(other.options)}, so that what was seen differs: test them one by one."
+            )
+    return target, chosen
+
+
+def check_levels(suite: Suite, condition: Condition, episodes: Sequence[Episode]) -> None:
+    """The proof by the levels played: those of unseen layouts were not trained on, those of seen ones were.
+
+    Raises:
+        EnvError: it is not so.
+    """
+    layouts = condition.labels.get("layouts")
+    if suite.training_levels is None or layouts not in ("seen", "unseen"):
+        return
+    first, count = suite.training_levels
+    levels = np.array([-1 if e.level_seed is None else e.level_seed for e in episodes])
+    inside = (levels >= first) & (levels < first + count)
+    wrong = inside if layouts == "unseen" else ~inside
+    if wrong.any():
+        raise EnvError(
+            f"the condition '{condition.name}' has {layouts} layouts, but level {levels[wrong][0]} was played and the "
+            f"training had {first} to {first + count - 1}: correct its start_level and num_levels."
+        )
+
+
+def _each(views: Mapping[str, Sequence[PolicyView]]) -> list[tuple[str, int, PolicyView]]:
+    return [(method, number, view) for method, group in views.items() for number, view in enumerate(group)]
+
+
+def _notify(notify: Callable[[int, int], None], before: int, total: int, played: int) -> None:
+    notify(before + played, total)
+
+
+def _views(policy: Any) -> dict[str, list[PolicyView]]:
+    if isinstance(policy, Mapping):
+        groups = {str(name): _several(group) for name, group in policy.items()}
+    else:
+        group = _several(policy)
+        groups = {group[0].name: group} if group else {}
+    if not groups or not all(groups.values()):
+        raise ConfigError("there is no policy to test: give at least one.")
+    return groups
+
+
+def _several(policy: Any) -> list[PolicyView]:
+    return [as_view(one) for one in policy] if isinstance(policy, list | tuple) else [as_view(policy)]
+
+
+def _modes(noise: str | Sequence[str] | None, views: Mapping[str, Sequence[PolicyView]]) -> list[Inference]:
+    if noise is None:
+        stochastic = any(view.stochastic for group in views.values() for view in group)
+        noise = DEFAULT_MODES if stochastic else "mean"
+    texts = [noise] if isinstance(noise, str) else list(noise)
+    if not texts or len(set(texts)) < len(texts):
+        raise ConfigError(f"noise={texts} cannot be used: give at least one inference mode, and none twice.")
+    return [Inference.parse(text) for text in texts]
+
+
+def _make(condition: Condition, target: Target, count: int, seed: int) -> JostleEnv:
+    source = target.source if condition.env is None else condition.env
+    try:
+        return make_env(source, count, seed=seed + condition.seed_offset, **condition.options(target.options))
+    except ConfigError as error:
+        raise ConfigError(f"the condition '{condition.name}' cannot be made: {error}") from error
+
+
+def _observer(perturbation: Perturbation | None, env: JostleEnv, seed: int) -> Observe | None:
+    if perturbation is None:
+        return None
+    layout = picture_layout(env.single_observation_space, env.frame_stack, env.id)
+
+    def observe(obs: Any, episode: np.ndarray, step: np.ndarray) -> Any:
+        return perturbation.apply(obs, layout, seed, episode, step)
+
+    return observe

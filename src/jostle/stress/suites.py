@@ -1,0 +1,78 @@
+"""The suites by name, each a function of the environment that the policy was trained in."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jostle.envs.diagnostics import THEMED_CATCH
+from jostle.envs.themes import SPLITS, choose_themes
+from jostle.errors import ConfigError, closest
+from jostle.stress.condition import Condition, Suite
+from jostle.stress.perturbation import KINDS, STRENGTHS, Perturbation
+from jostle.stress.pictures import picture_layout
+from jostle.stress.procgen import procgen_levels, procgen_looks
+from jostle.stress.suite_file import read_suite
+from jostle.stress.target import Target
+from jostle.view import Success
+
+
+def themes(target: Target) -> Suite:
+    """The themed game in the themes of the training, in others of the same split, and in the splits tune and test."""
+    if target.env != THEMED_CATCH:
+        raise ConfigError(f"the suite 'themes' is for {THEMED_CATCH}, not {target.env}: {_others('themes')}.")
+    given = {key: target.options.get(key) for key in ("num_themes", "themes")}
+    own = choose_themes(str(target.options.get("split", "train")), **given)
+    conditions = [Condition("seen", labels={"looks": "seen"})]
+    names = {"train": "unseen, same kind", "tune": "tune", "test": "test"}
+    for split, name in names.items():
+        rest = [index for index in SPLITS[split] if index not in own]
+        if rest:
+            options = {"split": None, "num_themes": None, "themes": rest}
+            conditions.append(Condition(name, options, labels={"looks": "unseen"}))
+    about = f"{len(own)} themes of the training against others; equal seeds play equal games"
+    return Suite("themes", tuple(conditions), "seen", Success("info", key="caught"), about)
+
+
+def pictures(target: Target) -> Suite:
+    """Any environment that shows pictures, under eight graded perturbations of what the policy sees."""
+    layout = picture_layout(target.observation_space, target.frame_stack, target.env)
+    conditions = [Condition("clean", labels={"perturbation": "none", "strength": "0"})]
+    for kind in KINDS:
+        if kind == "hue" and layout.channels != 3:
+            continue
+        for strength in STRENGTHS:
+            labels = {"perturbation": kind, "strength": str(strength)}
+            conditions.append(Condition(f"{kind} {strength}", perturbation=Perturbation(kind, strength), labels=labels))
+    success = Success("info", key="caught") if target.env == THEMED_CATCH else None
+    return Suite("pictures", tuple(conditions), "clean", success, "perturbed pictures against clean ones")
+
+
+SUITES: dict[str, Callable[[Target], Suite]] = {
+    "themes": themes,
+    "pictures": pictures,
+    "procgen-looks": procgen_looks,
+    "procgen-levels": procgen_levels,
+}
+
+DESCRIPTIONS = {
+    "themes": f"{THEMED_CATCH}: the training's themes, others of their kind, splits tune and test",
+    "pictures": f"any pixels: {', '.join(KINDS)} at strengths 1 to 5",
+    "procgen-looks": "Procgen's Hard ids: seen and unseen layouts × seen and unseen looks",
+    "procgen-levels": "Procgen: the training's levels against the full distribution",
+}
+
+
+def make_suite(name: str | Path, target: Target) -> Suite:
+    """A suite by name, or from a YAML file, for the environment that a policy was trained in.
+
+    Raises:
+        ConfigError: there is none of this name, or it does not fit the environment.
+    """
+    if isinstance(name, Path) or str(name).endswith((".yaml", ".yml")):
+        return read_suite(Path(name), target)
+    if name not in SUITES:
+        raise ConfigError(f"there is no suite '{name}'; {closest(name, SUITES)} (or give a file, suite.yaml)")
+    return SUITES[name](target)
+
+
+def _others(name: str) -> str:
+    return "try " + ", ".join(known for known in SUITES if known != name) + ", or a suite of your own in a YAML file"

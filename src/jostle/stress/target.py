@@ -1,0 +1,43 @@
+"""What a suite must know of the environment that a policy was trained in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+
+from jostle.envs import make_env
+from jostle.envs.envpool_engine import envpool_ids
+from jostle.view import PolicyView, source_of
+from jostle.view.interface import EnvSource
+
+
+@dataclass(frozen=True)
+class Target:
+    """An environment and its options as in training, with what its observations are."""
+
+    source: EnvSource
+    env: str
+    engine: str
+    options: Mapping[str, Any]
+    observation_space: gym.Space[Any]
+    frame_stack: int
+
+    @property
+    def is_procgen(self) -> bool:
+        """It is one of EnvPool's Procgen games."""
+        return self.engine == "envpool" and envpool_ids().get(self.env) == "procgen"
+
+
+def target_of(view: PolicyView, env: EnvSource | None = None, env_options: Mapping[str, Any] | None = None) -> Target:
+    """The policy's own environment and options, or those given in their place.
+
+    Raises:
+        ConfigError: neither the policy nor the caller says which environment.
+        EnvError: it cannot be made.
+    """
+    options = dict(view.env_options if env_options is None else env_options)
+    source = source_of(view, env)
+    made = make_env(source, 1, **options)
+    made.close()
+    return Target(source, made.id, made.engine, options, made.single_observation_space, made.frame_stack)
