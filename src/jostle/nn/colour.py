@@ -58,10 +58,10 @@ class Jitter(InputLayer):
     """Brightness, contrast, saturation and hue, changed in this order by torchvision's formulas.
 
     A slot holds factors of U[max(0, 1 − s), 1 + s] for the first three, s being their strength, and a turn of the hue
-    of U[−s, s], in full circles. Results are clipped to [0, 1] after each step. Grey frames have brightness and contrast
-    alone. The contrast is about the mean luma of each frame, the kept region aside. (torchvision's `ColorJitter` also
-    draws the order. The official code adds U[−½, ½] as brightness to values up to 255, which does nothing to be seen,
-    and leaves the hue alone.)
+    of U[−s, s], in full circles. Results are clipped to [0, 1] after each step. Grey frames have brightness and
+    contrast alone. The contrast is about the mean luma of each frame, the kept region aside. (torchvision's
+    `ColorJitter` also draws the order. The official code adds U[−½, ½] as brightness to values up to 255, which does
+    nothing to be seen, and leaves the hue alone.)
 
     Raises:
         ConfigError: as in `InputLayer`, frames of other than 1 or 3 channels, or a strength out of range.

@@ -1,8 +1,10 @@
 """Acting under a stated inference mode: without noise, under one draw, or averaged over many."""
 
+import contextlib
 import copy
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,26 +15,32 @@ from torch import Tensor, nn
 
 from jostle.errors import ConfigError
 from jostle.nn.actor_critic import ActorCritic
+from jostle.nn.disagreement import action_variance, mutual_information, value_variance
 from jostle.nn.distributions import Categorical, Distribution, Gaussian, MultiCategorical
 from jostle.nn.encoders import Observation
-from jostle.nn.noise import Mode, Noise, StochasticLayer
+from jostle.nn.noise import Noise, StochasticLayer
 from jostle.nn.policy import QNetwork, greedy, map_observation
+from jostle.nn.repeat import RowRepeater
 
 
 @dataclass(frozen=True)
 class Inference:
     """How noise is used when nobody learns; it stands beside every number that an evaluation reports.
 
-    ``mean`` acts on the mean weights; ``sampled`` on a fresh draw per action and environment (as DQN Zoo evaluates);
-    ``mc`` averages the action values over M fresh draws.
+    ``mean`` acts without noise, on mean weights and clean observations; ``fixed`` on one draw, held for the whole
+    evaluation (as the official code of Network Randomization evaluates); ``sampled`` on a fresh draw per action and
+    environment (as DQN Zoo evaluates); ``mc`` averages the outputs over M fresh draws per action. Recurrent policies
+    draw at the start of an episode and hold it to the end, so that a hidden state belongs to one draw.
+
+    All but ``mean`` disregard the clean flags of slots: a bypassed picture is what ``mean`` sees.
     """
 
-    kind: Literal["mean", "sampled", "mc"] = "mean"
+    kind: Literal["mean", "fixed", "sampled", "mc"] = "mean"
     draws: int = 1
 
     @classmethod
     def parse(cls, text: str) -> "Inference":
-        """From ``mean``, ``sampled`` or ``mc:M``.
+        """From ``mean``, ``fixed``, ``sampled`` or ``mc:M``.
 
         >>> Inference.parse("mc:16")
         Inference(kind='mc', draws=16)
@@ -42,12 +50,16 @@ class Inference:
         """
         if text == "mean":
             return cls("mean")
+        if text == "fixed":
+            return cls("fixed")
         if text == "sampled":
             return cls("sampled")
         match = re.fullmatch(r"mc:([1-9]\d{0,3})", text)
         if match:
             return cls("mc", int(match[1]))
-        raise ConfigError(f"noise mode '{text}' is unknown; use 'mean', 'sampled' or 'mc:M' with M draws (mc:16).")
+        raise ConfigError(
+            f"noise mode '{text}' is unknown; use 'mean', 'fixed', 'sampled' or 'mc:M' with M draws (mc:16)."
+        )
 
     def __str__(self) -> str:
         return f"mc:{self.draws}" if self.kind == "mc" else self.kind
@@ -59,22 +71,55 @@ class Actor(ABC):
     The network in training, its noise and its generators are never touched.
 
     Args:
-        network: the network to copy.
+        network: the network to copy, with an ``encoder``.
         inference: the mode.
         rows: batch size of the observations that will come.
         seed: seed of the draws.
+        recurrent: whether draws are held for an episode.
     """
 
     network: nn.Module
+    disagreement: np.ndarray[Any, np.dtype[np.float32]] | None = None
+    """How far the draws of ``mc`` disagreed in the last `act`, per row [B]; None in the other modes."""
 
-    def __init__(self, network: nn.Module, inference: Inference, *, rows: int, seed: int) -> None:
+    def __init__(
+        self, network: nn.Module, inference: Inference, *, rows: int, seed: int, recurrent: bool = False
+    ) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False)
-        self.inference, self.rows = inference, rows
+        self.inference, self.rows, self.recurrent = inference, rows, recurrent
         self.device = next(network.parameters()).device
         self.noise: Noise | None = None
+        self.draws = 1
         if any(isinstance(layer, StochasticLayer) for layer in self.network.modules()):
-            slots = {"mean": 1, "sampled": rows, "mc": inference.draws}[inference.kind]
-            self.noise = Noise(self.network, seed=seed, role="evaluation", slots=slots)
+            self.draws = inference.draws
+            slots = {"mean": 1, "fixed": 1, "sampled": rows, "mc": self.draws * (rows if recurrent else 1)}
+            self.noise = Noise(self.network, seed=seed, role="evaluation", slots=slots[inference.kind])
+        self._repeater = RowRepeater(self.network.encoder)  # type: ignore[arg-type]
+
+    @contextlib.contextmanager
+    def _under_noise(self, batch: int, begins: np.ndarray[Any, np.dtype[np.bool_]] | None) -> Iterator[None]:
+        """Draws what is due, and selects a slot for each of the draws·batch rows of the next forward pass."""
+        if self.noise is None:
+            yield
+        elif self.inference.kind == "mean":
+            with self.noise.mean():
+                yield
+        elif self.inference.kind == "fixed":
+            with self.noise.using(0, "randomised"):
+                yield
+        else:
+            if not self.recurrent:
+                self.noise.draw()
+            elif begins is not None:
+                self.noise.draw([m * self.rows + int(b) for b in np.flatnonzero(begins) for m in range(self.draws)])
+            each, many = torch.arange(batch, device=self.device) % self.rows, self.draws
+            draw = torch.arange(many, device=self.device).repeat_interleave(batch)
+            if self.recurrent:  # slot m · rows + b
+                draw = draw * self.rows + each.repeat(many)
+            elif self.inference.kind == "sampled":
+                draw = each
+            with self.noise.using(draw, "randomised"), self._repeater.by(many):
+                yield
 
     def load(self, network: nn.Module) -> None:
         """Take over newer weights."""
@@ -106,29 +151,24 @@ class QActor(Actor):
         super().__init__(network, inference, rows=rows, seed=seed)
         self.coefficient, self.first_action = coefficient, first_action
 
-    @torch.no_grad()
     def q(self, obs: Observation) -> Float[Tensor, "B K A"]:
         """Action values, averaged over the draws of ``mc``; noise is redrawn at every call."""
-        if self.noise is None:
-            return self.network(obs)  # type: ignore[no-any-return]
-        if self.inference.kind == "mean":
-            with self.noise.using(mode="mean"):
-                return self.network(obs)  # type: ignore[no-any-return]
-        self.noise.draw()
-        features = self.network.encoder(obs)  # no noise in the convolutions: encoded once for all draws
-        draws = self.inference.draws
-        device = features.device
-        if self.inference.kind == "sampled":
-            draw = torch.arange(len(features), device=device) % self.rows
-        else:
-            draw = torch.arange(draws, device=device).repeat_interleave(len(features))
-        with self.noise.using(draw):
-            q = self.network.q(features.repeat(draws, 1))
-        return q.unflatten(0, (draws, len(features))).mean(0)  # type: ignore[no-untyped-call, no-any-return]
+        return self._each(obs).mean(0)
+
+    @torch.no_grad()
+    def _each(self, obs: Observation) -> Float[Tensor, "M B K A"]:
+        batch = len(next(iter(obs.values())) if isinstance(obs, dict) else obs)
+        with self._under_noise(batch, None):
+            q: Tensor = self.network(obs)
+        return q.view(self.draws, batch, *q.shape[1:])
 
     def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, np.dtype[Any]]:
-        """Greedy actions."""
-        best = greedy(self.q(map_observation(obs, self.device)), self.coefficient)
+        """Greedy actions on the averaged values; `disagreement` is the variance of the taken actions' values."""
+        each = self._each(map_observation(obs, self.device))
+        best = greedy(each.mean(0), self.coefficient)
+        if self.inference.kind == "mc":
+            combined = (each * self.coefficient[:, None]).sum(2)
+            self.disagreement = value_variance(combined, best).cpu().numpy()
         return best.cpu().numpy() + self.first_action
 
 
@@ -136,7 +176,9 @@ class PolicyActor(Actor):
     """Acts by a policy: the likeliest action, or a sampled one.
 
     Under ``mc`` the draws' probabilities are averaged (of a continuous policy, the means; a sampled action is that of
-    one draw), and each draw keeps a recurrent state of its own.
+    one draw), and each draw keeps a recurrent state of its own. `disagreement` is then the mutual information of action
+    and draw in nats, summed over the choices of a MultiDiscrete action; of a continuous policy it is the variance of
+    the draws' means, averaged over the action's numbers.
     """
 
     network: ActorCritic
@@ -144,9 +186,8 @@ class PolicyActor(Actor):
     def __init__(
         self, network: ActorCritic, inference: Inference, *, rows: int, seed: int = 0, sample: bool = False
     ) -> None:
-        super().__init__(network, inference, rows=rows, seed=seed)
+        super().__init__(network, inference, rows=rows, seed=seed, recurrent=network.core is not None)
         self.sample = sample
-        self.draws = inference.draws if self.noise is not None else 1
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self._state = self.network.initial_state(self.draws * rows)
 
@@ -154,52 +195,41 @@ class PolicyActor(Actor):
     def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, np.dtype[Any]]:
         """Actions that the environment takes."""
         begins = torch.zeros(self.rows, dtype=torch.bool) if start is None else torch.tensor(start)
-        seen = map_observation(obs, self.device)
-        mode: Mode = "mean"
-        draw = torch.zeros((), dtype=torch.int64, device=self.device)
-        if self.draws > 1:
-            seen = (
-                {k: _repeat(v, self.draws) for k, v in seen.items()}
-                if isinstance(seen, dict)
-                else _repeat(seen, self.draws)
-            )
-        if self.noise is not None and self.inference.kind != "mean":
-            self.noise.draw()
-            mode, draw = "sampled", torch.arange(self.draws, device=self.device).repeat_interleave(self.rows)
-            if self.inference.kind == "sampled":
-                draw = torch.arange(self.rows, device=self.device)
         begins = begins.to(self.device).repeat(self.draws)[None]
-        if self.noise is None:
-            pi, self._state = self.network.act(seen, self._state, begins)
-        else:
-            with self.noise.using(draw, mode):
-                pi, self._state = self.network.act(seen, self._state, begins)
+        with self._under_noise(self.rows, start):
+            pi, self._state = self.network.act(map_observation(obs, self.device), self._state, begins)
         action = self._choose(pi.view(self.draws, -1, pi.shape[-1]))
         return self.network.head.to_env(action.cpu().numpy())
 
     def _choose(self, pi: Float[Tensor, "M B P"]) -> Tensor:
         """One action per row from the M draws' parameters."""
         distributions = [self.network.head.distribution(p) for p in pi]
+        if self.inference.kind == "mc":
+            self.disagreement = _disagreement(distributions).cpu().numpy()
         if len(distributions) == 1:
             only = distributions[0]
             return only.sample(self.generator) if self.sample else only.mode()
-        first = distributions[0]
-        if isinstance(first, Gaussian):
-            modes = torch.stack([d.mode() for d in distributions])
+        if isinstance(distributions[0], Gaussian):
             if not self.sample:
-                return modes.mean(0)
+                return _modes(distributions).mean(0)
             samples = torch.stack([d.sample(self.generator) for d in distributions])
             which = torch.randint(len(samples), (samples.shape[1],), generator=self.generator, device=self.device)
             return samples[which, torch.arange(samples.shape[1], device=self.device)]
-        mixture = _mixture(distributions)
+        mixture = Categorical(_log_p(distributions).logsumexp(0))
         return mixture.sample(self.generator) if self.sample else mixture.mode()
 
 
-def _mixture(distributions: list[Distribution]) -> Categorical:
-    """The average of discrete distributions, choice by choice."""
-    log_p = torch.stack([d.each.log_p if isinstance(d, MultiCategorical) else d.log_p for d in distributions])  # type: ignore[union-attr]
-    return Categorical(log_p.logsumexp(0))
+def _disagreement(distributions: list[Distribution]) -> Float[Tensor, "B"]:
+    if isinstance(distributions[0], Gaussian):
+        return action_variance(_modes(distributions))
+    information = mutual_information(_log_p(distributions))
+    return information.sum(-1) if isinstance(distributions[0], MultiCategorical) else information
 
 
-def _repeat(x: Tensor, times: int) -> Tensor:
-    return x.repeat(times, *[1] * (x.ndim - 1))
+def _modes(distributions: list[Distribution]) -> Float[Tensor, "M B D"]:
+    return torch.stack([d.mode() for d in distributions])
+
+
+def _log_p(distributions: list[Distribution]) -> Float[Tensor, "M *B A"]:
+    """Log probabilities of discrete distributions, choice by choice."""
+    return torch.stack([d.each.log_p if isinstance(d, MultiCategorical) else d.log_p for d in distributions])  # type: ignore[union-attr]

@@ -37,11 +37,11 @@ class RandomConv2d(InputLayer):
             on the left; the official code keeps (0, 0, 12, 24), which leaves a seam outside.
         kernel_size: of all convolutions, odd.
         depth: number of convolutions.
-        init: ``xavier``: normal with standard deviation √(2 / (fan_in + fan_out)), both fans being C·kernel_size²: 0.19245
-            for 3 channels and 3×3. On average over φ, x̂² is then the mean of x² over the window. ``xavier-truncated``:
-            a normal cut off at two of its standard deviations and 1/0.8796 times as wide, so that the deviation is the
-            same after the cut. TensorFlow's `glorot_normal`, which the official code uses, is truncated so; its early
-            versions were not widened (0.16929).
+        init: ``xavier``: normal with standard deviation √(2 / (fan_in + fan_out)), both fans being C·kernel_size²:
+            0.19245 for 3 channels and 3×3. On average over φ, x̂² is then the mean of x² over the window.
+            ``xavier-truncated``: a normal cut off at two of its standard deviations and 1/0.8796 times as wide, so that
+            the deviation is the same after the cut. TensorFlow's `glorot_normal`, which the official code uses, is
+            truncated so; its early versions were not widened (0.16929).
         clean: α, the probability of a clean slot (the official code's REAL_THRES is 1 − α).
         mixing: what a clean slot does. ``bypass``, as in the code: the whole layer is left out, and φ of that slot can
             still be had in mode ``randomised``, so that feature matching goes on. ``identity``, as the paper is
