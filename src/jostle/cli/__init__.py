@@ -17,6 +17,7 @@ COMMANDS = {
     "train ppo": ("jostle.cli.train:train_ppo", "train PPO, with intrinsic rewards if you like (RND, ICM, E3B)"),
     "resume": ("jostle.cli.resume:resume", "go on with a run that ended or was stopped"),
     "evaluate": ("jostle.cli.play:evaluate", "mean return of a run's agent, with its 95% interval"),
+    "stress": ("jostle.cli.stress:stress", "test agents under conditions seen and unseen, with intervals and checks"),
     "watch": ("jostle.cli.play:watch", "a video of a run's agent"),
     "doctor": ("jostle.cli.health:doctor", "check that a run's network, noise, target and replay are healthy"),
     "envs": ("jostle.cli.lists:envs", "list environments, or show one with its spaces and options"),
@@ -29,6 +30,7 @@ EXAMPLES = """examples:
   jostle train dqn --env jostle/DeepSea-v0 --steps 50000 --noisy factorised --run-dir runs/deepsea
   jostle train ppo --env jostle/DeepSea-v0 --env-options size=20 --steps 500000 --bonus rnd
   jostle evaluate runs/deepsea --episodes 100 --noise mean
+  jostle stress runs/catch --suite themes
   jostle watch runs/deepsea --video deepsea.mp4
   jostle resume runs/deepsea --steps 50000
   jostle doctor runs/deepsea

@@ -2,7 +2,7 @@
 
 What is resampled: with one run (training seed) its episodes, which tells how the same policy would do in other
 episodes; with several runs of a method the runs, which tells how other training seeds would do. Conditions that are
-pooled are strata: each keeps its weight. Copies of an environment are no strata, since they differ by their seeds alone,
+pooled are strata: each keeps its weight. Copies of an environment are no strata: they differ by their seeds alone,
 as two episodes do.
 """
 

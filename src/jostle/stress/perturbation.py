@@ -84,7 +84,7 @@ def brightness(x: Pictures, keys: Keys, steps: Steps, strength: int) -> Pictures
 def contrast(x: Pictures, keys: Keys, steps: Steps, strength: int) -> Pictures:
     """Distances from the frame's mean shrink to 0.75, 0.5, 0.35, 0.2 or 0.1."""
     mean = x.mean((2, 3, 4), keepdims=True)
-    return mean + np.float32((0.75, 0.5, 0.35, 0.2, 0.1)[strength - 1]) * (x - mean)
+    return np.asarray(mean + np.float32((0.75, 0.5, 0.35, 0.2, 0.1)[strength - 1]) * (x - mean))
 
 
 def hue(x: Pictures, keys: Keys, steps: Steps, strength: int) -> Pictures:

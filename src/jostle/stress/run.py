@@ -67,8 +67,8 @@ def stress_test(
         raise ConfigError(f"actions='{actions}' are unknown; {closest(str(actions), ['greedy', 'sampled'])}")
     views = _views(policy)
     target, chosen = prepare(views, suite, env, env_options)
-    modes = _modes(noise, views)
-    runs = {method: [f"{number}" for number in range(len(group))] for method, group in views.items()}
+    modes = modes_of(noise, views)
+    runs = {method: _names(group) for method, group in views.items()}
     result = StressResult(target.env, chosen, actions, seed, runs, complete=False)
     count = min(episodes, 16) if num_envs is None else num_envs
     total = episodes * len(modes) * len(chosen.conditions) * len(_each(views))
@@ -166,7 +166,17 @@ def _several(policy: Any) -> list[PolicyView]:
     return [as_view(one) for one in policy] if isinstance(policy, list | tuple) else [as_view(policy)]
 
 
-def _modes(noise: str | Sequence[str] | None, views: Mapping[str, Sequence[PolicyView]]) -> list[Inference]:
+def _names(group: Sequence[PolicyView]) -> list[str]:
+    names = [view.name for view in group]
+    return names if len(set(names)) == len(names) else [f"{number}" for number in range(len(names))]
+
+
+def modes_of(noise: str | Sequence[str] | None, views: Mapping[str, Sequence[PolicyView]]) -> list[Inference]:
+    """The inference modes that are asked for, or those that the policies call for.
+
+    Raises:
+        ConfigError: an unknown mode, none, or one twice.
+    """
     if noise is None:
         stochastic = any(view.stochastic for group in views.values() for view in group)
         noise = DEFAULT_MODES if stochastic else "mean"

@@ -183,7 +183,7 @@ class PolicyView(ABC):
             if draw is not None:
                 raise ConfigError(f"{self.name} has no layer with noise: leave draw out.")
             return nullcontext()
-        return self.noise.mean() if draw is None else self.noise.using(draw)
+        return self.noise.mean() if draw is None else self.noise.using(draw, "randomised")
 
 
 def source_of(view: PolicyView, env: EnvSource | None = None) -> EnvSource:

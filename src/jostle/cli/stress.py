@@ -1,0 +1,242 @@
+"""``jostle stress``."""
+
+import importlib.util
+import itertools
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from jostle.cli.flags import parse, refuse_twice, shown
+from jostle.cli.play import console, finite
+from jostle.errors import ConfigError
+
+if TYPE_CHECKING:
+    from jostle.stress.checks import Check, Verdict
+    from jostle.stress.result import StressResult
+    from jostle.view import PolicyView
+
+FILES = ("episodes.jsonl", "summary.json", "report.md", "figure.png", "junit.xml")
+
+
+@dataclass
+class Stress:
+    """Test agents under the conditions of a suite, seen in training and unseen, with intervals and the loss between.
+
+    Several folders that differ in their seed alone are the runs of one method, and the intervals are then over runs;
+    others are methods of their own, compared on the same episodes. Exits with 1 if a check of --assert fails.
+
+    examples:
+      jostle stress runs/catch --suite themes
+      jostle stress runs/catch --suite pictures --noise mean mc:10 --episodes 200
+      jostle stress runs/coinrun-s0 runs/coinrun-s1 --suite procgen-looks --out coinrun
+      jostle stress runs/cartpole --suite gravity.yaml --assert behaviour.yaml
+      jostle stress --list
+    """
+
+    runs: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR [DIR ...]")]] = ()
+    """Folders of runs (their newest good checkpoints) or of saved agents."""
+    suite: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE.yaml")] = None
+    """A suite by name, or a YAML file with conditions of your own."""
+    episodes: int = 100
+    """Episodes per condition, inference mode and agent."""
+    noise: Annotated[tuple[str, ...] | None, shown("mean sampled mc:10 with noise, else mean", "MODE [MODE ...]")] = (
+        None
+    )
+    """mean: without noise; fixed: one draw; sampled: a fresh draw for every action; mc:M: averaged over M draws."""
+    actions: Literal["greedy", "sampled"] = "greedy"
+    """greedy: the likeliest or best action; sampled: from the policy, as in training (PPO only)."""
+    seed: int = 10_000
+    """Seed of environments, perturbations and draws."""
+    device: Annotated[str | None, shown("the run's own")] = None
+    """cpu, cuda, cuda:1 …; auto: cuda where there is one."""
+    out: Annotated[Path | None, shown("DIR/stress/NAME")] = None
+    """The folder for table, report and figure."""
+    checks: Annotated[Path | None, tyro.conf.arg(name="assert", metavar="FILE.yaml")] = None
+    """Checks of behaviour: a list of {condition, metric, min or max}; an interval must pass, not an estimate."""
+    junit: Annotated[Path | None, shown("OUT/junit.xml")] = None
+    """Where the results of the checks go, for continuous integration."""
+    list: tyro.conf.FlagCreatePairsOff[bool] = False
+    """List the suites."""
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Replace what an earlier test left in the folder."""
+    quiet: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print nothing but errors, warnings and failed checks."""
+
+
+def stress(arguments: list[str]) -> int:
+    """``jostle stress DIR … --suite NAME``"""
+    refuse_twice(arguments, "--noise")
+    args = parse(Stress, arguments, "jostle stress")
+    from jostle.store.signals import catch_signals  # late, so that help is quick
+    from jostle.stress.checks import read_checks, run_checks, write_junit
+    from jostle.stress.run import modes_of, prepare, stress_test
+    from jostle.stress.suites import DESCRIPTIONS
+
+    if args.list:
+        width = max(map(len, DESCRIPTIONS))
+        for name, what in DESCRIPTIONS.items():
+            print(f"{name:{width}}  {what}")
+        return 0
+    if not args.runs:
+        raise ConfigError("jostle stress needs the folder of a run: jostle stress DIR --suite NAME")
+    if args.suite is None:
+        raise ConfigError(f"jostle stress needs --suite with one of {', '.join(DESCRIPTIONS)}, or a YAML file.")
+    if args.junit is not None and args.checks is None:
+        raise ConfigError("--junit is for the results of checks: give --assert FILE.yaml, too.")
+    views = _load(args.runs, args.device)
+    _, suite = prepare(views, args.suite)
+    modes = [str(mode) for mode in modes_of(args.noise, views)]
+    checks = [] if args.checks is None else read_checks(args.checks, suite, modes, list(views))
+    out = _folder(args.out, args.runs[0], suite.name, args.overwrite)
+    junit = args.junit or out / "junit.xml"
+    _require_writable(junit.parent)
+    with catch_signals() as stop, Progress(transient=True, disable=args.quiet or not Console().is_terminal) as progress:
+        task = progress.add_task("episodes", total=None)
+        result = stress_test(
+            views,
+            suite,
+            episodes=args.episodes,
+            noise=modes,
+            actions=args.actions,
+            seed=args.seed,
+            notify=lambda done, total: progress.update(task, completed=done, total=total),
+            stop=lambda: stop.signal is not None,
+        )
+    _write(result, out, args.quiet)
+    if not args.quiet:
+        _show(result, out)
+    if not result.complete:
+        print(f"stopped: {_measured(result)} kept in {out}; a condition under way is left out.")
+        return stop.exit_code
+    verdicts = run_checks(result, checks)
+    if checks:
+        try:
+            write_junit(junit, verdicts, suite.name)
+        except OSError as error:
+            raise ConfigError(f"cannot write {junit} ({error.strerror}): choose another file.") from error
+    return _judge(verdicts, checks, args.quiet)
+
+
+def _load(folders: tuple[Path, ...], device: str | None) -> "dict[str, list[PolicyView]]":
+    """The agents as methods: those that differ in their seed alone are the runs of one."""
+    import jostle
+    from jostle.view import as_view
+
+    names = [folder.resolve().name for folder in folders]
+    resolved = [folder.resolve() for folder in folders]
+    twice = next((folder for folder in resolved if resolved.count(folder) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{twice.name} is given twice: give each folder once.")
+    groups: dict[str, list[tuple[str, PolicyView]]] = {}
+    for folder, name in zip(folders, names, strict=True):
+        agent = jostle.load(folder, device=device, replay=False)
+        agent.env.close()
+        same = {key: value for key, value in agent.description().items() if key not in ("seed", "jostle")}
+        label = name if names.count(name) == 1 else f"{folder.resolve().parent.name}/{name}"
+        groups.setdefault(json.dumps(same, sort_keys=True, default=str), []).append((label, as_view(agent, name=label)))
+    return {_method([name for name, _ in group]): [view for _, view in group] for group in groups.values()}
+
+
+def _method(names: list[str]) -> str:
+    """One name for the runs of a method: what their names begin with alike.
+
+    >>> _method(["coinrun-s0", "coinrun-s1"]), _method(["a", "b"]), _method(["sea"])
+    ('coinrun', 'a and 1 more', 'sea')
+    """
+    if len(names) == 1:
+        return names[0]
+    letters = zip(*names, strict=False)
+    alike = "".join(same[0] for same in itertools.takewhile(lambda each: len(set(each)) == 1, letters))
+    alike = re.sub(r"[-_. ]*(seed|s)?[-_. ]*\d*$", "", alike)
+    return alike or f"{names[0]} and {len(names) - 1} more"
+
+
+def _folder(out: Path | None, run: Path, suite: str, overwrite: bool) -> Path:
+    """The folder for the results, made before anything is played."""
+    if out is None:
+        saved = (run / "meta.json").exists()  # to a saved agent no file may be added
+        out = run.with_name(f"{run.resolve().name}-stress-{suite}") if saved else run / "stress" / suite
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file: choose a folder with --out.")
+    left = [name for name in FILES if (out / name).exists()]
+    if left and not overwrite:
+        raise ConfigError(
+            f"{out} holds the results of an earlier test: choose another folder with --out, or give --overwrite"
+        )
+    _require_writable(out)
+    return out
+
+
+def _require_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".jostle-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(f"cannot write in {folder} ({error.strerror}): choose another folder.") from error
+
+
+def _write(result: "StressResult", out: Path, quiet: bool) -> None:
+    """Table, summary, report and, where matplotlib is installed, the figure."""
+    from jostle.stress.report import as_dict
+    from jostle.stress.tables import markdown_report
+
+    try:
+        for name in FILES:
+            (out / name).unlink(missing_ok=True)
+        result.write_rows(out / "episodes.jsonl")
+        text = json.dumps(finite(as_dict(result)), indent=1, allow_nan=False)
+        (out / "summary.json").write_text(text + "\n", encoding="utf-8")
+        (out / "report.md").write_text(markdown_report(result), encoding="utf-8")
+        if result.cells:
+            _draw(result, out / "figure.png", quiet)
+    except OSError as error:
+        raise ConfigError(f"cannot write in {out} ({error.strerror}): choose another folder with --out.") from error
+
+
+def _draw(result: "StressResult", path: Path, quiet: bool) -> None:
+    if importlib.util.find_spec("matplotlib") is None:
+        if not quiet:
+            print('note: no figure, for it needs matplotlib: pip install "jostle[lab]"')
+        return
+    from jostle.stress.figures import plot_stress
+
+    plot_stress(result).savefig(path)
+
+
+def _show(result: "StressResult", out: Path) -> None:
+    from jostle.stress.report import lines
+    from jostle.stress.tables import columns, heading, sentences
+
+    table = Table(title=heading(result), title_justify="left")
+    parts = [part for part in columns(result, lines(result)) if part[0] not in ("IQM", "CVaR 10%")]
+    for title, _ in parts:
+        table.add_column(title, justify="left" if title in ("condition", "method", "noise") else "right", no_wrap=True)
+    for row in zip(*(cells for _, cells in parts), strict=True):
+        table.add_row(*row)
+    console().print(table)
+    for sentence in sentences(result):
+        print(sentence)
+    print(f"results in {out}")
+
+
+def _measured(result: "StressResult") -> str:
+    cells = len(result.cells)
+    return f"{cells} whole measurement{'' if cells == 1 else 's'} (condition, mode and agent)"
+
+
+def _judge(verdicts: "list[Verdict]", checks: "list[Check]", quiet: bool) -> int:
+    failed = [verdict for verdict in verdicts if verdict.failure is not None]
+    for verdict in failed:
+        print(verdict)
+    if checks and not quiet:
+        print(f"{len(verdicts) - len(failed)} of {len(verdicts)} checks passed")
+    return int(bool(failed))
