@@ -100,7 +100,7 @@ ABLATIONS = tuple(name for name in METHODS if name.startswith("rnd-") and name !
 COVERAGE = ("rnd-intrinsic-only", "ppo-no-reward")
 EXTRA = {
     "deepsea-10": SWEEP, "deepsea-20": SWEEP + ABLATIONS + COVERAGE, "mountaincar": SWEEP,
-    "doorkey": ("ppo-entropy-0.03", *ABLATIONS, *COVERAGE),
+    "doorkey": ("ppo-entropy-0.03",),
 }  # fmt: skip
 """What is run beside the main methods, and where."""
 

@@ -15,18 +15,17 @@ from jostle.algo.auxiliary import Auxiliary, Minibatch
 from jostle.algo.bonuses import transitions
 from jostle.algo.forward import Forward
 from jostle.algo.ppo_config import PPOConfig
+from jostle.algo.ppo_loss import ppo_loss
 from jostle.algo.rollout import MinibatchBy, Rollout, flat
 from jostle.bonus import Bonus
 from jostle.errors import ConfigError
 from jostle.functional import (
     adapt_beta,
-    approx_kl,
-    clipped_policy_loss,
     kl_penalty,
     masked_mean,
     normalise_advantage,
-    value_loss,
 )
+from jostle.functional.ppo_discrete import Coefficients
 from jostle.nn.distributions import kl_divergence
 
 _PIECE = 256  # pictures that go through a network at once: more do not fit into the caches
@@ -168,35 +167,27 @@ class Learner:
         c, r = self.config, self.rollout
         valid, action = flat(rows, r.valid), flat(rows, r.action)
         pi, value, obs = self.forward.replay(r, rows)
-        distribution = self.head.distribution(pi)
-        log_prob, old_log_prob = distribution.log_prob(action), flat(rows, r.log_prob)
-
-        def mean(x: Tensor) -> Tensor:
-            return masked_mean(x, valid, count)
-
-        terms = {
-            "policy": mean(clipped_policy_loss(log_prob, old_log_prob, advantage, self._clip)),
-            "value": mean(value_loss(value, flat(rows, r.value[:-1]), flat(rows, target), c.value_clip).sum(1)),
-            "entropy": mean(distribution.entropy()),
-        }
-        loss = terms["policy"] + c.value_coef * terms["value"] - self.entropy_coef * terms["entropy"]
+        weights = Coefficients(self._clip, c.value_clip, c.value_coef, self.entropy_coef)
+        loss, terms, error = ppo_loss(
+            self.head, pi, value, action, flat(rows, r.log_prob), advantage, flat(rows, r.value[:-1]),
+            flat(rows, target), valid, count, weights,
+        )  # fmt: skip
         if c.kl_penalty == "adaptive":
-            old = self.head.distribution(flat(rows, r.pi))
-            terms["kl_penalty"] = kl_penalty(mean(kl_divergence(old, distribution)), self.beta, c.kl_target)
-            loss = loss + terms["kl_penalty"]
+            old, new = self.head.distribution(flat(rows, r.pi)), self.head.distribution(pi)
+            divergence = masked_mean(kl_divergence(old, new), valid, count)
+            penalty = kl_penalty(divergence, self.beta, c.kl_target)
+            terms["kl_penalty"] = penalty.detach()
+            loss = loss + penalty
         if self.aux:
             index = rows.reshape(-1)
             following = r.observations(index + r.num_envs)
             batch = Minibatch(index, obs, action, following, valid, flat(rows, r.draw))
             for aux in self.aux:
                 for name, term in aux(self.forward.network, batch, (pi, value)).items():
-                    terms[name] = term * (len(index) / size)
-                    loss = loss + terms[name]
-        with torch.no_grad():
-            error = torch.where(valid, torch.expm1(log_prob - old_log_prob).abs(), 0.0)
-            terms["approx_kl"] = mean(approx_kl(log_prob, old_log_prob))
-            terms["clip_fraction"] = mean((error > self._clip).float())
-        return loss, {name: term.detach() for name, term in terms.items()}, error.max()
+                    share = term * (len(index) / size)
+                    terms[name] = share.detach()
+                    loss = loss + share
+        return loss, terms, error
 
     def _learn_bonuses(self, rows: Int[Tensor, "L n"], scored: Scored) -> None:
         """The gradients of the bonuses' own networks, each from its share of the minibatch."""

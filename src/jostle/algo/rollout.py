@@ -166,7 +166,7 @@ class Rollout:
     def observations(self, rows: Int[Tensor, "B"]) -> Observation:
         """The observations of flat rows (of T + 1 times N), each stack rebuilt from the frames before."""
         if self.stack == 1:
-            picked = {key: tensor.flatten(0, 1)[rows] for key, tensor in self.obs.items()}
+            picked = {key: tensor.flatten(0, 1).index_select(0, rows) for key, tensor in self.obs.items()}
             return picked if self.is_dict else picked[_ONLY]
         age = torch.from_numpy(self.age).view(-1)[rows.cpu()].to(self.device)[:, None]
         back = torch.arange(self.head, -1, -1, device=self.device)  # [k]: how many rows before the newest frame
@@ -184,7 +184,7 @@ class Rollout:
 
     def newest_of(self, rows: Int[Tensor, "B"]) -> Observation:
         """The newest frame, or the whole unstacked observation, of flat rows of T + 1 times N."""
-        picked = {key: tensor[self.head :].flatten(0, 1)[rows] for key, tensor in self.obs.items()}
+        picked = {key: tensor[self.head :].flatten(0, 1).index_select(0, rows) for key, tensor in self.obs.items()}
         return picked if self.is_dict else picked[_ONLY]
 
     def minibatches(self, count: int, by: MinibatchBy, generator: torch.Generator) -> Iterator[Int[Tensor, "T2 n"]]:
@@ -220,4 +220,4 @@ def _torch_dtype(dtype: Any) -> torch.dtype:
 
 def flat(rows: Int[Tensor, "T2 n"], of: Tensor) -> Tensor:
     """Entries of a [T, N, …] tensor at flat rows: [T2·n, …]."""
-    return of.flatten(0, 1)[rows.reshape(-1)]
+    return of.flatten(0, 1).index_select(0, rows.reshape(-1))

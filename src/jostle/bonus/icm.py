@@ -13,6 +13,7 @@ from jostle.bonus.nets import orthogonal
 from jostle.bonus.preprocess import Rows
 from jostle.bonus.scale import RewardNorm
 from jostle.errors import ConfigError
+from jostle.nn.linear import Chain
 
 
 class ICM(Bonus):
@@ -65,8 +66,8 @@ class ICM(Bonus):
             raise ConfigError(f"icm: beta={beta} must lie in [0, 1].")
         self.beta = beta
         self.model = InverseModel(self.preprocess, action_space, features, self.name)
-        hidden = orthogonal(nn.Sequential(nn.Linear(features + self.model.action.width, HIDDEN), nn.ReLU()))
-        self.forward_model = nn.Sequential(hidden, orthogonal(nn.Linear(HIDDEN, features), 1.0))
+        hidden = orthogonal(Chain(nn.Linear(features + self.model.action.width, HIDDEN), nn.ReLU()))
+        self.forward_model = Chain(hidden, orthogonal(nn.Linear(HIDDEN, features), 1.0))
 
     def raw(self, t: Transitions) -> Float[Tensor, "..."]:
         """Half the squared error of the forward model, of the leading shape."""

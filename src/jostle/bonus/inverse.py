@@ -11,6 +11,7 @@ from jostle.bonus.action import ActionCode
 from jostle.bonus.nets import Trunk, orthogonal
 from jostle.bonus.preprocess import Preprocess, Rows
 from jostle.errors import ConfigError
+from jostle.nn.linear import Chain
 
 HIDDEN = 256
 
@@ -34,9 +35,9 @@ class InverseModel(nn.Module):
             raise ConfigError(f"{owner}: features={features} must be at least 1.")
         self.action = ActionCode(action_space, owner)
         trunk = Trunk(preprocess, features, nn.ReLU)
-        self.encoder = orthogonal(nn.Sequential(trunk, nn.Linear(trunk.out_features, features)))
-        hidden = orthogonal(nn.Sequential(nn.Linear(2 * features, HIDDEN), nn.ReLU()))
-        self.inverse = nn.Sequential(hidden, orthogonal(nn.Linear(HIDDEN, self.action.width), 1.0))
+        self.encoder = orthogonal(Chain(trunk, nn.Linear(trunk.out_features, features)))
+        hidden = orthogonal(Chain(nn.Linear(2 * features, HIDDEN), nn.ReLU()))
+        self.inverse = Chain(hidden, orthogonal(nn.Linear(HIDDEN, self.action.width), 1.0))
 
     def phi(self, x: Rows) -> Float[Tensor, "B F"]:
         """Features of normalised observations."""

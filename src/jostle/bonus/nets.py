@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from jostle.bonus.part import Part
 from jostle.bonus.preprocess import Preprocess, Rows
+from jostle.nn.linear import Chain
 
 Activation = Callable[[], nn.Module]
 
@@ -60,7 +61,7 @@ def orthogonal(network: nn.Module, gain: float = math.sqrt(2)) -> nn.Module:
 
 def _body(part: Part, width: int, activation: Activation) -> tuple[nn.Module, int]:
     if part.kind in ("vector", "category"):
-        return nn.Sequential(*mlp([math.prod(part.shape), width, width], activation), activation()), width
+        return Chain(*mlp([math.prod(part.shape), width, width], activation), activation()), width
     channels, *size = part.shape
     if part.kind == "grid":
         layers = [(16, 2, 1, 0), (32, 2, 1, 0), (64, 2, 1, 0)]

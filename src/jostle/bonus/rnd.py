@@ -13,6 +13,7 @@ from jostle.bonus.preprocess import Rows
 from jostle.bonus.scale import RewardNorm
 from jostle.errors import ConfigError
 from jostle.nn.encoders import Observation
+from jostle.nn.linear import Chain
 
 
 class RND(Bonus):
@@ -70,10 +71,10 @@ class RND(Bonus):
         self.sees, self.bf16 = target, bf16
         trunks = Trunk(self.preprocess, features), Trunk(self.preprocess, features)
         size = trunks[0].out_features
-        self.target = orthogonal(nn.Sequential(trunks[0], nn.Linear(size, features)))
+        self.target = orthogonal(Chain(trunks[0], nn.Linear(size, features)))
         self.target.requires_grad_(False)
         deeper = mlp([size, features, features, features], nn.ReLU)
-        self.predictor = orthogonal(nn.Sequential(trunks[1], *deeper))
+        self.predictor = orthogonal(Chain(trunks[1], *deeper))
 
     def raw(self, t: Transitions) -> Float[Tensor, "..."]:
         """Mean squared error per transition, of the leading shape."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from jostle.errors import ConfigError
 from jostle.nn.distributions import make_distribution
 from jostle.nn.encoders import EncoderKind, Observation, make_encoder
+from jostle.nn.linear import Chain, run
 from jostle.nn.recurrent import GRU, LSTM, Recurrent
 from jostle.nn.tanh import Tanh
 
@@ -169,9 +170,10 @@ class Residual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.linear = orthogonal(nn.Linear(width, width), 0.1)
+        self.relu = nn.ReLU()
 
     def forward(self, x: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
-        return x + torch.relu(self.linear(x))
+        return x + run([self.linear, self.relu], x)
 
 
 def orthogonal(layer: Layer, gain: float) -> Layer:
@@ -184,12 +186,12 @@ def orthogonal(layer: Layer, gain: float) -> Layer:
     return layer
 
 
-def _trunk(sizes: Sequence[int], activation: str) -> nn.Sequential:
+def _trunk(sizes: Sequence[int], activation: str) -> Chain:
     layers: list[nn.Module] = []
     kind: type[nn.Module] = {"tanh": Tanh, "relu": nn.ReLU}[activation]
     for width, following in itertools.pairwise(sizes):
         layers += [orthogonal(nn.Linear(width, following), math.sqrt(2)), kind()]
-    return nn.Sequential(*layers)
+    return Chain(*layers)
 
 
 def _head(width: int, outputs: int, residual: bool, gain: float) -> nn.Module:

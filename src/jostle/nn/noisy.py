@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from jostle.errors import ConfigError
 from jostle.nn.factorised import noisy_weight
 from jostle.nn.independent import noise_product
+from jostle.nn.linear import linear
 from jostle.nn.noise import StochasticLayer
 
 NoiseKind = Literal["factorised", "independent"]
@@ -112,7 +112,7 @@ class NoisyLinear(StochasticLayer):
     def forward(self, x: Float[Tensor, "*B p"]) -> Float[Tensor, "*B q"]:
         selection = self.selection
         if selection.mode == "mean":
-            return F.linear(x, self.weight, self.bias)
+            return linear(x, self.weight, self.bias)
         if selection.mode == "folded":
             return self._folded(x)
         selection.require_drawn()
@@ -130,19 +130,19 @@ class NoisyLinear(StochasticLayer):
             raise ConfigError(
                 "folded weights are constants, so nothing would be learned: use mode 'sampled', or no_grad."
             )
-        return F.linear(x, self.folded_weight, self.folded_bias)
+        return linear(x, self.folded_weight, self.folded_bias)
 
     def _shared(self, x: Tensor, slot: Tensor) -> Tensor:
         """All rows under one slot."""
         row = self.noise.index_select(0, slot.view(1)).view(-1)  # a copy: a redraw before backward cannot touch it
         if self.kind == "independent":
             eps_weight, eps_bias = self._independent(row)
-            return F.linear(x, torch.addcmul(self.weight, self.weight_sigma, eps_weight), self._noisy_bias(eps_bias))
+            return linear(x, torch.addcmul(self.weight, self.weight_sigma, eps_weight), self._noisy_bias(eps_bias))
         f_in, f_out = self._factors(row)
         if x.numel() == self.in_features:  # for one row, forming a noisy weight costs more than the products themselves
             return self._two_products(x, f_in, f_out)
         weight = noisy_weight(self.weight, self.weight_sigma, f_in, f_out)
-        return F.linear(x, weight, self._noisy_bias(f_out))
+        return linear(x, weight, self._noisy_bias(f_out))
 
     def _per_row(self, x: Tensor, draw: Tensor) -> Tensor:
         """Row b under slot draw[b]; no weight per row is ever formed."""
@@ -150,7 +150,7 @@ class NoisyLinear(StochasticLayer):
         if self.kind == "factorised":
             rows = self.noise.index_select(0, draw.reshape(-1)).view(*draw.shape, self.noise_size)
             return self._two_products(x, *self._factors(rows))
-        y = F.linear(x, self.weight, self.bias)
+        y = linear(x, self.weight, self.bias)
         y = y + noise_product(x.to(y.dtype), draw.expand(x.shape[:-1]), self.weight_sigma, self.noise)
         if self.bias_sigma is None:
             return y
@@ -159,8 +159,8 @@ class NoisyLinear(StochasticLayer):
 
     def _two_products(self, x: Tensor, f_in: Tensor, f_out: Tensor) -> Tensor:
         """y = x μʷᵀ + μᵇ + ((x∘f_in) σʷᵀ + σᵇ)∘f_out: factorised noise needs no noisy weight."""
-        noisy = F.linear(x * f_in.to(x.dtype), self.weight_sigma, self.bias_sigma)
-        return torch.addcmul(F.linear(x, self.weight, self.bias), noisy, f_out.to(noisy.dtype))
+        noisy = linear(x * f_in.to(x.dtype), self.weight_sigma, self.bias_sigma)
+        return torch.addcmul(linear(x, self.weight, self.bias), noisy, f_out.to(noisy.dtype))
 
     def _noisy_bias(self, eps: Tensor) -> Tensor | None:
         if self.bias is None or self.bias_sigma is None:

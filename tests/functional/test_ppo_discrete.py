@@ -1,0 +1,80 @@
+"""The loss in one piece against the same loss from its parts, and its gradients against automatic ones."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from jostle.functional import approx_kl, clipped_policy_loss, masked_mean, value_loss
+from jostle.functional.ppo_discrete import Coefficients, discrete_loss
+from jostle.nn.distributions import Categorical
+
+
+def by_parts(
+    logits: Tensor, value: Tensor, action: Tensor, old_log_prob: Tensor, advantage: Tensor, old_value: Tensor,
+    target: Tensor, valid: Tensor, count: Tensor, c: Coefficients,
+) -> tuple[Tensor, dict[str, Tensor], Tensor]:  # fmt: skip
+    distribution = Categorical(logits)
+    log_prob = distribution.log_prob(action)
+    error = torch.where(valid, torch.expm1(log_prob - old_log_prob).abs(), 0.0)
+    rows = {
+        "policy": clipped_policy_loss(log_prob, old_log_prob, advantage, c.clip),
+        "value": value_loss(value, old_value, target, c.value_clip).sum(1),
+        "entropy": distribution.entropy(),
+        "approx_kl": approx_kl(log_prob, old_log_prob),
+        "clip_fraction": (error > c.clip).float(),
+    }
+    terms = {name: masked_mean(row, valid, count) for name, row in rows.items()}
+    loss = terms["policy"] + c.value * terms["value"] - c.entropy * terms["entropy"]
+    return loss, terms, error.max()
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+@pytest.mark.parametrize(
+    "c", [Coefficients(0.2, 0.0, 0.5, 0.01), Coefficients(0.1, 0.3, 1.0, 0.0), Coefficients(math.inf, 0.1, 0.5, 0.1)]
+)
+def test_terms_and_gradients_are_those_of_the_parts(c: Coefficients, streams: int) -> None:
+    torch.manual_seed(0)
+    rows, actions = 500, 6
+    logits = (2 * torch.randn(rows, actions)).requires_grad_()
+    value = torch.randn(rows, streams, requires_grad=True)
+    action = torch.randint(actions, (rows,))
+    # Old probabilities far enough off that every case of both clippings occurs.
+    old_log_prob = Categorical(logits.detach() + 0.3 * torch.randn(rows, actions)).log_prob(action)
+    old_value = value.detach() + 0.3 * torch.randn(rows, streams)
+    valid = torch.rand(rows) > 0.2
+    args = (action, old_log_prob, torch.randn(rows), old_value, torch.randn(rows, streams), valid, valid.sum() + 7, c)
+    ours, parts = discrete_loss(logits, value, *args), by_parts(logits, value, *args)
+    assert torch.allclose(ours[0], parts[0], rtol=1e-5)
+    assert ours[1].keys() == parts[1].keys()
+    for name, term in parts[1].items():
+        assert torch.allclose(ours[1][name], term, rtol=2e-5, atol=1e-7), name
+    assert torch.allclose(ours[2], parts[2], rtol=1e-5)
+    for mine, automatic in zip(
+        torch.autograd.grad(3 * ours[0], [logits, value]),
+        torch.autograd.grad(3 * parts[0], [logits, value]),
+        strict=True,
+    ):
+        assert torch.allclose(mine, automatic, rtol=1e-4, atol=1e-8)
+        assert (mine[~valid] == 0).all()
+
+
+def test_one_row_by_hand() -> None:
+    """Two actions at odds 3 : 1, the likelier taken with old probability ½: the ratio is 1.5, clipped at 1.2."""
+    logits = torch.tensor([[math.log(3.0), 0.0]], requires_grad=True)
+    value = torch.tensor([[2.0]], requires_grad=True)
+    one = torch.ones(1)
+    loss, terms, error = discrete_loss(
+        logits, value, torch.tensor([0]), math.log(0.5) * one, 2 * one, 5 * one[:, None], 3 * one[:, None], one > 0,
+        torch.tensor(1), Coefficients(0.2, 0.0, 0.5, 0.0),
+    )  # fmt: skip
+    assert float(terms["policy"]) == pytest.approx(-2.4)
+    assert float(terms["value"]) == pytest.approx(0.5)
+    assert float(terms["entropy"]) == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
+    assert float(terms["clip_fraction"]) == 1.0
+    assert float(error) == pytest.approx(0.5)
+    assert loss.item() == pytest.approx(-2.4 + 0.25)
+    policy, values = torch.autograd.grad(loss, [logits, value])
+    assert torch.equal(policy, torch.zeros(1, 2))  # clipped
+    assert values.item() == pytest.approx(-0.5)
