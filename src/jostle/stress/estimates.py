@@ -56,8 +56,8 @@ def gap(
 ) -> Interval:
     """Seen minus unseen: how much is lost. Of several unseen conditions their mean is taken, each with equal weight.
 
-    Of several runs, row r of both sides is run r. Of one run, episodes are paired where both sides played the same
-    games (`paired`), else both sides are resampled independently.
+    Of several runs, row r of both sides is run r. Of one run, episodes of conditions that played the same games
+    (`paired`) are resampled together, others independently.
 
     Args:
         seen: the reference's cells, one a run.
@@ -68,11 +68,22 @@ def gap(
         x = np.array([_scores(cell, success).mean() for cell in seen])
         y = np.mean([[_scores(cell, success).mean() for cell in cells] for cells in unseen], axis=0)
         return paired_interval(x, y, confidence=CONFIDENCE, resamples=resamples)
-    x = _scores(seen[0], success)
-    others = [_scores(cells[0], success) for cells in unseen]
-    if all(paired(seen[0], cells[0]) for cells in unseen):
-        return paired_interval(x, np.mean(others, axis=0), confidence=CONFIDENCE, resamples=resamples)
-    return _difference(x[:, None], np.stack(others, 1), resamples)
+    blocks: list[tuple[Cell, np.ndarray]] = []  # a cell of the block, and what each episode adds to the difference
+    for cell, weight in [(seen[0], 1.0), *((cells[0], -1.0 / len(unseen)) for cells in unseen)]:
+        added = weight * _scores(cell, success)
+        for number, (first, total) in enumerate(blocks):
+            if paired(first, cell):
+                blocks[number] = first, total + added
+                break
+        else:
+            blocks.append((cell, added))
+    point = float(sum(total.mean() for _, total in blocks))
+    if any(len(total) == 1 for _, total in blocks):
+        return Interval(point, np.nan, np.nan, CONFIDENCE)
+    mean = {"": lookup("mean")}
+    found = [bootstrap.distributions(x[:, None], mean, resamples, seed)[""] for seed, (_, x) in enumerate(blocks)]
+    low, high = bootstrap.percentile(np.sum(found, axis=0), CONFIDENCE)
+    return Interval(point, float(low), float(high), CONFIDENCE)
 
 
 def paired(a: Cell, b: Cell) -> bool:
@@ -109,17 +120,6 @@ def _interval(scores: Float[np.ndarray, "R M"], function: Statistic, resamples: 
         return Interval(point, np.nan, np.nan, CONFIDENCE)
     found = bootstrap.distributions(scores, {"": function}, resamples, seed)[""]
     low, high = bootstrap.percentile(found, CONFIDENCE)
-    return Interval(point, float(low), float(high), CONFIDENCE)
-
-
-def _difference(x: Float[np.ndarray, "R 1"], y: Float[np.ndarray, "R M"], resamples: int) -> Interval:
-    """mean(x) − mean(y) of independent samples."""
-    point = float(x.mean() - y.mean())
-    if len(x) == 1:
-        return Interval(point, np.nan, np.nan, CONFIDENCE)
-    mean = lookup("mean")
-    found = [bootstrap.distributions(side, {"": mean}, resamples, seed)[""] for seed, side in ((1, x), (2, y))]
-    low, high = bootstrap.percentile(found[0] - found[1], CONFIDENCE)
     return Interval(point, float(low), float(high), CONFIDENCE)
 
 

@@ -29,7 +29,8 @@ def procgen_looks(target: Target) -> Suite:
     conditions = []
     for layouts, options in {"seen": {}, "unseen": unseen_levels(first, count)}.items():
         for looks, changed in looks_of(target).items():
-            name = "seen" if looks == "seen" and layouts == "seen" else f"{layouts} layouts, {looks} looks"
+            shown = "seen looks" if looks == "seen" else looks
+            name = "seen" if looks == layouts == "seen" else f"{layouts} layouts, {shown}"
             labels = {"layouts": layouts, "looks": looks}
             # Other layouts are other games, so they have seeds of their own.
             conditions.append(Condition(name, options | changed, seed_offset=100_000 * bool(options), labels=labels))

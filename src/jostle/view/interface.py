@@ -23,10 +23,10 @@ EnvSource: TypeAlias = str | Callable[[], gym.Env[Any, Any]]
 
 
 class Acts(Protocol):
-    """What plays episodes: `jostle.nn.inference.Actor` and its like.
+    """What plays episodes: `jostle.nn.inference.Actor` and its like."""
 
-    One that knows how far its draws of noise disagree has, after each `act`, an attribute ``disagreement`` [B].
-    """
+    disagreement: np.ndarray[Any, np.dtype[np.float32]] | None
+    """How far the draws of noise disagreed in the last `act`, per row [B]; None in modes that average nothing."""
 
     def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, Any]:
         """Actions that the environment takes; ``start`` marks the rows that begin an episode."""

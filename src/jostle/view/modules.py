@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from jostle.errors import ConfigError, closest
+from jostle.nn.disagreement import action_variance, mutual_information, value_variance
 from jostle.nn.inference import Inference
 from jostle.nn.policy import map_observation
 from jostle.view.interface import EnvSource, MeanStd, Output, PolicyView, Probabilities, own_noise
@@ -99,8 +100,8 @@ class ModuleActor:
     """Acts by a `ModuleView`; under ``mc`` probabilities, action values or means are averaged over the draws.
 
     Attributes:
-        disagreement: [B] after an `act` under ``mc``: mutual information of action and draw in nats (logits), else
-            the variance over draws of action values or means, averaged over the actions. None in other modes.
+        disagreement: [B] after an `act` under ``mc``: mutual information of action and draw in nats (logits), variance
+            of the taken action's value (q), or of the means, averaged over the action's numbers. None in other modes.
     """
 
     def __init__(self, view: ModuleView, inference: Inference, *, rows: int, seed: int, sample: bool) -> None:
@@ -110,23 +111,29 @@ class ModuleActor:
         slots = {"sampled": rows, "mc": inference.draws}.get(inference.kind, 1)
         self.view.noise = own_noise(self.view.module, seed=seed, role="evaluation", slots=slots)
         self.generator = torch.Generator(self.view.device).manual_seed(seed)
-        self.disagreement: np.ndarray[Any, Any] | None = None
+        self.disagreement: np.ndarray[Any, np.dtype[np.float32]] | None = None
 
     @torch.no_grad()
     def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, Any]:
         """Actions that the environment takes; noise is redrawn at every call."""
         out = self._outputs(map_observation(obs, self.view.device))
-        self.disagreement = None
-        if self.inference.kind == "mc" and self.view.stochastic:
-            self.disagreement = disagreement(out, probabilities=self.view.kind == "logits").cpu().numpy()
-        mean = out.mean(0)
-        space = self.view.action_space
+        mean, kind, space = out.mean(0), self.view.kind, self.view.action_space
+        best = mean.argmax(-1)
+        if self.inference.kind == "mc":
+            spread = (
+                mutual_information(out.log())
+                if kind == "logits"
+                else value_variance(out, best)
+                if kind == "q"
+                else action_variance(out)
+            )
+            self.disagreement = spread.cpu().numpy()
         if isinstance(space, spaces.Box):
             shaped = mean.cpu().numpy().reshape(-1, *space.shape).astype(space.dtype)
             clipped: np.ndarray = np.minimum(np.maximum(shaped, space.low), space.high)
             return clipped
-        action = torch.multinomial(mean, 1, generator=self.generator).squeeze(1) if self.sample else mean.argmax(-1)
         assert isinstance(space, spaces.Discrete)
+        action = torch.multinomial(mean, 1, generator=self.generator).squeeze(1) if self.sample else best
         return action.cpu().numpy() + int(space.start)
 
     def _outputs(self, obs: Any) -> Float[Tensor, "M B A"]:
@@ -151,17 +158,6 @@ class ModuleActor:
             assert out.distribution is not None
             flat = out.distribution.mean
         return flat.unflatten(0, (draws, -1))  # type: ignore[no-untyped-call,no-any-return]
-
-
-def disagreement(out: Float[Tensor, "M B A"], *, probabilities: bool) -> Float[Tensor, "B"]:
-    """How far M draws disagree: of probabilities ``H(mean) − mean H`` in nats, else the mean variance over draws."""
-    if not probabilities:
-        return out.var(0, unbiased=False).mean(-1)
-    return _entropy(out.mean(0)) - _entropy(out).mean(0)
-
-
-def _entropy(p: Float[Tensor, "*B A"]) -> Float[Tensor, "*B"]:
-    return torch.special.entr(p).sum(-1)  # type: ignore[no-any-return]
 
 
 def _repeat(x: Tensor, times: int) -> Tensor:

@@ -133,7 +133,7 @@ def play(
         _read_tags(tags, info)
         seen = obs if observe is None else observe(obs, clock.episode, clock.step)
         action = actor.act(seen, info["start"])
-        uncertain.add(getattr(actor, "disagreement", None), ~ended)  # the action of a row that has ended is ignored
+        uncertain.add(actor.disagreement, ~ended)  # the action of a row that has ended is ignored
         if epsilon > 0:
             random = rng.random(rows) < epsilon
             action[random] = random_actions(env.single_action_space, rows, rng)[random]

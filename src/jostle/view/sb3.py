@@ -109,6 +109,7 @@ class SB3Actor:
 
     def __init__(self, view: SB3View, *, seed: int, sample: bool) -> None:
         self.view, self.sample = view, sample
+        self.disagreement: np.ndarray[Any, np.dtype[np.float32]] | None = None  # there are no draws
         self._random = torch.Generator().manual_seed(seed).get_state()
 
     def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, Any]:
