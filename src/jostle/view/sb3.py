@@ -1,7 +1,7 @@
 """A view of a Stable-Baselines3 model. Nothing here imports that package before a model of it is given."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -45,13 +45,17 @@ class SB3View(PolicyView):
                 f"a Stable-Baselines3 model of the kind {type(model).__name__} has no view; those that have one: "
                 f"{', '.join(KNOWN)}. Give its network as a torch.nn.Module instead."
             )
-        self.module = copy.deepcopy(model.policy).requires_grad_(False)
+        self.module = _frozen_copy(model.policy)
         self.module.set_training_mode(False)  # type: ignore[operator]  # dropout and batch norm off
         self.name = self.algorithm
         self.observation_space, self.action_space = model.observation_space, model.action_space
         self.env_source, self.env_options = env_source, dict(env_options or {})
         normaliser = model.get_vec_normalize_env()
-        self._normalise = None if normaliser is None else normaliser.normalize_obs
+        self._normalise: Callable[[Any], Any] | None = None
+        if normaliser is not None:
+            frozen = copy.copy(normaliser)  # without its environments, as when it is saved
+            frozen.obs_rms = copy.deepcopy(normaliser.obs_rms)
+            self._normalise = frozen.normalize_obs
 
     def fits(self, space: gym.Space[Any]) -> bool:
         """The model's space, or pictures with their channels last where the model has them first."""
@@ -121,6 +125,12 @@ class SB3Actor:
             action: np.ndarray = policy.predict(seen, deterministic=not self.sample)[0]
             self._random = torch.get_rng_state()
         return action
+
+
+def _frozen_copy(policy: Any) -> Any:
+    """A deep copy, but for the action distributions: they keep tensors of the last pass, which cannot be copied."""
+    kept = [m.action_dist for m in policy.modules() if hasattr(m, "action_dist")]
+    return copy.deepcopy(policy, {id(each): copy.copy(each) for each in kept}).requires_grad_(False)
 
 
 def _shown(distribution: Any) -> Probabilities | MeanStd:

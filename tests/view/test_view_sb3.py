@@ -1,0 +1,125 @@
+"""Views of Stable-Baselines3 models, against the models' own answers."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+import jostle
+from jostle.errors import ConfigError
+from jostle.view import MeanStd, Probabilities, as_view
+
+OBS = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
+
+
+def thin() -> dict[str, Any]:
+    """Small, and a new dictionary each time: SB3 writes into policy_kwargs."""
+    return {"policy_kwargs": {"net_arch": [8]}, "device": "cpu", "seed": 0}
+
+
+def as_tensor(x: np.ndarray) -> torch.Tensor:
+    return torch.as_tensor(x)
+
+
+@pytest.mark.parametrize("kind", [PPO, A2C])
+def test_policies_with_discrete_actions(kind: Any) -> None:
+    model = kind("MlpPolicy", "CartPole-v1", **thin())
+    view = as_view(model, env="CartPole-v1")
+    found = view.distribution(OBS)
+    assert isinstance(found, Probabilities)
+    torch.testing.assert_close(found.p, model.policy.get_distribution(as_tensor(OBS)).distribution.probs.detach())
+    torch.testing.assert_close(view.value(OBS), model.policy.predict_values(as_tensor(OBS)).detach())
+    assert view.actor(rows=3).act(OBS).tolist() == model.predict(OBS, deterministic=True)[0].tolist()
+    hidden = view.activations(OBS, "mlp_extractor.policy_net")
+    torch.testing.assert_close(hidden, model.policy.mlp_extractor.policy_net(as_tensor(OBS)).detach())
+    assert view.name == kind.__name__
+    assert not view.stochastic
+
+
+def test_action_values() -> None:
+    model = DQN("MlpPolicy", "CartPole-v1", buffer_size=10, **thin())
+    view = as_view(model, env="CartPole-v1")
+    torch.testing.assert_close(view.q(OBS)[:, 0], model.q_net(as_tensor(OBS)).detach())
+    assert view.distribution(OBS) is None
+    assert view.actor(rows=3).act(OBS).tolist() == model.predict(OBS, deterministic=True)[0].tolist()
+    with pytest.raises(ConfigError, match="DQN has no policy to sample actions from"):
+        view.actor(sample=True)
+
+
+@pytest.mark.parametrize("kind", [A2C, SAC, TD3])
+def test_continuous_actions(kind: Any) -> None:
+    more = {} if kind is A2C else {"buffer_size": 10}
+    model = kind("MlpPolicy", "Pendulum-v1", **thin(), **more)
+    view = as_view(model, env="Pendulum-v1", env_options={"engine": "gymnasium"})
+    obs = np.array([[1.0, 0.0, 3.0], [0.0, 1.0, -8.0]], np.float32)
+    found = view.distribution(obs)
+    assert isinstance(found, MeanStd)
+    assert found.mean.shape == found.std.shape == (2, 1)
+    np.testing.assert_array_equal(view.actor(rows=2).act(obs), model.predict(obs, deterministic=True)[0])
+    assert len(jostle.evaluate(view, 2).episodes) == 2
+
+
+def test_sampled_actions_have_a_generator_of_their_own() -> None:
+    view = as_view(PPO("MlpPolicy", "CartPole-v1", **thin()), env="CartPole-v1")
+    before = torch.get_rng_state()
+    one, two, other = (jostle.evaluate(view, 6, actions="sampled", seed=s) for s in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert one.episodes == two.episodes
+    assert [e.ret for e in one.episodes] != [e.ret for e in other.episodes]
+    assert len({e.ret for e in one.episodes}) > 1
+
+
+def test_pictures_come_as_the_environment_gives_them() -> None:
+    """SB3 turns pictures to channels first in training; the view takes them channels last."""
+    env = DummyVecEnv([lambda: gym.make("jostle/ThemedCatch-v0", pixels=64)])
+    model = PPO("CnnPolicy", env, n_steps=8, batch_size=8, device="cpu", seed=0)
+    view = as_view(model, env="jostle/ThemedCatch-v0", env_options={"pixels": 64})
+    ours = jostle.make_env("jostle/ThemedCatch-v0", 4, pixels=64)
+    obs, _ = ours.reset(seed=3)
+    found = view.distribution(obs)
+    assert isinstance(found, Probabilities)
+    turned = as_tensor(np.ascontiguousarray(np.moveaxis(obs, -1, 1)))
+    torch.testing.assert_close(found.p, model.policy.get_distribution(turned).distribution.probs.detach())
+    assert view.actor(rows=4).act(obs).tolist() == model.predict(obs, deterministic=True)[0].tolist()
+    assert len(jostle.evaluate(view, 4).episodes) == 4
+    with pytest.raises(ConfigError, match="other spaces"):
+        jostle.evaluate(view, 4, env_options={"pixels": 32})
+
+
+def test_a_normaliser_around_the_environment_is_used() -> None:
+    env = VecNormalize(DummyVecEnv([lambda: gym.make("CartPole-v1")]))
+    model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, **thin()).learn(64)
+    view = as_view(model, env="CartPole-v1")
+    found = view.distribution(OBS)
+    assert isinstance(found, Probabilities)
+    normalised = env.normalize_obs(OBS)
+    assert np.abs(normalised - OBS).max() > 0.1
+    expected = model.policy.get_distribution(as_tensor(normalised)).distribution.probs
+    torch.testing.assert_close(found.p, expected.detach())
+    count = env.obs_rms.count
+    assert view.actor(rows=3).act(OBS).tolist() == model.predict(normalised, deterministic=True)[0].tolist()
+    assert env.obs_rms.count == count, "looking is no training"
+    model.learn(64)
+    torch.testing.assert_close(view.distribution(OBS).p, found.p, msg="nor does later training change the view")
+
+
+def test_a_model_that_learns_on_changes_no_view() -> None:
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=32, batch_size=32, **thin())
+    view = as_view(model, env="CartPole-v1")
+    before = view.value(OBS)
+    model.learn(64)
+    torch.testing.assert_close(view.value(OBS), before)
+    assert (as_view(model).value(OBS) - before).abs().max() > 1e-5
+
+
+def test_other_models_are_named() -> None:
+    class Unheard(PPO):
+        pass
+
+    assert as_view(Unheard("MlpPolicy", "CartPole-v1", **thin())).name == "PPO", "a subclass is what it is made from"
+    with pytest.raises(ConfigError, match="nobody knows where PPO was trained"):
+        jostle.evaluate(PPO("MlpPolicy", "CartPole-v1", **thin()))
