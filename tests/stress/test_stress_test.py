@@ -1,0 +1,247 @@
+"""The stress test on an environment whose returns can be counted."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scene import GREY, STEPS, luck, watchful
+
+import jostle
+from jostle.errors import ConfigError, EnvError
+from jostle.stress import Condition, Perturbation, Suite, report, stress_test
+from jostle.stress.result import read_rows
+from jostle.stress.run import modes_of
+from jostle.stress.tables import markdown_report
+from jostle.view import Success, as_view
+
+SUITE = Suite(
+    "three",
+    (
+        Condition("clean"),
+        Condition("poorer", {"loss": 2.0}),
+        Condition("bright", perturbation=Perturbation("brightness", 2)),
+    ),
+    "clean",
+    Success("info", key="lucky"),
+)
+
+
+def test_every_episode_is_kept_with_its_circumstances(tmp_path: Path) -> None:
+    result = stress_test(watchful(), SUITE, episodes=8, num_envs=4, seed=7)
+    assert result.complete
+    assert [(c.condition, c.noise, len(c.episodes)) for c in result.cells] == [
+        (name, "mean", 8) for name in SUITE.names
+    ]
+    clean, poorer, bright = result.cells
+    for cell, expected in ((clean, 0.0), (poorer, -2.0), (bright, STEPS)):
+        for e in cell.episodes:
+            assert e.level_seed is not None
+            assert e.ret == pytest.approx(luck(e.level_seed) + expected, abs=1e-5)
+            assert e.length == STEPS
+            assert e.success == (luck(e.level_seed) > 0)
+    # Equal seeds play equal games, and the order of the episodes is theirs.
+    levels = [[e.level_seed for e in cell.episodes] for cell in result.cells]
+    assert levels[0] == levels[1] == levels[2]
+    assert len(set(levels[0])) > 4
+    assert [(e.index, e.env) for e in clean.episodes] == list(itertools.product(range(2), range(4)))
+
+    result.write_rows(tmp_path / "episodes.jsonl")
+    rows = read_rows(tmp_path / "episodes.jsonl")
+    assert len(rows) == 24
+    assert rows[0].keys() == {
+        "method", "run", "condition", "noise", "env", "index", "return", "length", "success", "level_seed",
+    }  # fmt: skip
+    assert [row["return"] for row in rows] == [e.ret for cell in result.cells for e in cell.episodes]
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_rows(tmp_path / "nothing.jsonl")
+
+
+def test_the_reference_is_never_perturbed() -> None:
+    """The policy takes action 1 where it sees another picture than the environment's, whatever came before."""
+    conditions = (SUITE["bright"], SUITE["clean"], Condition("dull", perturbation=Perturbation("contrast", 5)))
+    result = stress_test(watchful(), Suite("order", conditions, "clean"), episodes=4)
+    taken = {c.condition: {round(e.ret - luck(e.level_seed or 0), 4) for e in c.episodes} for c in result.cells}
+    assert taken == {"bright": {STEPS}, "clean": {0}, "dull": {0}}  # an even picture has no contrast to lose
+
+
+def test_the_loss_is_seen_minus_unseen_on_equal_games() -> None:
+    result = stress_test(watchful(), SUITE, episodes=40, seed=1)
+    found = {line.condition: line for line in report.lines(result)}
+    assert found["clean"].gap is None
+    # Luck cancels, since both sides are the same games: the loss is exactly 2, without an interval's width.
+    poorer = found["poorer"].gap
+    assert poorer is not None
+    assert (poorer.point, poorer.low, poorer.high) == pytest.approx((2.0, 2.0, 2.0), abs=1e-5)
+    bright = found["bright"].gap
+    assert bright is not None
+    assert bright.point == pytest.approx(-STEPS, abs=1e-5)
+    assert found["poorer"].paired
+    (whole,) = report.overall(result)
+    assert whole.gap is not None
+    assert whole.gap.point == pytest.approx((2.0 - STEPS) / 2, abs=1e-5)
+    assert (whole.worst, whole.worst_return) == ("poorer", pytest.approx(found["poorer"].mean.point))
+    assert whole.cvar_conditions == pytest.approx(whole.worst_return)
+    assert whole.success_gap is not None
+    assert whole.success_gap.point == 0
+
+
+def test_other_seeds_are_other_games_and_are_not_paired() -> None:
+    conditions = (Condition("clean"), Condition("poorer", {"loss": 2.0}, seed_offset=500))
+    result = stress_test(watchful(), Suite("apart", conditions, "clean"), episodes=40, seed=1)
+    (_, poorer) = report.lines(result)
+    assert not poorer.paired
+    assert poorer.gap is not None
+    assert poorer.gap.low < 2.0 < poorer.gap.high
+    assert poorer.gap.high - poorer.gap.low > 0.3, "luck does not cancel"
+
+
+def test_policies_are_paired_by_equal_seeds() -> None:
+    methods = {"a": watchful(), "b": watchful()}
+    result = stress_test(methods, SUITE, episodes=12)
+    for condition in SUITE.names:
+        (a,), (b,) = (result.select(method, "mean", condition) for method in methods)
+        assert a.episodes == b.episodes
+    found = report.improvements(result)["b"]["mean"]["clean"]
+    assert (found.point, found.low, found.high) == (0.5, 0.5, 0.5), "every pair is a tie"
+    text = markdown_report(result)
+    assert "How likely b beats a" in text
+    assert "| clean | b | mean |" in text
+
+
+def test_several_runs_are_the_unit_of_the_intervals() -> None:
+    runs = [watchful(f"s{i}") for i in range(3)]
+    result = stress_test({"m": runs}, SUITE, episodes=6)
+    assert result.runs == {"m": ["s0", "s1", "s2"]}
+    line = report.lines(result)[0]
+    assert (line.unit, line.runs, line.episodes) == ("runs", 3, 6)
+    assert line.mean.low == line.mean.high, "the runs are the same policy, so runs do not differ"
+    (alone,) = (x for x in report.lines(stress_test(runs[0], SUITE, episodes=6)) if x.condition == "clean")
+    assert alone.mean.low < alone.mean.high
+    assert alone.mean.point == pytest.approx(line.mean.point)
+
+
+def test_a_stop_keeps_whole_cells_only() -> None:
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 2 * (STEPS + 1)  # in the middle of the second condition
+
+    result = stress_test(watchful(), SUITE, episodes=8, num_envs=4, stop=stop)
+    assert not result.complete
+    assert [c.condition for c in result.cells] == ["clean"]
+    assert [line.condition for line in report.lines(result)] == ["clean"]
+    assert report.overall(result) == []
+    assert "was stopped" in markdown_report(result)
+    assert json.dumps(report.as_dict(result))
+
+
+def test_progress_is_told_in_episodes_of_all() -> None:
+    told: list[tuple[int, int]] = []
+    stress_test(watchful(), SUITE, episodes=5, num_envs=5, notify=lambda done, total: told.append((done, total)))
+    assert told[-1] == (15, 15)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_levels_prove_what_is_unseen() -> None:
+    def suite(lie: int, layouts: str = "unseen") -> Suite:
+        away = Condition("away", {"start_level": 1000, "lie": lie}, labels={"layouts": layouts})
+        return Suite("levels", (Condition("home", labels={"layouts": "seen"}), away), "home", training_levels=(0, 1000))
+
+    result = stress_test(watchful(), suite(0), episodes=6)
+    levels = [line.levels for line in report.lines(result)]
+    assert levels[0] is not None
+    assert levels[1] is not None
+    assert levels[0]["of_training"] == levels[0]["distinct"]
+    assert levels[1]["of_training"] == 0
+    assert levels[1]["least"] >= 1000
+    with pytest.raises(
+        EnvError, match=r"'away' has unseen layouts, but level \d+ was played and the training had 0 to"
+    ):
+        stress_test(watchful(), suite(-100), episodes=64)
+    with pytest.raises(EnvError, match="'away' has seen layouts, but level"):
+        stress_test(watchful(), suite(0, "seen"), episodes=4)
+
+
+def test_overlapping_levels_are_refused_before_anything_is_played() -> None:
+    def unseen(**options: int) -> Suite:
+        conditions = (Condition("home"), Condition("away", options, labels={"layouts": "unseen"}))
+        return Suite("levels", conditions, "home", training_levels=(100, 500))
+
+    unseen(start_level=600, num_levels=10)
+    unseen(start_level=0, num_levels=100)
+    for options in ({"start_level": 599, "num_levels": 10}, {"start_level": 0, "num_levels": 101}, {}):
+        with pytest.raises(ConfigError, match="overlap the levels 100 to 599 of the training: start at 600"):
+            unseen(**options)
+    with pytest.raises(ConfigError, match="num_levels=0, which means every level and ignores start_level"):
+        unseen(start_level=600, num_levels=0)
+
+
+def test_modes_are_those_that_the_policy_calls_for() -> None:
+    plain = {"a": [watchful()]}
+    assert [str(m) for m in modes_of(None, plain)] == ["mean"]
+    noisy = as_view(jostle.DQN("CartPole-v1", num_envs=1, hidden=(4,), noisy="factorised"))
+    assert [str(m) for m in modes_of(None, {"a": [noisy]})] == ["mean", "sampled", "mc:10"]
+    assert [str(m) for m in modes_of(["mc:3", "fixed"], plain)] == ["mc:3", "fixed"]
+    for wrong, said in (([], "at least one"), (["mean", "mean"], "none twice"), ("median", "is unknown")):
+        with pytest.raises(ConfigError, match=said):
+            modes_of(wrong, plain)
+
+
+def test_each_mode_is_reported_apart() -> None:
+    agent = jostle.DQN("CartPole-v1", num_envs=1, hidden=(8,), noisy="factorised", sigma0=2.0, seed=3)
+    suite = Suite("one", (Condition("seen"), Condition("short", {"max_episode_steps": 50})), "seen")
+    result = stress_test(agent, suite, episodes=4, noise=["mean", "mc:4"])
+    lines = {(x.condition, x.noise): x for x in report.lines(result)}
+    assert len(lines) == 4
+    assert lines["seen", "mean"].disagreement is None
+    doubt = lines["seen", "mc:4"].disagreement
+    assert doubt is not None
+    assert doubt > 0
+    for mode in ("mean", "mc:4"):
+        alone = jostle.evaluate(agent, 4, noise=mode)
+        assert [e.ret for e in alone.episodes] == [e.ret for e in result.select("dqn", mode, "seen")[0].episodes]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "reference", "said"),
+    [
+        ((), "a", "has no conditions"),
+        ((Condition("a"), Condition("a")), "a", "has the condition 'a' twice"),
+        ((Condition("clean"),), "claen", "no condition 'claen' to be its reference; did you mean clean"),
+    ],
+)
+def test_suites_that_cannot_be(conditions: tuple[Condition, ...], reference: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Suite("s", conditions, reference)
+
+
+def test_what_cannot_be_tested_is_refused() -> None:
+    other = watchful("other", loss=1.0)
+    for policy, more, said in (
+        (watchful(), {"episodes": 0}, "episodes=0"),
+        (watchful(), {"actions": "gready"}, "did you mean greedy"),
+        ([], {}, "there is no policy"),
+        ({"a": watchful(), "b": other}, {}, "so that what was seen differs: test them one by one"),
+        (jostle.DQN("CartPole-v1", num_envs=1, hidden=(4,)), {"env": "tests/Scene-v0"}, "other spaces"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            stress_test(policy, SUITE, **{"episodes": 2} | more)  # type: ignore[arg-type]
+    wrong = Suite("s", (Condition("a"), Condition("b", {"los": 1})), "a")
+    with pytest.raises(ConfigError, match="condition 'b' cannot be made: "):
+        stress_test(watchful(), wrong, episodes=2)
+    rule = Suite("s", (Condition("a"),), "a", Success("info", key="caught"))
+    with pytest.raises(ConfigError, match="tells no 'caught' where an episode ends"):
+        stress_test(watchful(), rule, episodes=2)
+
+
+def test_the_picture_of_the_scene_is_what_the_policy_compares_with() -> None:
+    view = watchful()
+    grey = np.full((2, 32, 32, 3), GREY, np.uint8)
+    other = grey.copy()
+    other[1, 5, 5, 0] += 1
+    assert view.actor(rows=2).act(grey).tolist() == [0, 0]
+    assert view.actor(rows=2).act(other).tolist() == [0, 1]
