@@ -118,8 +118,8 @@ class Images(nn.Module):
     """Brings image observations to [B, C, H, W] floats in [0, 1].
 
     Accepts [C, H, W], [H, W, C], [H, W] and stacks of these [k, …] (the stack's frames become channels). The channel
-    axis of a three-dimensional observation is the shorter end; channels-last input stays so in memory, which is the
-    faster layout of the convolutions that follow.
+    axis of a three-dimensional observation is the shorter end. Pictures come out channels-last in memory, which is the
+    faster layout of the convolutions that follow, where that costs little.
 
     ``frames`` is the number of frames among the ``channels``, as far as the shape tells: k of [k, H, W, C]; 1 of [H, W]
     and of one or three channels; 2 and 4 of two and four channels, which are taken as grey frames; otherwise None.
@@ -170,6 +170,8 @@ class Images(nn.Module):
             obs = obs.permute(0, 1, 4, 2, 3).flatten(1, 2)
         elif self.channels_last:
             obs = obs.permute(0, 3, 1, 2)
+        elif obs.dtype == torch.uint8:
+            obs = obs.contiguous(memory_format=torch.channels_last)  # cheaper than later, as floats
         return obs.float() * self.scale if self.scale != 1.0 else obs.float()
 
 

@@ -22,6 +22,10 @@ from jostle.nn.noise import Noise, StochasticLayer
 from jostle.nn.policy import QNetwork, greedy, map_observation
 from jostle.nn.repeat import RowRepeater
 
+PIECE = 64
+"""Noisy pictures that go through a network at a time on a CPU: 2,560 of 64×64 in one pass through IMPALA take more than
+twice the time of 40 passes of 64, for tensors that large are new memory every time (benchmarks/random_conv.py)."""
+
 
 @dataclass(frozen=True)
 class Inference:
@@ -94,31 +98,49 @@ class Actor(ABC):
             self.draws = inference.draws
             slots = {"mean": 1, "fixed": 1, "sampled": rows, "mc": self.draws * (rows if recurrent else 1)}
             self.noise = Noise(self.network, seed=seed, role="evaluation", slots=slots[inference.kind])
-        self._repeater = RowRepeater(self.network.encoder)  # type: ignore[arg-type]
+        encoder = self.network.encoder
+        assert isinstance(encoder, nn.Module)
+        self._repeater = RowRepeater(encoder)
+        self._noisy_encoder = any(isinstance(layer, StochasticLayer) for layer in encoder.modules())
+
+    def _redraw(self, begins: np.ndarray[Any, np.dtype[np.bool_]] | None) -> None:
+        """Draw what is due before an action; ``begins`` says whose episode begins."""
+        if self.noise is None or self.inference.kind in ("mean", "fixed"):
+            return
+        if not self.recurrent:
+            self.noise.draw()
+        elif begins is not None:
+            self.noise.draw([m * self.rows + int(b) for b in np.flatnonzero(begins) for m in range(self.draws)])
+
+    def _pieces(self, batch: int) -> list[tuple[int, int]]:
+        """(first, past the last) of the draws·batch rows that go through the network together: draw 0's, then draw 1's.
+
+        All of them, but where noisy pictures make large tensors on a CPU: there whole draws, or parts of one.
+        """
+        total = self.draws * batch
+        if total <= PIECE or self.draws == 1 or not self._noisy_encoder or self.device.type != "cpu":
+            return [(0, total)]
+        if batch <= PIECE:
+            step = batch * (PIECE // batch)
+            return [(a, min(a + step, total)) for a in range(0, total, step)]
+        return [(m + a, m + min(a + PIECE, batch)) for m in range(0, total, batch) for a in range(0, batch, PIECE)]
 
     @contextlib.contextmanager
-    def _under_noise(self, batch: int, begins: np.ndarray[Any, np.dtype[np.bool_]] | None) -> Iterator[None]:
-        """Draws what is due, and selects a slot for each of the draws·batch rows of the next forward pass."""
+    def _under_noise(self, batch: int, a: int, b: int) -> Iterator[None]:
+        """For the rows a to b of a piece: each under its draw, observations repeated for every draw."""
         if self.noise is None:
             yield
-        elif self.inference.kind == "mean":
-            with self.noise.mean():
-                yield
-        elif self.inference.kind == "fixed":
-            with self.noise.using(0, "randomised"):
+        elif self.inference.kind in ("mean", "fixed"):
+            with self.noise.using(0, "mean" if self.inference.kind == "mean" else "randomised"):
                 yield
         else:
-            if not self.recurrent:
-                self.noise.draw()
-            elif begins is not None:
-                self.noise.draw([m * self.rows + int(b) for b in np.flatnonzero(begins) for m in range(self.draws)])
-            each, many = torch.arange(batch, device=self.device) % self.rows, self.draws
-            draw = torch.arange(many, device=self.device).repeat_interleave(batch)
-            if self.recurrent:  # slot m · rows + b
-                draw = draw * self.rows + each.repeat(many)
+            flat = torch.arange(a, b, device=self.device)
+            draw, row = flat // batch, flat % batch % self.rows
+            if self.recurrent:
+                draw = draw * self.rows + row
             elif self.inference.kind == "sampled":
-                draw = each
-            with self.noise.using(draw, "randomised"), self._repeater.by(many):
+                draw = row
+            with self.noise.using(draw, "randomised"), self._repeater.by(max(1, (b - a) // batch)):
                 yield
 
     def load(self, network: nn.Module) -> None:
@@ -158,8 +180,12 @@ class QActor(Actor):
     @torch.no_grad()
     def _each(self, obs: Observation) -> Float[Tensor, "M B K A"]:
         batch = len(next(iter(obs.values())) if isinstance(obs, dict) else obs)
-        with self._under_noise(batch, None):
-            q: Tensor = self.network(obs)
+        self._redraw(None)
+        parts = []
+        for a, b in self._pieces(batch):
+            with self._under_noise(batch, a, b):
+                parts.append(self.network(_rows_of(obs, batch, a, b)))
+        q = torch.cat(parts)
         return q.view(self.draws, batch, *q.shape[1:])
 
     def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, np.dtype[Any]]:
@@ -195,9 +221,19 @@ class PolicyActor(Actor):
     def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, np.dtype[Any]]:
         """Actions that the environment takes."""
         begins = torch.zeros(self.rows, dtype=torch.bool) if start is None else torch.tensor(start)
-        begins = begins.to(self.device).repeat(self.draws)[None]
-        with self._under_noise(self.rows, start):
-            pi, self._state = self.network.act(map_observation(obs, self.device), self._state, begins)
+        begins = begins.to(self.device).repeat(self.draws)
+        seen = map_observation(obs, self.device)
+        self._redraw(start)
+        parts, states = [], []
+        for a, b in self._pieces(self.rows):
+            state = None if self._state is None else self._state[:, a:b]
+            with self._under_noise(self.rows, a, b):
+                part, state = self.network.act(_rows_of(seen, self.rows, a, b), state, begins[None, a:b])
+            parts.append(part)
+            states.append(state)
+        pi = torch.cat(parts)
+        if self._state is not None:
+            self._state = torch.cat([state for state in states if state is not None], 1)
         action = self._choose(pi.view(self.draws, -1, pi.shape[-1]))
         return self.network.head.to_env(action.cpu().numpy())
 
@@ -217,6 +253,15 @@ class PolicyActor(Actor):
             return samples[which, torch.arange(samples.shape[1], device=self.device)]
         mixture = Categorical(_log_p(distributions).logsumexp(0))
         return mixture.sample(self.generator) if self.sample else mixture.mode()
+
+
+def _rows_of(obs: Observation, batch: int, a: int, b: int) -> Observation:
+    """The observations that the rows a to b of all draws see, each once."""
+    if b - a >= batch:
+        return obs
+    first = a % batch
+    rows = slice(first, first + b - a)
+    return {key: x[rows] for key, x in obs.items()} if isinstance(obs, dict) else obs[rows]
 
 
 def _disagreement(distributions: list[Distribution]) -> Float[Tensor, "B"]:

@@ -4,6 +4,7 @@ Lee, Lee, Shin and Lee, Network Randomization: A Simple Technique for Generaliza
 ICLR 2020. Where paper and code (pokaxpoka/netrand) differ, an option has both.
 """
 
+import itertools
 import math
 from typing import Literal
 
@@ -104,9 +105,12 @@ class RandomConv2d(InputLayer):
     ) -> Float[Tensor, "B C H W"]:
         shape = self.depth, self.channels, self.channels, self.kernel_size, self.kernel_size
         phi, y = parameters.view(-1, *shape), x
+        runs = [] if len(phi) == 1 else _runs(parameters)
         for layer in range(self.depth):
             if len(phi) == 1:
                 y = shared_conv(y, phi[0, layer], self.frames)
+            elif runs:
+                y = torch.cat([shared_conv(y[a:b], phi[a, layer], self.frames) for a, b in runs])
             else:
                 y = conv_per_row(y, phi[:, layer], self.frames)
         if self.output == "clip":
@@ -126,6 +130,20 @@ class RandomConv2d(InputLayer):
             f"{super().extra_repr()}, kernel_size={self.kernel_size}, depth={self.depth}, init={self.init}, "
             f"mixing={self.mixing}, output={self.output}"
         )
+
+
+def _runs(parameters: Float[Tensor, "B P"]) -> list[tuple[int, int]]:
+    """(first, past the last) of the runs of rows with one φ, where they are long enough to be convolved one by one.
+
+    Many draws over one batch come so. Empty where they are short, or where looking would wait or break a graph.
+    """
+    if parameters.device.type != "cpu" or torch.compiler.is_compiling():
+        return []
+    changes = (parameters[1:] != parameters[:-1]).any(1).nonzero().view(-1) + 1
+    if len(changes) >= len(parameters) // 4:
+        return []
+    ends = [0, *changes.tolist(), len(parameters)]
+    return list(itertools.pairwise(ends))
 
 
 def shared_conv(x: Float[Tensor, "B kC H W"], phi: Float[Tensor, "C C s s"], frames: int) -> Float[Tensor, "B kC H W"]:
