@@ -20,6 +20,8 @@ Init = Literal["xavier", "xavier-truncated"]
 Mixing = Literal["bypass", "identity"]
 OutputMap = Literal["none", "clip", "sigmoid", "moments"]
 
+PIECE = 16
+"""Rows with a φ each that are convolved together on a CPU."""
 TRUNCATED_STD = 0.87962566103423978
 """Standard deviation of a standard normal that is cut off at ±2."""
 
@@ -164,14 +166,22 @@ def shared_conv(x: Float[Tensor, "B kC H W"], phi: Float[Tensor, "C C s s"], fra
 def conv_per_row(
     x: Float[Tensor, "B kC H W"], phi: Float[Tensor, "B C C s s"], frames: int
 ) -> Float[Tensor, "B kC H W"]:
-    """φ_b ∗ every frame of row b, as one convolution with a group for each frame of each row."""
-    batch, _, height, width = x.shape
+    """φ_b ∗ every frame of row b, by convolutions with a group for each frame of each row.
+
+    On a CPU `PIECE` rows go together, which stay in its cache while they change their layout and back.
+    """
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return _grouped(x, phi, frames)
+    pieces = zip(torch.split(x, PIECE), torch.split(phi, PIECE), strict=True)
+    return torch.cat([_grouped(rows, kernels, frames) for rows, kernels in pieces])
+
+
+def _grouped(x: Float[Tensor, "B kC H W"], phi: Float[Tensor, "B C C s s"], frames: int) -> Float[Tensor, "B kC H W"]:
     channels, size = phi.shape[1], phi.shape[-1]
     kernels = phi.unsqueeze(1).expand(-1, frames, -1, -1, -1, -1).reshape(-1, channels, size, size)
-    flat = x.reshape(1, -1, height, width)
-    y = F.conv2d(flat, kernels, padding=size // 2, groups=batch * frames).view(x.shape)
-    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return y.contiguous(memory_format=torch.channels_last) if last else y
+    flat = x.reshape(1, -1, *x.shape[2:])
+    y = F.conv2d(flat, kernels, padding=size // 2, groups=len(x) * frames).view(x.shape)
+    return y.contiguous(memory_format=torch.channels_last)
 
 
 def match_moments(
