@@ -1,5 +1,6 @@
 """PPO's first ratio is 1: the learner sees what acted, under the noise and from the recurrent state that acted."""
 
+import contextlib
 import copy
 from typing import Any
 
@@ -9,9 +10,12 @@ import torch
 from torch import Tensor, nn
 
 import jostle
+from jostle.algo.auxiliary import INPUT
+from jostle.nn.encoders import ImageEncoder
 from jostle.nn.noisy import NoisyLinear
 
 STEPS, ENVS = 12, 5
+LOOKS = {"input_noise": "random-conv", "input_clean": 0.3, "observations": "picture"}
 CASES: dict[str, dict[str, Any]] = {
     "mlp": {},
     "shared": {"shared": True},
@@ -38,6 +42,13 @@ CASES: dict[str, dict[str, Any]] = {
     "noisy-lstm": {"noisy": "independent", "recurrent": "lstm"},
     "noisy-gaussian": {"noisy": "independent", "actions": "box"},
     "noisy-nature": {"noisy": "factorised", "observations": "picture"},
+    **{f"random-conv-{per}": {**LOOKS, "input_per": per} for per in ("iteration", "env", "episode", "sample")},
+    "random-conv-episode-gru": {**LOOKS, "input_per": "episode", "recurrent": "gru", "sequence_length": 4},
+    "random-conv-sample-noisy": {**LOOKS, "input_per": "sample", "noisy": "factorised", "microbatch": 4},
+    "random-conv-env-rnd": {**LOOKS, "input_per": "env", "bonus": ("rnd",), "feature_matching": 0.1},
+    "cutout-dropout": {**LOOKS, "input_noise": "cutout", "input_per": "sample", "dropout": 0.3},
+    "drac": {**LOOKS, "input_use": "drac", "input_per": "sample"},
+    "svea-gru": {**LOOKS, "input_use": "svea", "input_per": "env", "recurrent": "gru"},
 }
 BOTH = [
     pytest.param(settings, recompute, id=f"{name}-{'recomputed' if recompute else 'acting'}")
@@ -75,6 +86,8 @@ def test_the_first_ratio_is_one(lively: Any, settings: dict[str, Any], recompute
 def plain(network: nn.Module, slot: int) -> nn.Module:
     """A copy whose noisy layers became linear ones with μ + σ∘ε of one slot."""
     made = copy.deepcopy(network)
+    if isinstance(network.get_submodule("encoder"), ImageEncoder):
+        made.encoder.input = network.encoder.input  # the very layer, with its draws
     for name, layer in list(network.named_modules()):
         if not isinstance(layer, NoisyLinear):
             continue
@@ -104,7 +117,8 @@ def acted(agent: jostle.PPO) -> tuple[Tensor, Tensor]:
             obs = r.observations(torch.tensor([t * ENVS + n]))
             if r.start[t, n] and state is not None:
                 state = torch.zeros_like(state)
-            with torch.no_grad():
+            looks = agent.forward.looks
+            with torch.no_grad(), looks.using(int(r.draw[t, n, INPUT])) if looks else contextlib.nullcontext():
                 out = network(obs, state, None)
             if t < STEPS:
                 pi[t, n] = out[0][0]
@@ -149,7 +163,20 @@ def test_what_is_stored_is_what_acted(lively: Any, settings: dict[str, Any], rec
 
 
 @pytest.mark.parametrize(
-    "name", ["factorised", "independent", "noisy-gru", "noisy-lstm", "noisy-nature", "noisy-gaussian"]
+    "name",
+    [
+        "factorised",
+        "independent",
+        "noisy-gru",
+        "noisy-lstm",
+        "noisy-nature",
+        "noisy-gaussian",
+        "random-conv-env",
+        "random-conv-episode",
+        "random-conv-sample",
+        "random-conv-episode-gru",
+        "cutout-dropout",
+    ],  # fmt: skip
 )
 def test_a_wrong_draw_shows_in_the_ratio(lively: Any, name: str) -> None:
     agent = make(lively, recompute=False, **CASES[name], minibatches=1)
@@ -189,7 +216,7 @@ def test_fresh_draws_for_every_rollout_and_none_within(lively: Any) -> None:
         assert torch.equal(noises[-1], after), "learning must not draw"
     assert not torch.equal(*noises)
     assert len({tuple(row.tolist()) for row in noises[0]}) == ENVS, "each environment has its own draw"
-    assert np.array_equal(agent.rollout.draw.numpy(), np.tile(np.arange(ENVS), (STEPS, 1)))
+    assert np.array_equal(agent.rollout.draw[..., 0].numpy(), np.tile(np.arange(ENVS), (STEPS + 1, 1)))
 
 
 @pytest.mark.parametrize("settings", [{}, {"noisy": "factorised"}, {"observations": "picture"}, {"actions": "box"}])

@@ -322,7 +322,7 @@ class Pull(torch.nn.Module):
 
     def forward(self, policy: Any, batch: Any, out: Any) -> dict[str, torch.Tensor]:
         self.batches.append(batch)
-        return {"pull": (self.weight * out[1].square().sum(1) + batch.next_obs.sum(1).square()).mean()}
+        return {"pull": batch.mean(self.weight * out.value.square().sum(1) + batch.next_obs.sum(1).square())}
 
 
 @pytest.mark.parametrize("learning_rate", [None, 0.1])

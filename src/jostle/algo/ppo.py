@@ -13,11 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jostle.algo.agent import Agent, in_bytes, seeded, setup_device
-from jostle.algo.auxiliary import Auxiliary
+from jostle.algo.auxiliary import INPUT, WEIGHTS, Auxiliary
 from jostle.algo.bonuses import frozen_parameters, intrinsic_streams, make_bonuses, successors, transitions, warm_up_all
 from jostle.algo.forward import Forward
+from jostle.algo.input_draws import RolloutDraws
 from jostle.algo.ppo_config import PPOConfig
 from jostle.algo.ppo_learner import Learner, Scored
+from jostle.algo.random_input import make_draws, make_terms, randomise_input
 from jostle.algo.rollout import Rollout
 from jostle.algo.settings import merged
 from jostle.algo.streams import Stream, Streams
@@ -27,7 +29,7 @@ from jostle.errors import ConfigError, JostleError
 from jostle.functional import ReturnFilter, explained_variance, gae, masked_mean
 from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.inference import Inference, PolicyActor
-from jostle.nn.noise import Noise
+from jostle.nn.noise import CLEAN, Noise, family
 from jostle.nn.noisy import NoisyLinear, to_noisy
 from jostle.nn.policy import map_observation
 
@@ -108,12 +110,11 @@ class PPO(Agent):
         self._generator = torch.Generator(self.device).manual_seed(int(generators[0]))
         self._shuffler = torch.Generator().manual_seed(int(generators[1]))
         self._make_noise(seed)
-        self._draw = torch.zeros(self.num_envs, dtype=torch.int32, device=self.device)
-        if c.noise_per_env:
-            self._draw = torch.arange(self.num_envs, dtype=torch.int32, device=self.device)
         self.rollout = self._make_rollout()
+        self._set_draws()
+        terms = make_terms(c, self.network, self.forward.features, self.looks, self.head)
         self.learner = Learner(
-            c, self.forward, self.rollout, self.bonuses, self.aux, pictures=self.sees_large_pictures,
+            c, self.forward, self.rollout, self.bonuses, [*terms, *self.aux], pictures=self.sees_large_pictures,
             shuffler=self._shuffler, generator=self._generator,
         )  # fmt: skip
         self._state = self._zero_state()
@@ -149,12 +150,22 @@ class PPO(Agent):
         )
         if c.noisy != "none":
             to_noisy(network, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)
-        return network
+        randomise_input(network, c, self.env.frame_stack)
+        return network.eval()
 
     def _make_noise(self, seed: int) -> None:
-        slots = self.num_envs if self.config.noise_per_env else 1
-        self.noise = Noise(self.network, seed=seed, role="online", slots=slots)
-        self.forward = Forward(self.network, self.noise, self.config, self.device)
+        c, slots = self.config, self.num_envs if self.config.noise_per_env else 1
+        self.noise = Noise(self.network, seed=seed, role="online", slots=slots, layers=family("weights"))
+        rows = -(-c.num_steps * self.num_envs // c.minibatches) + c.num_steps  # of a minibatch, at most
+        self.looks = make_draws(c, self.network, c.num_steps, self.num_envs, rows, seed)
+        looks = None if self.looks is None else self.looks.noise
+        self.forward = Forward(self.network, self.noise, looks, c, self.device)
+
+    def _set_draws(self) -> None:
+        """What stays the same in every rollout: the weights' draws, and clean input."""
+        weights = torch.arange(self.num_envs) if self.config.noise_per_env else torch.zeros(self.num_envs)
+        self.rollout.draw[..., WEIGHTS] = weights.int().to(self.device)
+        self.rollout.draw[..., INPUT] = CLEAN
 
     def _zero_state(self) -> Tensor | None:
         state = self.network.initial_state(self.num_envs)
@@ -212,9 +223,12 @@ class PPO(Agent):
     def _collect(self) -> None:
         """T steps of every environment, under noise that is held for the whole rollout."""
         c, r = self.config, self.rollout
+        acting = self.looks if isinstance(self.looks, RolloutDraws) else None
         self.noise.draw()
         r.begin(self._obs, self._start)
-        r.draw[:] = self._draw
+        if acting:
+            acting.begin()
+            r.draw[0, :, INPUT] = torch.from_numpy(acting.slots())
         for t in range(c.num_steps):
             start = None
             if r.state is not None:
@@ -224,9 +238,9 @@ class PPO(Agent):
                     r.state[t // r.sequence_length] = self._state
             obs = map_observation(self._obs, self.device)
             if self._recompute:
-                pi, self._state = self.forward.policy(obs, self._state, start, self._draw)
+                pi, self._state = self.forward.policy(obs, self._state, start, r.draw[t])
             else:
-                pi, r.value[t], self._state = self.forward.values(obs, self._state, start, self._draw)
+                pi, r.value[t], self._state, *_ = self.forward.values(obs, self._state, start, r.draw[t])
             distribution = self.head.distribution(pi)
             r.action[t] = action = distribution.sample(self._generator)
             if not self._recompute:
@@ -235,6 +249,8 @@ class PPO(Agent):
             self._start = info["start"]
             r.add(t, reward, terminated, truncated, info["valid"])
             r.put(t + 1, self._obs, self._start)
+            if acting:
+                r.draw[t + 1, :, INPUT] = torch.from_numpy(acting.step(self._start))
             self._record_episodes(info)
         r.finish()
         if self._recompute:
@@ -242,18 +258,18 @@ class PPO(Agent):
         else:
             start = None if r.state is None else r.start[-1:]
             obs = map_observation(self._obs, self.device)
-            _, r.value[-1], _ = self.forward.values(obs, self._state, start, self._draw)
+            r.value[-1] = self.forward.values(obs, self._state, start, r.draw[-1]).value
         self.steps += int(r.valid.sum())
 
     def _evaluate_rollout(self) -> None:
         """Values and probabilities of the whole rollout by the learner's kernels, a piece at a time."""
         r, total = self.rollout, self.config.num_steps * self.num_envs
-        draws = torch.cat([r.draw.flatten(), self._draw])
+        draws = r.draw.flatten(0, 1)
         pi, value, piece = [], [], 256 if self.sees_large_pictures else _PIECE
         for rows in torch.split(torch.arange(total + self.num_envs, device=self.device), piece):
             out = self.forward.values(r.observations(rows), None, None, draws[rows])
-            pi.append(out[0])
-            value.append(out[1])
+            pi.append(out.pi)
+            value.append(out.value)
         r.pi.copy_(torch.cat(pi)[:total].view_as(r.pi))
         r.value.copy_(torch.cat(value).view_as(r.value))
         log_prob = self.head.distribution(r.pi.flatten(0, 1)).log_prob(r.action.flatten(0, 1))
@@ -335,7 +351,11 @@ class PPO(Agent):
     def storage(self) -> dict[str, str]:
         """The rollout, and the streams of rewards."""
         c = self.config
-        return {
+        looks = {}
+        if self.looks is not None:
+            size = in_bytes(self.looks.nbytes)
+            looks = {"input": f"{self.looks.noise.total:,} draws (one per {c.input_per}), {size}"}
+        return looks | {
             "rollout": f"{c.num_steps} steps of {self.num_envs} environments, {in_bytes(self.rollout.nbytes)}; "
             f"{c.epochs} epochs of {c.minibatches} minibatches",
             "rewards": self.streams.describe(),
@@ -349,6 +369,7 @@ class PPO(Agent):
             "model": self.network.state_dict(),
             "learner": self.learner.state_dict(),
             "noise": self.noise.state_dict(),
+            "looks": None if self.looks is None else self.looks.state_dict(),
             "recurrent": self._state,
             "reward_filter": self._reward_filter.state_dict(),
             "rng": {"act": self._generator.get_state(), "shuffle": self._shuffler.get_state()},
@@ -381,6 +402,8 @@ class PPO(Agent):
         if mine.numel() == saved.numel():
             self._generator.set_state(saved)
             self.noise.load_state_dict(state["noise"])
+            if self.looks is not None:
+                self.looks.load_state_dict(state["looks"])
             return []
         # Seeded anew, or the draws of the beginning would come again.
         seed = int(np.random.default_rng([self.seed, state["progress"]["steps"], 1]).integers(2**30))

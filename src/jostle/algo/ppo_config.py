@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jostle.algo.bonus_config import BonusSettings
+from jostle.algo.input_config import InputSettings
 from jostle.nn.encoders import EncoderKind
 
 
 @dataclass(frozen=True)
-class PPOConfig(BonusSettings):
+class PPOConfig(InputSettings, BonusSettings):
     """Settings of PPO. Steps are environment steps, summed over all environments."""
 
     # The network
@@ -71,6 +72,8 @@ class PPOConfig(BonusSettings):
     """Clip range of the probability ratio; 0: not clipped."""
     value_clip: float = 0.0
     """Clip range of the values' change; 0: not clipped."""
+    clip_schedule: Literal["constant", "linear"] = "constant"
+    """linear: both clip ranges fall to 0 over the training."""
     value_coef: float = 0.5
     """Weight of the values' loss ½(V − R)², summed over the streams."""
     entropy_coef: float | None = None

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from jostle.algo.agent import load_optimizer
-from jostle.algo.auxiliary import Auxiliary, Minibatch
+from jostle.algo.auxiliary import Auxiliary, Minibatch, notify
 from jostle.algo.bonuses import transitions
 from jostle.algo.forward import Forward
 from jostle.algo.ppo_config import PPOConfig
@@ -77,7 +77,7 @@ class Learner:
         self.head = forward.network.head
         self.beta, self.entropy_coef = config.kl_beta, config.entropy_weight
         self.sums: dict[str, list[Tensor]] = defaultdict(list)
-        self._clip = config.clip or math.inf
+        self._clip, self._value_clip = config.clip or math.inf, config.value_clip
         self._piece = config.microbatch or (_PIECE if pictures else 0)
         self.modules = [*bonuses, *(a for a in aux if isinstance(a, nn.Module))]
         self._parameters = [list(forward.network.parameters())]
@@ -94,11 +94,22 @@ class Learner:
             torch.optim.Adam(parameters, rate, eps=config.optimizer_eps, fused=True)
             for parameters, rate in zip(self._parameters, rates, strict=True)
         ]
+        if config.weight_decay > 0:  # of the policy alone, not of bonuses that share its optimiser
+            (group,) = self.optimizers[0].param_groups
+            own = len(list(forward.network.parameters()))
+            others = group["params"][own:]
+            group["params"], group["weight_decay"] = group["params"][:own], config.weight_decay
+            if others:
+                self.optimizers[0].add_param_group({"params": others, "weight_decay": 0.0})
 
     def schedule(self, left: float) -> None:
-        """Learning rate and weight of the entropy with a share ``left`` of the training still to come."""
+        """Learning rate, weight of the entropy and clip ranges with a share ``left`` of the training still to come."""
         c = self.config
         self.entropy_coef = c.entropy_weight * (left if c.entropy_schedule == "linear" else 1.0)
+        if c.clip_schedule == "linear":
+            # Never 0, which means that nothing is clipped.
+            self._clip = max(c.clip * left, 1e-8) if c.clip else math.inf
+            self._value_clip = max(c.value_clip * left, 1e-8) if c.value_clip else 0.0
         for group in self.optimizers[0].param_groups:
             group["lr"] = c.learning_rate * (left if c.lr_schedule == "linear" else 1.0)
 
@@ -108,6 +119,7 @@ class Learner:
         Returns the number of gradient steps.
         """
         c, r, taken = self.config, self.rollout, 0
+        self.forward.network.train()  # batch normalisation alone knows the difference
         minibatches = (
             rows for _ in range(c.epochs) for rows in r.minibatches(c.minibatches, c.minibatch_by, self.shuffler)
         )
@@ -115,6 +127,7 @@ class Learner:
             if not self._update(rows.to(r.device), scored, first=taken == 0):
                 break
             taken += 1
+        self.forward.network.eval()
         if c.kl_penalty == "adaptive":
             self._adapt()
         return taken
@@ -127,6 +140,7 @@ class Learner:
             advantage = normalise_advantage(advantage, valid)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
+        notify(self.aux, "before_minibatch")
         sums: dict[str, Tensor] = {}
         furthest = torch.zeros((), device=rows.device)
         # The penalty's cutoff is no sum over rows: it takes the whole minibatch at once.
@@ -134,7 +148,7 @@ class Learner:
         for piece, part in zip(
             torch.split(rows, width, 1), torch.split(advantage.view_as(rows), width, 1), strict=True
         ):
-            loss, terms, error = self._loss(piece, part.reshape(-1), scored.target, valid.sum(), rows.numel())
+            loss, terms, error = self._loss(piece, part.reshape(-1), scored.target, valid.sum())
             loss.backward()  # type: ignore[no-untyped-call]
             sums = {name: term + sums[name] if name in sums else term for name, term in terms.items()}
             furthest = torch.maximum(furthest, error)
@@ -149,6 +163,7 @@ class Learner:
             if c.max_grad_norm > 0:
                 nn.utils.clip_grad_norm_(parameters, c.max_grad_norm, foreach=True)
             optimizer.step()
+        notify(self.aux, "after_step")
         return True
 
     def _width(self, rows: Int[Tensor, "L n"]) -> int:
@@ -161,32 +176,32 @@ class Learner:
         advantage: Float[Tensor, "B"],
         target: Float[Tensor, "T N K"],
         count: Int[Tensor, ""],
-        size: int,
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor], Float[Tensor, ""]]:
-        """The loss of a piece of a minibatch of ``size`` rows, ``count`` valid; its terms; the largest |ρ − 1|."""
+        """The loss of a piece of a minibatch with ``count`` valid rows; its terms; the largest |ρ − 1|."""
         c, r = self.config, self.rollout
         valid, action = flat(rows, r.valid), flat(rows, r.action)
-        pi, value, obs = self.forward.replay(r, rows)
-        weights = Coefficients(self._clip, c.value_clip, c.value_coef, self.entropy_coef)
-        loss, terms, error = ppo_loss(
-            self.head, pi, value, action, flat(rows, r.log_prob), advantage, flat(rows, r.value[:-1]),
-            flat(rows, target), valid, count, weights,
-        )  # fmt: skip
+        index = rows.reshape(-1)
+        obs = r.observations(index)
+        out = self.forward.replay(r, rows, obs=obs)
+        weights = Coefficients(self._clip, self._value_clip, c.value_coef, self.entropy_coef)
+        given = flat(rows, r.log_prob), advantage, flat(rows, r.value[:-1]), flat(rows, target), valid, count, weights
+        loss, terms, error = ppo_loss(self.head, out.pi, out.value, action, *given)
         if c.kl_penalty == "adaptive":
-            old, new = self.head.distribution(flat(rows, r.pi)), self.head.distribution(pi)
+            old, new = self.head.distribution(flat(rows, r.pi)), self.head.distribution(out.pi)
             divergence = masked_mean(kl_divergence(old, new), valid, count)
             penalty = kl_penalty(divergence, self.beta, c.kl_target)
             terms["kl_penalty"] = penalty.detach()
             loss = loss + penalty
         if self.aux:
-            index = rows.reshape(-1)
-            following = r.observations(index + r.num_envs)
-            batch = Minibatch(index, obs, action, following, valid, flat(rows, r.draw))
+            batch = Minibatch(
+                index, obs, action, r.observations(index + r.num_envs), valid, flat(rows, r.draw), count,
+                again=lambda draw: self.forward.replay(r, rows, obs=obs, draw=draw),
+                loss=lambda other: ppo_loss(self.head, other.pi, other.value, action, *given)[0],
+            )  # fmt: skip
             for aux in self.aux:
-                for name, term in aux(self.forward.network, batch, (pi, value)).items():
-                    share = term * (len(index) / size)
-                    terms[name] = share.detach()
-                    loss = loss + share
+                for name, term in aux(self.forward.network, batch, out).items():
+                    terms[name] = term.detach()
+                    loss = loss + term
         return loss, terms, error
 
     def _learn_bonuses(self, rows: Int[Tensor, "L n"], scored: Scored) -> None:
@@ -207,7 +222,7 @@ class Learner:
         by: MinibatchBy = "rows" if r.state is None else "slices"
         for rows in r.minibatches(c.minibatches, by, self.shuffler):
             for piece in torch.split(rows.to(r.device), self._width(rows), 1):
-                old, new = (self.head.distribution(p) for p in (flat(piece, r.pi), self.forward.replay(r, piece)[0]))
+                old, new = (self.head.distribution(p) for p in (flat(piece, r.pi), self.forward.replay(r, piece).pi))
                 divergence += masked_mean(kl_divergence(old, new), flat(piece, r.valid), r.valid.sum())
         self.beta = adapt_beta(self.beta, float(divergence), c.kl_target)
 

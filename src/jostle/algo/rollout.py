@@ -42,7 +42,8 @@ class Rollout:
 
     Attributes:
         action [T, N, …], pi [T, N, P], log_prob [T, N], value [T + 1, N, K], reward [T, N], terminated, truncated,
-        valid [T, N], start [T + 1, N], draw [T, N], state [T / sequence_length, S, N, H] (None without).
+        valid [T, N], start [T + 1, N], draw [T + 1, N, 2] (slots of the weights' noise and of the input's),
+        state [T / sequence_length, S, N, H] (None without).
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Rollout:
             "start": np.zeros((steps + 1, num_envs), np.bool_),
         }
         self.finish()
-        self.draw = zeros(steps, num_envs, dtype=torch.int32)
+        self.draw = zeros(steps + 1, num_envs, 2, dtype=torch.int32)
         self.state: Tensor | None = None
         if state_shape is not None:
             self.state = zeros(steps // self.sequence_length, state_shape[0], num_envs, state_shape[1])

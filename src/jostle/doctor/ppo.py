@@ -61,7 +61,7 @@ def first_ratio(agent: PPO) -> Check:
     """Before the first gradient step the new policy is the old one: every probability ratio is 1."""
     r, worst = agent.rollout, 0.0
     for rows in _every(agent):
-        pi, _, _ = agent.forward.replay(r, rows)
+        pi = agent.forward.replay(r, rows).pi
         log_prob = agent.head.distribution(pi).log_prob(flat(rows, r.action))
         error = torch.expm1(log_prob - flat(rows, r.log_prob)).abs()
         worst = max(worst, float(torch.where(flat(rows, r.valid), error, 0.0).max()))
@@ -261,9 +261,7 @@ def gradient(agent: PPO, scored: Scored) -> Check:
     rows = _every(agent)[0]
     valid = flat(rows, agent.rollout.valid)
     with torch.enable_grad():
-        loss, _, _ = agent.learner._loss(
-            rows, flat(rows, scored.advantage), scored.target, valid.sum(), rows.numel()
-        )  # fmt: skip
+        loss, _, _ = agent.learner._loss(rows, flat(rows, scored.advantage), scored.target, valid.sum())
         loss.backward()  # type: ignore[no-untyped-call]
     return sigma_gradient(agent.network)
 
@@ -273,11 +271,11 @@ def draws(agent: PPO) -> Check:
     """A fresh draw of noise changes the policy, and no two environments act under the same one."""
     r = agent.rollout
     rows = torch.arange(r.num_envs, device=r.device)[None]
-    before = agent.forward.replay(r, rows)[0]
+    before = agent.forward.replay(r, rows).pi
     first = next(iter(agent.noise.layers.values())).noise.clone()
     same = agent.config.noise_per_env and len(first) > 1 and bool((first[0] == first[1]).all())
     agent.noise.draw()
-    change = float((agent.forward.replay(r, rows)[0] - before).abs().mean())
+    change = float((agent.forward.replay(r, rows).pi - before).abs().mean())
     if change == 0:
         return Check("draws", "FAIL", "a fresh draw does not change the policy", "raise sigma0, if it is not 0")
     if same:

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import gymnasium as gym
 import torch
@@ -21,6 +21,19 @@ from jostle.nn.tanh import Tanh
 PRIVILEGED = "privileged"
 """The key of a dictionary observation that the critic may see and the policy may not."""
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+
+class Outputs(NamedTuple):
+    """What a policy makes of a batch: parameters of its distribution, values, the next recurrent state, and features.
+
+    ``encoded`` are the encoder's, ``hidden`` those behind the policy's last fully connected layer, before recurrence.
+    """
+
+    pi: Float[Tensor, "B P"]
+    value: Float[Tensor, "B K"]
+    state: Float[Tensor, "S n H"] | None
+    encoded: Float[Tensor, "B E"]
+    hidden: Float[Tensor, "B F"]
 
 
 class ActorCritic(nn.Module):
@@ -122,13 +135,29 @@ class ActorCritic(nn.Module):
         A recurrent policy takes B = T·n rows, time-major, the state [S, n, H] before the first of them (None: zeros,
         and T = 1) and the flags [T, n] or [T·n] of first rows (None: none is).
         """
-        features = self.encoder(obs)
-        x, state = self._recur(self.actor(features), state, start)
-        if self.critic is None:
-            return self._pi(x), self.value(x), state
-        if self.privileged is not None:
-            features = torch.cat([features, self.privileged(cast(dict[str, Tensor], obs)[PRIVILEGED])], 1)
-        return self._pi(x), self.value(self.critic(features)), state
+        return self.outputs(obs, state, start)[:3]
+
+    def outputs(
+        self,
+        obs: Observation,
+        state: Float[Tensor, "S n H"] | None = None,
+        start: Bool[Tensor, "..."] | None = None,
+    ) -> Outputs:
+        """What `forward` gives, and the features on the way to it."""
+        encoded, hidden = self.features(obs)
+        x, state = self._recur(hidden, state, start)
+        critic = x
+        if self.critic is not None:
+            seen = encoded
+            if self.privileged is not None:
+                seen = torch.cat([encoded, self.privileged(cast(dict[str, Tensor], obs)[PRIVILEGED])], 1)
+            critic = self.critic(seen)
+        return Outputs(self._pi(x), self.value(critic), state, encoded, hidden)
+
+    def features(self, obs: Observation) -> tuple[Float[Tensor, "B E"], Float[Tensor, "B F"]]:
+        """The encoder's features, and those behind the policy's last fully connected layer."""
+        encoded = self.encoder(obs)
+        return encoded, self.actor(encoded)
 
     def act(
         self,

@@ -1,0 +1,95 @@
+"""Settings of randomness in the input, the same for every algorithm."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jostle.algo.settings import Settings
+
+
+@dataclass(frozen=True)
+class InputSettings(Settings):
+    """What stands between pictures and the first convolution, who sees through it, and what both views teach."""
+
+    # Randomness in the input
+    input_noise: Literal["none", "random-conv", "cutout", "grey", "inversion", "jitter", "shift"] = "none"
+    """What changes pictures before the encoder: Network Randomization's random convolution, or one of its baselines."""
+    input_use: Literal["act", "drac", "svea"] = "act"
+    """act: the agent acts on changed pictures and learns from the same ones, as in Network Randomization. drac: it acts
+    on clean pictures, and policy and values are pulled to be the same on changed ones (Raileanu et al. 2021). svea: it
+    acts on clean pictures and learns from clean and changed ones alike, with clean targets (Hansen et al. 2021)."""
+    input_per: Literal["iteration", "env", "episode", "sample"] = "iteration"
+    """Who shares a draw: all rows of an iteration, an environment during it, an episode, or nobody. Where the agent
+    acts on clean pictures an iteration is a minibatch."""
+    input_clean: float = 0.1
+    """Probability that a draw leaves pictures clean, α (the official code's REAL_THRES is 1 − α)."""
+    input_kernel: int = 3
+    """Side of the random convolution's kernel, odd."""
+    input_depth: int = 1
+    """Number of random convolutions, one behind the other."""
+    input_init: Literal["xavier", "xavier-truncated"] = "xavier"
+    """Distribution of the random weights; truncated as TensorFlow's initialiser, which the official code uses."""
+    input_mixing: Literal["bypass", "identity"] = "bypass"
+    """What a clean draw is: the layer left out, as in the official code, or an identity kernel, as in the paper."""
+    input_output: Literal["none", "clip", "sigmoid", "moments"] = "none"
+    """What is done to the random convolution's output."""
+    input_keep: tuple[int, ...] | None = None
+    """A region that stays clean: top, left, height, width in pixels (0 0 12 24 for CoinRun's painted velocity)."""
+    input_frames: int | None = None
+    """Frames in the channels of a picture; None: as the environment stacks them."""
+    input_coef: float | None = None
+    """Weight of drac's or svea's loss; None: 0.1 (drac) or 1 (svea)."""
+    input_target: Literal["clean", "same"] = "clean"
+    """DQN bootstraps from clean next pictures, or from ones changed by the same draw."""
+    feature_matching: float = 0.0
+    """Weight β of feature matching: features of changed pictures are pulled to those of clean ones; 0: none."""
+    feature_layer: Literal["hidden", "encoder"] = "hidden"
+    """Features that are matched: behind the last fully connected layer, or the encoder's."""
+    feature_reduce: Literal["mean", "sum"] = "mean"
+    """Squared differences of a row are averaged over the features, as in the official code, or summed up."""
+    feature_stop: Literal["clean", "changed", "none"] = "clean"
+    """Which side gets no gradient."""
+    feature_on_clean: bool = True
+    """Rows whose draw is clean are matched too, with what the draw would have done, as in the official code."""
+    feature_teacher: float = 0.0
+    """Clean features come from a moving average of the weights that keeps this share at each update; 0: the weights."""
+
+    # Regularisers
+    dropout: float = 0.0
+    """Probability that a feature of the encoder is left out; masks are draws of the input, replayed by the learner."""
+    batch_norm: bool = False
+    """Batch normalisation behind every convolution. Acting and learning then see different batches."""
+    weight_decay: float = 0.0
+    """L2 regularisation: this times a weight is added to its gradient."""
+
+    def check(self) -> None:
+        super().check()
+        self.within_0_and_1("input_clean", "feature_teacher", "dropout")
+        self.at_least(0, "input_coef", "feature_matching", "weight_decay")
+        self.at_least(1, "input_kernel", "input_depth", "input_frames")
+        self.need("input_kernel", self.input_kernel % 2 == 1, "odd")
+        self.need("dropout", self.dropout < 1, "less than 1")
+        self.need("feature_teacher", self.feature_teacher < 1, "less than 1")
+        keep = self.input_keep
+        self.need("input_keep", keep is None or len(keep) == 4, "top, left, height and width")
+        randomised = self.input_noise != "none"
+        self.need("feature_matching", self.feature_matching == 0 or randomised, "0 without input_noise")
+        self.need("feature_matching", self.feature_matching == 0 or self.input_use == "act", "0 unless input_use=act")
+        self.need("input_use", self.input_use == "act" or randomised, "act without input_noise")
+        teacher = self.feature_teacher == 0 or self.feature_stop == "clean"
+        self.need("feature_stop", teacher, "clean with a teacher, which gets no gradient")
+
+    @property
+    def input_options(self) -> dict[str, Any]:
+        """Options of the input layer."""
+        options: dict[str, Any] = {"clean": self.input_clean, "keep": self.input_keep}
+        if self.input_noise == "random-conv":
+            options |= {"kernel_size": self.input_kernel, "depth": self.input_depth, "init": self.input_init}
+            options |= {"mixing": self.input_mixing, "output": self.input_output}
+        return options
+
+    @property
+    def input_weight(self) -> float:
+        """Weight of drac's or svea's loss."""
+        if self.input_coef is not None:
+            return self.input_coef
+        return 0.1 if self.input_use == "drac" else 1.0
