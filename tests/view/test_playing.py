@@ -1,0 +1,97 @@
+"""Playing episodes: which episode and step each observation is of, and what is kept of an episode."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import jostle
+from jostle.errors import ConfigError, EnvError
+from jostle.view import Success, play
+
+
+class Hours(gym.Env[Any, int]):
+    """Environment i lasts i + 2 steps, one more in each later episode. The observation is (i, episode, step)."""
+
+    observation_space = spaces.Box(-1, 99, (3,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        if seed is not None:
+            self.number, self.episode = seed, -1
+        self.episode, self.t = self.episode + 1, 0
+        return self._seen(), {"level_seed": 100 * self.number + self.episode}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        over = self.t >= self.number + 2 + self.episode
+        # Some environments tell the next level where the old one ends.
+        return self._seen(), 1.0, over, False, {"level_seed": -9 if over else 7, "even": self.episode % 2 == 0}
+
+    def _seen(self) -> Any:
+        return np.array([self.number, self.episode, self.t], np.float32)
+
+
+class Clockwork:
+    """Disagrees by the step, and by 1000 on an episode's last observation, where its action is ignored."""
+
+    disagreement: Any = None
+
+    def act(self, obs: Any, start: Any = None) -> Any:
+        number, episode, t = obs.T
+        self.disagreement = np.where(t == number + 2 + episode, 1000.0, t).astype(np.float32)
+        return np.zeros(len(obs), np.int64)
+
+
+def test_each_observation_comes_with_its_episode_and_step() -> None:
+    env = jostle.make_env(Hours, 3)
+    seen = []
+
+    def observe(obs: Any, episode: Any, step: Any) -> Any:
+        seen.append((obs[:, 1:].astype(int).tolist(), list(zip(episode.tolist(), step.tolist(), strict=True))))
+        return obs
+
+    found = play(Clockwork(), env, 9, observe=observe)
+    assert found is not None
+    assert len(seen) > 12
+    for told, counted in seen:
+        assert [tuple(pair) for pair in told] == counted
+    assert [(e.env, e.index, e.length) for e in found] == [(i, k, i + 2 + k) for k in range(3) for i in range(3)]
+
+
+def test_what_is_kept_of_an_episode() -> None:
+    found = play(Clockwork(), jostle.make_env(Hours, 2), 6, success=Success.parse("info even"))
+    assert found is not None
+    for e in found:
+        assert e.level_seed == 100 * e.env + e.index, "of the row that began it"
+        assert e.disagreement == pytest.approx((e.length - 1) / 2), "the mean of 0 … length − 1: rows that act"
+        assert e.success == (e.index % 2 == 0)
+    assert found[0].as_dict() == {
+        "env": 0, "index": 0, "ret": 2.0, "length": 2, "success": True, "disagreement": 0.5, "level_seed": 0,
+    }  # fmt: skip
+
+
+def test_success_by_the_return() -> None:
+    for rule, expected in (("return > 3", [False, False, True]), ("return >= 3", [False, True, True])):
+        found = play(Clockwork(), jostle.make_env(Hours, 1), 3, success=Success.parse(rule))
+        assert found is not None
+        assert [e.success for e in found] == expected  # returns of 2, 3 and 4
+        assert str(Success.parse(rule)) == rule
+    with pytest.raises(ConfigError, match="Hours tells no 'won' where an episode ends"):
+        play(Clockwork(), jostle.make_env(Hours, 1), 3, success=Success.parse("info won"))
+
+
+@pytest.mark.parametrize("text", ["", "return", "return > x", "reward > 3", "return < 3", "info", "info a b"])
+def test_rules_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: write 'return > 0'"):
+        Success.parse(text)
+
+
+def test_a_stop_returns_nothing_and_patience_ends() -> None:
+    asked = iter([False] * 5 + [True])
+    assert play(Clockwork(), jostle.make_env(Hours, 2), 6, stop=lambda: next(asked)) is None
+    with pytest.raises(EnvError, match="time limit"):
+        play(Clockwork(), jostle.make_env(Hours, 1), 60, patience=20)
