@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from jostle.errors import CheckpointError, ConfigError
@@ -344,3 +345,32 @@ def test_bad_slots_and_modes() -> None:
             pass
     with pytest.raises(IndexError), noise.using(torch.tensor([0, 0, 4, 0, 0])):
         net(X)
+
+
+def test_clean_flags_are_no_concern_of_noisy_weights() -> None:
+    net = network()
+    noise = Noise(net, seed=0, role="online", slots=2)
+    with noise.using(1):
+        expected = net(X)
+    with noise.using(1, "randomised"):
+        assert torch.equal(net(X), expected)
+    with pytest.raises(ConfigError, match="'sampled', 'randomised', 'mean' or 'folded'"), noise.using(mode="clean"):
+        net(X)
+
+
+def test_a_noise_may_own_some_layers_alone() -> None:
+    net = nn.Sequential(Tint(), NoisyLinear(3, 2))
+    tints = Noise(net, seed=0, role="tints", slots=3, layers=lambda layer: isinstance(layer, Tint))
+    assert list(tints.layers) == ["0"]
+    with pytest.raises(ConfigError, match="no noise yet"):
+        net(torch.zeros(1, 3))
+    rest = Noise(net, seed=0, role="rest", layers=lambda layer: not isinstance(layer, Tint))
+    before = net[1].noise.clone()
+    tints.draw()
+    with tints.using(2), rest.mean():
+        expected = F.linear(net[0].noise[2].expand(1, 3), net[1].weight, net[1].bias)
+        torch.testing.assert_close(net(torch.zeros(1, 3)), expected)
+    assert torch.equal(net[1].noise, before)
+    with pytest.raises(ConfigError, match="another role"):
+        Noise(net, seed=0, role="rest", layers=lambda layer: isinstance(layer, Tint))
+    Noise(net, seed=0, role="rest")  # one that takes over all of them may have any role

@@ -22,7 +22,7 @@ class Grey(InputLayer):
     def __init__(self, channels: int = 3, frames: int = 1, **options: Any) -> None:
         super().__init__(channels, frames, **options)
         if channels != 3:
-            raise ConfigError(f"grey needs colour frames of 3 channels, not of {channels}; leave it out.")
+            raise ConfigError(f"grey needs frames of 3 channels, not of {channels}: leave it out, or set frames.")
 
     def without_noise(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         hidden = self._hidden(x)
