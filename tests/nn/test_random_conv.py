@@ -337,6 +337,10 @@ def test_bfloat16_autocast_keeps_dtype_region_and_clean_rows() -> None:
     assert torch.equal(y[..., :2, :2], x[..., :2, :2])
     torch.testing.assert_close(y, exact, atol=0.03, rtol=0.02)
     assert not torch.equal(y, exact)
+    plain, noise = made()
+    for slot in (torch.tensor(0), torch.arange(20) % 8):
+        with noise.using(slot), torch.autocast("cpu", torch.bfloat16):
+            assert plain(x).dtype == torch.float32
 
 
 def test_a_noise_of_each_family() -> None:
