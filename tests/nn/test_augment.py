@@ -235,6 +235,14 @@ def test_pixels_under_the_region_reach_nothing() -> None:
         assert torch.equal(y, z), kind
 
 
+def test_contrast_is_about_the_mean_of_what_is_seen() -> None:
+    layer = Jitter(brightness=0, saturation=0, hue=0, keep=(0, 0, 4, 8))
+    noise = Noise(layer, seed=0, role="test")
+    x = torch.full((1, 3, 8, 8), 0.5)
+    with noise.using(0):  # a picture of one colour has no contrast to change; a black corner would give it some
+        torch.testing.assert_close(layer(x), x, atol=1e-4, rtol=0)  # the luma of white is 0.9999
+
+
 def test_grey_learned_is_grey_evaluated() -> None:
     layer = Grey()
     noise = Noise(layer, seed=0, role="test")

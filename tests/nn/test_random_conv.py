@@ -169,6 +169,9 @@ def test_mode_mean_and_the_clean_slot_return_the_very_input() -> None:
     layer, noise = made(clean=0.5)
     x = pictures(4, 3, 6, 6)
     clean = torch.full((4,), CLEAN)
+    plain, without_flags = made()
+    with without_flags.using(CLEAN):
+        assert plain(x) is x
     assert layer.clean.any()
     marked = int(layer.clean.nonzero()[0])
     for selection in ({"draw": CLEAN}, {"draw": clean}, {"mode": "mean"}, {"draw": clean, "mode": "randomised"}):
