@@ -21,6 +21,7 @@ from jostle.nn.input_layer import InputLayer
 from jostle.nn.noise import StochasticLayer
 from jostle.nn.noisy import to_noisy
 from jostle.nn.policy import QNetwork
+from jostle.nn.regularise import add_batch_norm
 
 PICTURES = spaces.Box(0, 255, (3, 40, 40), np.uint8)
 VECTORS = spaces.Box(-1, 1, (5,), np.float32)
@@ -337,3 +338,14 @@ def test_draws_are_the_actors_own() -> None:
     assert not np.array_equal(one, other)
     assert len({row.tobytes() for row in one}) == 3  # redrawn at every action
     assert layers[0].noise.numel() == 0  # the network itself never got a draw
+
+
+def test_evaluation_teaches_batch_norm_nothing() -> None:
+    torch.manual_seed(0)
+    network = ActorCritic(PICTURES, FOUR, hidden=(16,), shared=True)
+    add_batch_norm(network.encoder)
+    actor = PolicyActor(network, Inference("mean"), rows=3)
+    before = {name: value.clone() for name, value in actor.network.state_dict().items()}
+    actor.act(observations(3))
+    assert all(torch.equal(value, before[name]) for name, value in actor.network.state_dict().items())
+    assert network.training

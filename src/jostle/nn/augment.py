@@ -102,14 +102,14 @@ class Shift(InputLayer):
     def randomise(
         self, x: Float[Tensor, "B C H W"], parameters: Float[Tensor, "S P"], hidden: Bool[Tensor, "H W"] | None
     ) -> Float[Tensor, "B C H W"]:
-        batch, channels, height, width = x.shape
+        height, width = x.shape[2:]
         down, right = parameters.long().unbind(1)
         rows = (torch.arange(height, device=x.device) + down[:, None]).clamp(0, height - 1)  # [S, H]
         columns = (torch.arange(width, device=x.device) + right[:, None]).clamp(0, width - 1)
-        if len(rows) == 1:
-            return x.index_select(2, rows[0]).index_select(3, columns[0])
-        pixels = (rows[:, :, None] * width + columns[:, None, :]).view(batch, 1, -1).expand(-1, channels, -1)
-        return x.flatten(2).gather(2, pixels).view(x.shape)
+        each = torch.arange(len(x), device=x.device)[:, None, None]
+        # With the channels last, whole pixels are gathered.
+        moved: Tensor = x.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None, :]]
+        return moved.permute(0, 3, 1, 2)
 
 
 _LAYERS: dict[InputKind, type[InputLayer]] = {

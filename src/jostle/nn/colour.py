@@ -22,20 +22,16 @@ class Grey(InputLayer):
     def __init__(self, channels: int = 3, frames: int = 1, **options: Any) -> None:
         super().__init__(channels, frames, **options)
         if channels != 3:
-            raise ConfigError(f"grey needs frames of 3 channels, not of {channels}: leave it out, or set frames.")
+            raise ConfigError(f"grey needs colour frames of 3 channels, not {channels}: leave it out, or set frames.")
 
     def without_noise(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        hidden = self._hidden(x)
-        if self.probability == 1:
-            return x
-        y = self.randomise(x, x.new_empty(1, 0), hidden)
-        return y if hidden is None else torch.where(hidden, x, y)
+        return x if self.probability == 1 else self._change(x, torch.zeros(1, dtype=torch.int64, device=x.device))
 
     def randomise(
         self, x: Float[Tensor, "B C H W"], parameters: Float[Tensor, "S P"], hidden: Bool[Tensor, "H W"] | None
     ) -> Float[Tensor, "B C H W"]:
         frames = x.unflatten(1, (self.frames, 3))  # type: ignore[no-untyped-call]
-        return luma(frames).expand_as(frames).flatten(1, 2)
+        return torch.cat([luma(frames)] * 3, 2).flatten(1, 2)
 
 
 class Inversion(InputLayer):

@@ -89,7 +89,7 @@ class Actor(ABC):
     def __init__(
         self, network: nn.Module, inference: Inference, *, rows: int, seed: int, recurrent: bool = False
     ) -> None:
-        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.network = copy.deepcopy(network).requires_grad_(False).eval()  # batch norm is not to learn
         self.inference, self.rows, self.recurrent = inference, rows, recurrent
         self.device = next(network.parameters()).device
         self.noise: Noise | None = None

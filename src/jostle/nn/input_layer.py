@@ -67,7 +67,7 @@ class InputLayer(StochasticLayer):
     def randomise(
         self, x: Float[Tensor, "B C H W"], parameters: Float[Tensor, "S P"], hidden: Bool[Tensor, "H W"] | None
     ) -> Float[Tensor, "B C H W"]:
-        """Pictures changed by the parameters of their slots; S is B, or 1 where all rows share one slot.
+        """New pictures, changed by the parameters of their slots; S is B, or 1 where all rows share one slot.
 
         ``hidden`` is the kept region, black in ``x``; what becomes of it does not matter.
         """
@@ -108,18 +108,36 @@ class InputLayer(StochasticLayer):
         looks = x.device.type == "cpu" and not torch.compiler.is_compiling()
         if looks:
             draw = _one_if_shared(draw)
-        noise = self.noise.index_select(0, draw.clamp(min=0)).to(x.dtype)  # a copy: no later draw can touch it
         clean = draw == CLEAN
         if selection.mode != "randomised":
-            clean = clean | self.bypasses(noise[:, -1] > 0.5)
-        if looks and bool(clean.all()):
+            clean = clean | self.bypasses(self.clean.index_select(0, draw.clamp(min=0)))
+        if not looks:
+            return torch.where(clean.view(-1, 1, 1, 1), x, self._change(x, draw))
+        if not bool(clean.any()):
+            return self._change(x, draw)
+        rows = (~clean).nonzero().view(-1)
+        if len(rows) == 0:
             return x
-        hidden = self._hidden(x)
-        y = self.randomise(x if hidden is None else x.masked_fill(hidden, 0.0), noise[:, :-1], hidden).to(x.dtype)
-        if not looks or bool(clean.any()):
-            rows = clean.view(-1, 1, 1, 1)
-            return torch.where(rows if hidden is None else rows | hidden, x, y)
-        return y if hidden is None else torch.where(hidden, x, y)
+        y = x.clone()
+        y[rows] = self._change(x[rows], _one_if_shared(draw[rows]))
+        return y
+
+    def _change(self, x: Float[Tensor, "B C H W"], draw: Int[Tensor, "S"]) -> Float[Tensor, "B C H W"]:
+        """All rows randomised, the kept region aside; clean rows may be asked for, and get anything."""
+        parameters = self.noise.index_select(0, draw.clamp(min=0))[:, :-1].to(x.dtype)  # a copy: no redraw can touch it
+        if self.keep is None:
+            return self.randomise(x, parameters, None).to(x.dtype)
+        top, left, height, width = self.keep
+        region = (..., slice(top, top + height), slice(left, left + width))
+        hidden = torch.zeros(x.shape[2:], dtype=torch.bool, device=x.device)
+        hidden[region] = True
+        black = x.clone()
+        black[region] = 0.0
+        y = self.randomise(black, parameters, hidden).to(x.dtype)
+        if y.requires_grad:
+            return torch.where(hidden, x, y)
+        y[region] = x[region]  # much the faster, but gradients may need what it writes over
+        return y
 
     def check_size(self, height: int, width: int) -> None:
         """Raises: ConfigError where pictures of this size do not hold the kept region."""
@@ -140,14 +158,6 @@ class InputLayer(StochasticLayer):
         if draw.ndim > 1 or (draw.ndim == 1 and len(draw) != len(x)):
             raise ConfigError(f"draw of shape {tuple(draw.shape)} does not fit an input of shape {tuple(x.shape)}.")
         self.check_size(x.shape[2], x.shape[3])
-
-    def _hidden(self, x: Tensor) -> Bool[Tensor, "H W"] | None:
-        if self.keep is None:
-            return None
-        top, left, height, width = self.keep
-        hidden = torch.zeros(x.shape[2:], dtype=torch.bool, device=x.device)
-        hidden[top : top + height, left : left + width] = True
-        return hidden
 
     def extra_repr(self) -> str:
         kept = "" if self.keep is None else f", keep={self.keep}"
