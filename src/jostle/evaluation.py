@@ -89,7 +89,8 @@ def evaluate(
     Args:
         policy: an agent, or whatever `jostle.as_view` takes or gives.
         episodes: how many to play.
-        noise: ``mean``, ``sampled`` (fresh draw per action and environment) or ``mc:M`` (values averaged over M draws).
+        noise: ``mean``, ``fixed`` (one draw for all), ``sampled`` (fresh draw per action and environment) or ``mc:M``
+            (outputs averaged over M draws).
         actions: ``greedy``, the likeliest or best ones, or ``sampled`` from a policy.
         epsilon: probability of a random action.
         num_envs: environments stepped together; None: as many as episodes, 16 at most.

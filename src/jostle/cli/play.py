@@ -38,7 +38,7 @@ class Evaluate:
     episodes: int = 20
     """Episodes to play."""
     noise: str = "mean"
-    """mean: without noise; sampled: a fresh draw for every action; mc:M: values averaged over M draws."""
+    """mean: without noise; fixed: one draw; sampled: a fresh draw for every action; mc:M: averaged over M draws."""
     actions: Literal["greedy", "sampled"] = "greedy"
     """greedy: the likeliest or best action; sampled: from the policy, as in training (PPO only)."""
     epsilon: float = 0.0
@@ -75,7 +75,7 @@ class Watch:
     episodes: int = 3
     """Episodes to play."""
     noise: str = "mean"
-    """mean: without noise; sampled: a fresh draw for every action; mc:M: values averaged over M draws."""
+    """mean: without noise; fixed: one draw; sampled: a fresh draw for every action; mc:M: averaged over M draws."""
     actions: Literal["greedy", "sampled"] = "greedy"
     """greedy: the likeliest or best action; sampled: from the policy, as in training (PPO only)."""
     fps: Annotated[int | None, shown("30, fewer for short episodes")] = None
@@ -197,6 +197,8 @@ def _table(found: "Evaluation", steps: int) -> Table:
         "mean length": f"{sum(e.length for e in found.episodes) / len(returns):.4g}",
         "seed": str(found.seed),
     }
+    if found.disagreement is not None:
+        rows["disagreement"] = f"{found.disagreement:.3g}"
     for name in rows:
         table.add_column(name, justify="right")
     table.add_row(*rows.values())

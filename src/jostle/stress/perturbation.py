@@ -134,8 +134,9 @@ def occluder(x: Pictures, keys: Keys, steps: Steps, strength: int) -> Pictures:
     """A square of one colour with sides of 8% of the picture per strength; place and colour are the episode's."""
     height, width, channels = x.shape[2:]
     side = [max(1, round(0.08 * strength * length)) for length in (height, width)]
+    # By a share of the way, so that a stronger one lies about where a weaker one does.
     top, left = (
-        integers(_bits(keys, 6, k), length - s + 1)
+        (uniform(_bits(keys, 6, k)) * (length - s + 1)).astype(np.int64)
         for k, (length, s) in enumerate(zip((height, width), side, strict=True))
     )
     inside = _between(height, top, side[0])[:, :, None] & _between(width, left, side[1])[:, None, :]
