@@ -176,7 +176,7 @@ def test_what_is_stored_is_what_acted(lively: Any, settings: dict[str, Any], rec
         "random-conv-sample",
         "random-conv-episode-gru",
         "cutout-dropout",
-    ],  # fmt: skip
+    ],
 )
 def test_a_wrong_draw_shows_in_the_ratio(lively: Any, name: str) -> None:
     agent = make(lively, recompute=False, **CASES[name], minibatches=1)

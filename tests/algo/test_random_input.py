@@ -95,7 +95,9 @@ def test_who_learns_from_both_views_acts_on_clean_pictures(lively: Any, use: str
     rows = torch.arange(6)
     before = agent.looks.noise.state_dict()["noise"]
     agent.looks.draw()
-    assert torch.cat([agent.looks(rows), agent.looks(rows)]).tolist() == list(range(12)), "no row shares a slot"
+    assert torch.cat([agent.looks.slots(rows), agent.looks.slots(rows)]).tolist() == list(range(12)), (
+        "no row shares a slot"
+    )
     after = agent.looks.noise.state_dict()["noise"]
     assert not any(torch.equal(before[k], after[k]) for k in after)
 
@@ -353,7 +355,7 @@ def test_a_resumed_run_is_the_unbroken_one(tmp_path: Any, settings: dict[str, An
         ({"feature_matching": 0.1}, "0 without input_noise"),
         ({"input_noise": "cutout", "input_use": "drac", "feature_matching": 0.1}, "0 unless input_use=act"),
         ({"input_noise": "cutout", "feature_teacher": 0.5, "feature_stop": "none"}, "clean with a teacher"),
-        ({"input_noise": "grey"}, "colour"),
+        ({"input_noise": "grey"}, "frames of 3 channels"),
         ({"input_noise": "random-conv", "encoder": "flat"}, "encoder='nature'"),
         ({"input_noise": "random-conv", "input_frames": 3}, "does not divide"),
     ],

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jostle.algo.bonus_config import BonusSettings
+from jostle.algo.input_config import InputSettings
 from jostle.nn.encoders import EncoderKind
 
 
 @dataclass(frozen=True)
-class DQNConfig(BonusSettings):
+class DQNConfig(InputSettings, BonusSettings):
     """Settings of DQN and its family. Steps are environment steps, summed over all environments."""
 
     # The network

@@ -3,20 +3,27 @@
 The loop is `DQN.advance`: act, step, store, learn. `jostle.algo.training` runs it, logs it and saves it.
 """
 
+import contextlib
 import copy
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from jostle.algo.agent import Agent, compiled, in_bytes, load_optimizer, seeded, setup_device
+from jostle.algo.auxiliary import INPUT, Auxiliary, Minibatch, notify
 from jostle.algo.bonuses import frozen_parameters, intrinsic_streams, make_bonuses
 from jostle.algo.config import DQNConfig
 from jostle.algo.dqn_bonus import ReplayBonuses, storage
+from jostle.algo.dqn_input import ReplayLooks
+from jostle.algo.dqn_metrics import inspect
+from jostle.algo.dqn_targets import followed, joined
+from jostle.algo.random_input import make_terms, randomise_input
 from jostle.algo.replay import Batch, Replay
 from jostle.algo.settings import merged
 from jostle.algo.streams import Stream, Streams
@@ -26,9 +33,9 @@ from jostle.errors import ConfigError
 from jostle.functional import greedy_value, td_loss
 from jostle.nn.encoders import Observation
 from jostle.nn.inference import Inference, QActor
-from jostle.nn.noise import Noise
+from jostle.nn.noise import Mode, Noise, family
 from jostle.nn.noisy import NoisyLinear, to_noisy
-from jostle.nn.policy import QNetwork, greedy, map_observation
+from jostle.nn.policy import QNetwork, QOutputs, greedy, map_observation
 
 LEARN, SELECT, ACT = 0, 1, 2
 """Slots of the online network's noise: ξ of the learned values, ξ″ of the selection, and from ACT on those that act."""
@@ -49,6 +56,7 @@ class DQN(Agent):
         num_envs: environments stepped together.
         env_options: passed on to `make_env`.
         bonuses: intrinsic rewards of your own, beside those of the settings; each makes a stream.
+        aux: auxiliary losses of your own; their parameters are trained by the network's optimiser.
 
     Raises:
         ConfigError: a setting that cannot be used, or an action space that is not Discrete.
@@ -69,19 +77,20 @@ class DQN(Agent):
         num_envs: int = 8,
         env_options: dict[str, Any] | None = None,
         bonuses: Sequence[Bonus] = (),
+        aux: Sequence[Auxiliary] = (),
         **settings: Any,
     ) -> None:
         self.config = merged(config or DQNConfig(), settings)
         self.device = setup_device(self.config.device)
         super().__init__(env, seed=seed, num_envs=num_envs, env_options=env_options)
         try:
-            self._build(bonuses)
+            self._build(bonuses, aux)
         except BaseException:
             if self._owns_env:
                 self.env.close()
             raise
 
-    def _build(self, bonuses: Sequence[Bonus]) -> None:
+    def _build(self, bonuses: Sequence[Bonus], aux: Sequence[Auxiliary]) -> None:
         c, seed = self.config, self.seed
         space = self.env.single_action_space
         if not isinstance(space, gym.spaces.Discrete):
@@ -100,8 +109,9 @@ class DQN(Agent):
                 to_noisy(network, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)
                 for layer in self._noisy_layers(network).values():
                     layer.reset_parameters()
+            randomise_input(network, c, self.env.frame_stack)
             bonuses = [b.to(self.device) for b in [*make_bonuses(c, self.env), *bonuses]]
-        self.network = network.to(self.device)
+        self.network = network.to(self.device).eval()
         self.target = copy.deepcopy(self.network).requires_grad_(False)
         self._act_slots = list(range(ACT, ACT + (self.num_envs if c.noise_per_env else 1)))
         self._make_noise(seed)
@@ -116,9 +126,11 @@ class DQN(Agent):
         extrinsic = Stream("ext", c.gamma, coefficient=c.coef_ext)
         self.streams = Streams([extrinsic, *intrinsic_streams(c, bonuses, 1.0)], self.device)
         self.discount, self.coefficient = self.streams.discount, self.streams.coefficient
+        self.aux = [*make_terms(c, self.network, self._features, self.looks), *aux]
         self.optimizer = self._make_optimizer()
         self._forward = compiled(self.network, c.compile, self.device)
         self._forward_target = compiled(self.target, c.compile, self.device)
+        self._outputs = compiled(self.network.outputs, c.compile, self.device)
         self.replay = Replay(
             c.replay_size,
             self.num_envs,
@@ -136,21 +148,29 @@ class DQN(Agent):
         self._learning_since: tuple[int, int] | None = None
         self._warm_until = c.warmup
         self._losses: list[Tensor] = []
+        self._terms: dict[str, list[Tensor]] = defaultdict(list)
 
     @staticmethod
     def _noisy_layers(network: nn.Module) -> dict[str, NoisyLinear]:
         return {name: m for name, m in network.named_modules() if isinstance(m, NoisyLinear)}
 
     def _make_noise(self, seed: int) -> None:
-        self.noise = Noise(self.network, seed=seed, role="online", slots=ACT + len(self._act_slots))
-        self.target_noise = Noise(self.target, seed=seed, role="target", slots=1)
+        weights, slots = family("weights"), ACT + len(self._act_slots)
+        self.noise = Noise(self.network, seed=seed, role="online", slots=slots, layers=weights)
+        self.target_noise = Noise(self.target, seed=seed, role="target", slots=1, layers=weights)
+        self.looks = ReplayLooks(self.config, self.network, self.target, self.num_envs, seed)
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
-        c, parameters = self.config, list(self.network.parameters())
+        c = self.config
+        groups: list[dict[str, Any]] = [{"params": list(self.network.parameters()), "weight_decay": c.weight_decay}]
+        for aux in self.aux:
+            if isinstance(aux, nn.Module) and any(p.requires_grad for p in aux.parameters()):
+                rate = getattr(aux, "learning_rate", None)
+                groups.append({"params": list(aux.parameters()), "lr": c.learning_rate if rate is None else rate})
         if c.optimizer == "adam":
-            return torch.optim.Adam(parameters, c.learning_rate, eps=c.optimizer_eps, fused=True)
+            return torch.optim.Adam(groups, c.learning_rate, eps=c.optimizer_eps, fused=True)
         return torch.optim.RMSprop(
-            parameters, c.learning_rate, alpha=0.95, eps=c.optimizer_eps, centered=True, foreach=True
+            groups, c.learning_rate, alpha=0.95, eps=c.optimizer_eps, centered=True, foreach=True
         )
 
     # ---- the loop ----
@@ -197,6 +217,8 @@ class DQN(Agent):
             self._update()
         if c.target_tau == 0 and before // c.target_interval != self.steps // c.target_interval:
             self.target.load_state_dict(self.network.state_dict())
+        if learned:
+            self.looks.after_learning()
         if learned and c.noise_resample == "update":
             self.noise.draw(self._act_slots)
         if learned and self._folds:
@@ -205,6 +227,7 @@ class DQN(Agent):
     @torch.no_grad()
     def _act(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """ε-greedy on the noisy values; no forward pass is spent on actions that are random anyway."""
+        self.looks.before_acting(self._start)
         warming = self.config.warmup_random and self.steps < self.config.warmup
         epsilon = 1.0 if warming else self.config.epsilon(self.steps)
         random = self._rng_act.random(self.num_envs) < epsilon if epsilon > 0 else np.zeros(self.num_envs, np.bool_)
@@ -213,10 +236,9 @@ class DQN(Agent):
             return action
         if self.config.noise_resample == "action":
             self.noise.draw(self._act_slots)
-        with self.noise.using(self._act_draw, mode="folded" if self._folds else "sampled"):
-            best = (
-                greedy(self._q(self._forward, map_observation(self._obs, self.device)), self.coefficient).cpu().numpy()
-            )
+        with self.noise.using(self._act_draw, mode="folded" if self._folds else "sampled"), self.looks.acting():
+            q = self._q(self._forward, map_observation(self._obs, self.device))
+        best = greedy(q, self.coefficient).cpu().numpy()
         return best if action is None else np.where(random, action, best)
 
     def _redraw_where(self, start: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
@@ -238,6 +260,8 @@ class DQN(Agent):
             batch = self.intrinsic.rewarded(batch)
         self.noise.draw([LEARN, SELECT])
         self.target_noise.draw()
+        self.looks.before_update()
+        notify(self.aux, "before_minibatch")
         loss = self.loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -245,6 +269,7 @@ class DQN(Agent):
             nn.utils.clip_grad_norm_(self.network.parameters(), c.max_grad_norm, foreach=True)
         self.optimizer.step()
         self.updates += 1
+        notify(self.aux, "after_step")
         if c.target_tau > 0:
             with torch.no_grad():
                 torch._foreach_lerp_(list(self.target.parameters()), list(self.network.parameters()), c.target_tau)
@@ -252,11 +277,32 @@ class DQN(Agent):
 
     def loss(self, batch: Batch) -> Float[Tensor, ""]:
         """The loss of one minibatch under the noise drawn last."""
-        target = self.td_target(batch)
-        with self.noise.using(LEARN):
-            q = self._q(self._forward, batch.obs)
-        chosen = q.gather(2, batch.action[:, None, None].expand(-1, q.shape[1], 1)).squeeze(2)
-        return td_loss(chosen, target, self.config.loss)
+        target, count = self.td_target(batch), len(batch.action)
+        self.network.train()  # batch normalisation alone knows the difference
+
+        def again(draw: Int[Tensor, "B 2"]) -> QOutputs:
+            with self.noise.using(LEARN), self.looks.using(draw[:, INPUT]), self._precision():
+                out: QOutputs = self._outputs(batch.obs)
+            return QOutputs(*(x.float() for x in out))
+
+        def td(out: QOutputs) -> Tensor:
+            chosen = out.q.gather(2, batch.action[:, None, None].expand(-1, out.q.shape[1], 1)).squeeze(2)
+            return td_loss(chosen, target, self.config.loss)
+
+        draw = self.looks.draws(count, LEARN)
+        out = again(draw)
+        loss = td(out)
+        if self.aux:
+            valid = torch.ones(count, dtype=torch.bool, device=self.device)
+            given = Minibatch(
+                batch.row, batch.obs, batch.action, batch.next_obs, valid, draw, valid.sum(), again=again, loss=td
+            )
+            for aux in self.aux:
+                for name, term in aux(self.network, given, out).items():
+                    self._terms[f"losses/{name}"].append(term.detach())
+                    loss = loss + term
+        self.network.eval()
+        return loss
 
     @torch.no_grad()
     def td_target(self, batch: Batch) -> Float[Tensor, "B K"]:
@@ -264,32 +310,35 @@ class DQN(Agent):
         obs = batch.next_obs
         links = batch.linked is not None and len(batch.linked) > 0
         if links:
-            obs = _joined(obs, batch.linked_obs)
-        with self.target_noise.using(mode="sampled" if self.config.target_noise else "mean"):
+            obs = joined(obs, batch.linked_obs)
+        mode: Mode = "sampled" if self.config.target_noise else "mean"
+        following = torch.arange(len(batch.action), device=self.device)
+        if links:
+            assert batch.linked is not None
+            following = torch.cat([following, batch.linked])
+        with self.target_noise.using(mode=mode), self.looks.following(following, target=True):
             evaluate = self._q(self._forward_target, obs)
         select = evaluate
         if self.config.double:
-            with self.noise.using(SELECT):
+            with self.noise.using(SELECT), self.looks.following(following, target=False):
                 select = self._q(self._forward, obs)
         value = greedy_value(evaluate, select, self.coefficient)
         if links:
-            value = self._followed(value, batch)
+            value = followed(value, batch, self.streams.episodic)
         n_return, factor = batch.n_step_return(self.discount, None if batch.linked is None else self.streams.episodic)
         return n_return + factor * value
 
-    def _followed(self, value: Float[Tensor, "_ K"], batch: Batch) -> Float[Tensor, "B K"]:
-        """Each stream's own following value: where an episode ended, non-episodic streams go on behind its end."""
-        count = len(batch.action)
-        onward = value[:count].clone()
-        onward[batch.linked] = value[count:]
-        return torch.where(self.streams.episodic, value[:count], onward)
-
     def _q(self, network: Callable[[Observation], Tensor], obs: Observation) -> Float[Tensor, "B K A"]:
-        if not self.config.bfloat16:
-            return network(obs)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            q = network(obs)
-        return q.float()
+        with self._precision():
+            return network(obs).float()
+
+    def _precision(self) -> contextlib.AbstractContextManager[object]:
+        wanted = self.config.bfloat16
+        return torch.autocast(self.device.type, torch.bfloat16) if wanted else contextlib.nullcontext()
+
+    def _features(self, obs: Observation, draw: Int[Tensor, "B 2"], mode: Mode) -> tuple[Tensor, Tensor]:
+        with self.noise.using(LEARN), self.looks.using(draw[:, INPUT], mode), self._precision():
+            return self.network.features(obs)
 
     # ---- acting for others ----
 
@@ -318,32 +367,14 @@ class DQN(Agent):
         if self._losses:
             metrics["losses/td_loss"] = torch.stack(self._losses).mean().item()
             self._losses.clear()
+            metrics |= {name: torch.stack(values).mean().item() for name, values in self._terms.items()}
+            self._terms.clear()
             # A generator of its own: looking must not change what is learned.
             rng = np.random.default_rng([self.seed, 3, self.updates])
-            metrics |= self._inspect(self.replay.sample(self.config.batch_size, rng, self.device).obs)
+            metrics |= inspect(self, self.replay.sample(self.config.batch_size, rng, self.device).obs)
         if self.intrinsic:
             metrics |= self.intrinsic.drain_metrics()
         return metrics
-
-    @torch.no_grad()
-    def _inspect(self, obs: Observation) -> dict[str, float]:
-        """Mean value, mean |σ| per layer, and the share of greedy actions that the acting noise flips."""
-        with self.noise.using(mode="mean"):
-            q = self._q(self.network, obs)
-        out = {"losses/q_value": (q * self.coefficient[:, None]).sum(1).max(-1).values.mean().item()}
-        if self.intrinsic:
-            means = greedy_value(q, q, self.coefficient).mean(0).tolist()
-            out |= {f"values/mean_{name}": mean for name, mean in zip(self.streams.names, means, strict=True)}
-        if self.config.noisy == "none":
-            return out
-        rows = torch.arange(len(q), device=self.device) % len(self._act_slots) + ACT
-        with self.noise.using(rows):
-            noisy = self._q(self.network, obs)
-        flipped = greedy(noisy, self.coefficient) != greedy(q, self.coefficient)
-        out["noise/flip_rate"] = flipped.float().mean().item()
-        for name, layer in self._noisy_layers(self.network).items():
-            out[f"noise/sigma/{name}"] = layer.weight_sigma.abs().mean().item()
-        return out
 
     def frozen(self) -> dict[str, Tensor]:
         """The random networks of the bonuses."""
@@ -367,6 +398,8 @@ class DQN(Agent):
             "target": self.target.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "noise": {"online": self.noise.state_dict(), "target": self.target_noise.state_dict()},
+            "looks": self.looks.state_dict(),
+            "aux": [aux.state_dict() for aux in self.aux if isinstance(aux, nn.Module)],
             "replay": self.replay.state_dict() if replay else None,
             "bonuses": self.intrinsic.state_dict() if self.intrinsic else None,
             "rng": {"act": self._rng_act.bit_generator.state, "replay": self._rng_replay.bit_generator.state},
@@ -393,7 +426,9 @@ class DQN(Agent):
                 f"the saved weights do not fit this network; use the run's own settings ({error})."
             ) from error
         load_optimizer(self.optimizer, state["optimizer"])
-        reasons = self._load_noise(state["noise"], state["progress"]["steps"])
+        reasons = self._load_noise(state, state["progress"]["steps"])
+        for aux, saved in zip((a for a in self.aux if isinstance(a, nn.Module)), state.get("aux", ()), strict=True):
+            aux.load_state_dict(saved)
         self._rng_act.bit_generator.state = state["rng"]["act"]
         self._rng_replay.bit_generator.state = state["rng"]["replay"]
         new_episodes = self._load_common(state)
@@ -411,8 +446,9 @@ class DQN(Agent):
             self.replay.cut(state["carry"]["obs"])
         return reasons
 
-    def _load_noise(self, state: dict[str, Any], steps: int) -> list[str]:
+    def _load_noise(self, saved_state: dict[str, Any], steps: int) -> list[str]:
         """Restore the noise. Generators of a CPU and of a GPU cannot go on with each other's state."""
+        state = saved_state["noise"]
         saved, mine = (part["generators"] for part in (state["online"], self.noise.state_dict()))
         foreign = {k: v.numel() for k, v in saved.items()} != {k: v.numel() for k, v in mine.items()}
         if foreign and saved.keys() == mine.keys():
@@ -424,15 +460,8 @@ class DQN(Agent):
         self.target_noise.load_state_dict(state["target"])
         if self._folds:
             self.noise.fold(ACT)
-        if not foreign or not self.noise.layers:
+        if not foreign:
+            self.looks.load_state_dict(saved_state.get("looks"))
+        if not foreign or not (self.noise.layers or self.looks.online):
             return []
         return ["the generators of noise were saved on another kind of device: new ones begin"]
-
-
-def _joined(a: Observation, b: Observation | None) -> Observation:
-    """Two batches as one."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return {key: torch.cat([a[key], b[key]]) for key in a}
-    assert isinstance(a, Tensor)
-    assert isinstance(b, Tensor)
-    return torch.cat([a, b])

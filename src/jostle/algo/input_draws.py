@@ -116,7 +116,7 @@ class MinibatchDraws:
         self.noise.draw()
         self._used = 0
 
-    def __call__(self, rows: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
+    def slots(self, rows: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
         """The slots of the next rows of the minibatch."""
         if self.per == "iteration":
             return torch.zeros_like(rows)

@@ -1,7 +1,7 @@
 """What is learned from the clean and the changed view of a picture: feature matching, agreement, clean targets."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from jostle.algo.auxiliary import INPUT, Minibatch, rows_of
 from jostle.algo.input_config import InputSettings
-from jostle.algo.input_draws import MinibatchDraws
 from jostle.nn.distributions import Head, kl_divergence
 from jostle.nn.encoders import Observation
 from jostle.nn.input_layer import InputLayer
@@ -95,6 +94,17 @@ def _reduce(squares: Float[Tensor, "B F"], how: Literal["mean", "sum"]) -> Float
     return squares.mean(1) if how == "mean" else squares.sum(1)
 
 
+class Slots(Protocol):
+    """Draws that change the rows of a minibatch."""
+
+    def draw(self) -> None:
+        """Draw anew, before a minibatch."""
+
+    def slots(self, rows: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
+        """The slots of the next rows."""
+        ...
+
+
 class Agreement:
     """``c · (KL(π(clean) ‖ π(changed)) + ½ (V(clean) − V(changed))²)`` with the clean side fixed: DrAC.
 
@@ -107,11 +117,11 @@ class Agreement:
         slots: of the draws that change the rows.
     """
 
-    def __init__(self, head: Head, weight: float, slots: MinibatchDraws) -> None:
+    def __init__(self, head: Head, weight: float, slots: Slots) -> None:
         self.head, self.weight, self.slots = head, weight, slots
 
     def __call__(self, policy: nn.Module, batch: Minibatch, out: Any) -> dict[str, Tensor]:
-        changed = batch.again(batch.under(self.slots(batch.rows)))
+        changed = batch.again(batch.under(self.slots.slots(batch.rows)))
         old, new = self.head.distribution(out.pi.detach()), self.head.distribution(changed.pi)
         values = 0.5 * (changed.value - out.value.detach()).square().sum(1)
         return {
@@ -131,11 +141,11 @@ class CleanTargets:
     clean and changed share a weight of ½; here of 1, which Adam does not see.
     """
 
-    def __init__(self, weight: float, slots: MinibatchDraws) -> None:
+    def __init__(self, weight: float, slots: Slots) -> None:
         self.weight, self.slots = weight, slots
 
     def __call__(self, policy: nn.Module, batch: Minibatch, out: Any) -> dict[str, Tensor]:
-        changed = batch.again(batch.under(self.slots(batch.rows)))
+        changed = batch.again(batch.under(self.slots.slots(batch.rows)))
         return {"clean_targets": self.weight * batch.loss(changed)}
 
     def before_minibatch(self) -> None:

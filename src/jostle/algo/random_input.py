@@ -3,6 +3,7 @@
 from torch import nn
 
 from jostle.algo.auxiliary import Auxiliary
+from jostle.algo.dqn_input import ReplayLooks
 from jostle.algo.input_config import InputSettings
 from jostle.algo.input_draws import MinibatchDraws, RolloutDraws, image_encoders, input_layers
 from jostle.algo.input_terms import Agreement, CleanTargets, FeatureMatching, Features
@@ -49,17 +50,19 @@ def make_terms(
     config: InputSettings,
     network: nn.Module,
     features: Features,
-    draws: RolloutDraws | MinibatchDraws | None,
+    draws: RolloutDraws | MinibatchDraws | ReplayLooks | None,
     head: Head | None = None,
 ) -> list[Auxiliary]:
     """The losses of the settings."""
     terms: list[Auxiliary] = []
     if config.feature_matching > 0:
         terms.append(FeatureMatching(config, network, features))
-    if isinstance(draws, MinibatchDraws):
-        if config.input_use == "drac":
-            assert head is not None
-            terms.append(Agreement(head, config.input_weight, draws))
-        else:
-            terms.append(CleanTargets(config.input_weight, draws))
+    if config.input_use == "drac":
+        assert head is not None
+        assert isinstance(draws, MinibatchDraws)
+        terms.append(Agreement(head, config.input_weight, draws))
+    elif config.input_use == "svea":
+        assert draws is not None
+        assert not isinstance(draws, RolloutDraws)
+        terms.append(CleanTargets(config.input_weight, draws))
     return terms

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import gymnasium as gym
 import torch
@@ -9,14 +10,23 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from jostle.nn.encoders import EncoderKind, Observation, make_encoder
+from jostle.nn.linear import Chain, run
 
 
-def mlp(sizes: Sequence[int]) -> nn.Sequential:
+class QOutputs(NamedTuple):
+    """Action values of a batch, and its features: the encoder's, and those behind the last hidden layer."""
+
+    q: Float[Tensor, "B K A"]
+    encoded: Float[Tensor, "B E"]
+    hidden: Float[Tensor, "B F"]
+
+
+def mlp(sizes: Sequence[int]) -> Chain:
     """Fully connected layers of the given widths with a ReLU between each two, none at the end."""
     layers: list[nn.Module] = []
     for width, following in itertools.pairwise(sizes):
         layers += [nn.Linear(width, following), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+    return Chain(*layers[:-1])
 
 
 class QNetwork(nn.Module):
@@ -44,7 +54,7 @@ class QNetwork(nn.Module):
         sizes = [self.encoder.out_features, *hidden]
         if dueling:
             shared = mlp(sizes[:-1])
-            self.trunk = nn.Sequential(*shared, nn.ReLU()) if len(shared) else nn.Identity()
+            self.trunk = Chain(*shared, nn.ReLU()) if len(shared) else nn.Identity()
             self.value = mlp([*sizes[-2:], num_streams])
             self.advantage = mlp([*sizes[-2:], num_streams * num_actions])
         else:
@@ -55,12 +65,34 @@ class QNetwork(nn.Module):
 
     def q(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B K A"]:
         """Action values from the encoder's features, so that many draws of the head's noise share one encoding."""
+        return self._values(self._hidden(features))
+
+    def outputs(self, obs: Observation) -> QOutputs:
+        """What `forward` gives, and the features on the way to it."""
+        encoded: Tensor = self.encoder(obs)
+        parts = self._hidden(encoded)
+        return QOutputs(self._values(parts), encoded, torch.cat(parts, 1))
+
+    def features(self, obs: Observation) -> tuple[Float[Tensor, "B E"], Float[Tensor, "B F"]]:
+        """The encoder's features, and those behind the last hidden layer, of dueling networks both streams'."""
+        encoded: Tensor = self.encoder(obs)
+        return encoded, torch.cat(self._hidden(encoded), 1)
+
+    def _streams(self) -> list[Chain]:
+        return [self.value, self.advantage] if self.dueling else [self.head]
+
+    def _hidden(self, encoded: Float[Tensor, "B E"]) -> list[Tensor]:
+        """What comes to the last layer of each stream."""
+        shared = self.trunk(encoded) if self.dueling else encoded
+        return [run(list(stream)[:-1], shared) for stream in self._streams()]
+
+    def _values(self, hidden: list[Tensor]) -> Float[Tensor, "B K A"]:
+        """Action values from what comes to the last layers."""
+        last: list[Tensor] = [stream[-1](h) for stream, h in zip(self._streams(), hidden, strict=True)]
         if not self.dueling:
-            plain: Tensor = self.head(features)
-            return plain.view(-1, self.num_streams, self.num_actions)
-        features = self.trunk(features)
-        value: Tensor = self.value(features).view(-1, self.num_streams, 1)
-        advantage: Tensor = self.advantage(features).view(-1, self.num_streams, self.num_actions)
+            return last[0].view(-1, self.num_streams, self.num_actions)
+        value = last[0].view(-1, self.num_streams, 1)
+        advantage = last[1].view(-1, self.num_streams, self.num_actions)
         return value + advantage - advantage.mean(2, keepdim=True)
 
 
