@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/diagnostics.md: python docs/make_figures.py (needs the `lab` extra)."""
+"""Draws the pictures of docs/diagnostics.md and docs/stress.md: python docs/make_figures.py (needs `lab`)."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ import numpy as np
 
 from jostle.envs.theme_render import CELLS, Painter
 from jostle.envs.themes import SPLITS, theme
+from jostle.stress.perturbation import KINDS, STRENGTHS, Perturbation
+from jostle.stress.pictures import Layout
 
 mpl.use("agg")
 from matplotlib import pyplot as plt
@@ -49,5 +51,23 @@ def _pictures(shown: range) -> np.ndarray:
     return Painter([theme(index) for index in shown], 64).draw(turn, ball, paddle)
 
 
+def perturbations_figure() -> None:
+    """Every perturbation at every strength, on one picture of the themed game."""
+    picture = Painter([theme(9)], 64).draw(np.zeros(1, int), np.array([[3, 2]]), np.array([[CELLS - 1, 4]]))
+    layout, once = Layout(1, 3, last=True), np.array([3])
+    figure = plt.figure(figsize=(len(KINDS) * 1.1, len(STRENGTHS) * 1.1 + 0.3), dpi=120)
+    axes = figure.subplots(len(STRENGTHS), len(KINDS), gridspec_kw={"wspace": 0.06, "hspace": 0.06})
+    figure.subplots_adjust(left=0.03, right=0.99, bottom=0.01, top=0.94)
+    for row, strength in zip(axes, STRENGTHS, strict=True):
+        row[0].text(-9, 32, str(strength), size=10, va="center", ha="center")
+        for axis, kind in zip(row, KINDS, strict=True):
+            axis.imshow(Perturbation(kind, strength).apply(picture, layout, 1, once, once)[0], interpolation="nearest")
+            axis.set_axis_off()
+            if strength == 1:
+                axis.set_title(kind, size=10)
+    figure.savefig(IMAGES / "perturbations.png")
+
+
 if __name__ == "__main__":
     themes_figure()
+    perturbations_figure()

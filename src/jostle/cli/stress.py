@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from jostle.stress.result import StressResult
     from jostle.view import PolicyView
 
+_MACHINE = ("device", "threads", "compile")
+"""Settings that make no method a different one."""
 FILES = ("episodes.jsonl", "summary.json", "report.md", "figure.png", "junit.xml")
 
 
@@ -29,8 +31,8 @@ FILES = ("episodes.jsonl", "summary.json", "report.md", "figure.png", "junit.xml
 class Stress:
     """Test agents under the conditions of a suite, seen in training and unseen, with intervals and the loss between.
 
-    Several folders that differ in their seed alone are the runs of one method, and the intervals are then over runs;
-    others are methods of their own, compared on the same episodes. Exits with 1 if a check of --assert fails.
+    Several folders that differ in their seed alone, trained equally long, are the runs of one method, and the intervals
+    are then over runs; others are methods of their own, compared on the same episodes. Exits with 1 if a check of --assert fails.
 
     examples:
       jostle stress runs/catch --suite themes
@@ -139,6 +141,8 @@ def _load(folders: tuple[Path, ...], device: str | None) -> "dict[str, list[Poli
         agent = jostle.load(folder, device=device, replay=False)
         agent.env.close()
         same = {key: value for key, value in agent.description().items() if key not in ("seed", "jostle")}
+        same["config"] = {key: value for key, value in same["config"].items() if key not in _MACHINE}
+        same["steps"] = agent.steps
         label = name if names.count(name) == 1 else f"{folder.resolve().parent.name}/{name}"
         groups.setdefault(json.dumps(same, sort_keys=True, default=str), []).append((label, as_view(agent, name=label)))
     return {_method([name for name, _ in group]): [view for _, view in group] for group in groups.values()}

@@ -49,7 +49,8 @@ def stress_test(
             methods, name -> policy or list.
         suite: a name (``themes``, ``pictures``, ``procgen-looks``, ``procgen-levels``), a YAML file, or a `Suite`.
         episodes: per condition, mode and policy.
-        noise: inference modes, as in `jostle.evaluate`; None: ``mean``, ``sampled`` and ``mc:10`` of policies with noise, else ``mean``.
+        noise: inference modes, as in `jostle.evaluate`; None: ``mean``, ``sampled`` and ``mc:10`` of policies with
+            noise, else ``mean``.
         actions: ``greedy`` or ``sampled``.
         seed: of environments, perturbations and draws.
         num_envs: environments stepped together; None: as many as episodes, 16 at most.
