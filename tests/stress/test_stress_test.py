@@ -4,9 +4,10 @@ import itertools
 import json
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
-from scene import GREY, STEPS, luck, watchful
+from scene import GREY, STEPS, Watchful, luck, watchful
 
 import jostle
 from jostle.errors import ConfigError, EnvError
@@ -233,6 +234,9 @@ def test_what_cannot_be_tested_is_refused() -> None:
     wrong = Suite("s", (Condition("a"), Condition("b", {"los": 1})), "a")
     with pytest.raises(ConfigError, match="condition 'b' cannot be made: "):
         stress_test(watchful(), wrong, episodes=2)
+    made = as_view(Watchful(), kind="q", env=lambda: gym.make("tests/Scene-v0"))
+    with pytest.raises(ConfigError, match="'poorer' sets loss, but .* is made by a function, which takes no options"):
+        stress_test(made, SUITE, episodes=2)
     rule = Suite("s", (Condition("a"),), "a", Success("info", key="caught"))
     with pytest.raises(ConfigError, match="tells no 'caught' where an episode ends"):
         stress_test(watchful(), rule, episodes=2)

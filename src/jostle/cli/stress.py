@@ -32,7 +32,8 @@ class Stress:
     """Test agents under the conditions of a suite, seen in training and unseen, with intervals and the loss between.
 
     Several folders that differ in their seed alone, trained equally long, are the runs of one method, and the intervals
-    are then over runs; others are methods of their own, compared on the same episodes. Exits with 1 if a check of --assert fails.
+    are then over runs; others are methods of their own, compared on the same episodes. Exits with 1 if a check of
+    --assert fails.
 
     examples:
       jostle stress runs/catch --suite themes

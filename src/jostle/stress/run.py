@@ -189,6 +189,12 @@ def modes_of(noise: str | Sequence[str] | None, views: Mapping[str, Sequence[Pol
 
 def _make(condition: Condition, target: Target, count: int, seed: int) -> JostleEnv:
     source = target.source if condition.env is None else condition.env
+    ignored = [key for key in condition.env_options if key not in ("engine", "frame_stack", "workers")]
+    if not isinstance(source, str) and ignored:
+        raise ConfigError(
+            f"the condition '{condition.name}' sets {ignored[0]}, but {target.env} is made by a function, which takes no "
+            "options: register it with gymnasium.register, and give its id."
+        )
     try:
         return make_env(source, count, seed=seed + condition.seed_offset, **condition.options(target.options))
     except ConfigError as error:
