@@ -235,7 +235,7 @@ def test_what_cannot_be_tested_is_refused() -> None:
     with pytest.raises(ConfigError, match="condition 'b' cannot be made: "):
         stress_test(watchful(), wrong, episodes=2)
     made = as_view(Watchful(), kind="q", env=lambda: gym.make("tests/Scene-v0"))
-    with pytest.raises(ConfigError, match="'poorer' sets loss, but .* is made by a function, which takes no options"):
+    with pytest.raises(ConfigError, match=r"'poorer' sets loss, but .* is made by a function, which takes no options"):
         stress_test(made, SUITE, episodes=2)
     rule = Suite("s", (Condition("a"),), "a", Success("info", key="caught"))
     with pytest.raises(ConfigError, match="tells no 'caught' where an episode ends"):

@@ -192,8 +192,8 @@ def _make(condition: Condition, target: Target, count: int, seed: int) -> Jostle
     ignored = [key for key in condition.env_options if key not in ("engine", "frame_stack", "workers")]
     if not isinstance(source, str) and ignored:
         raise ConfigError(
-            f"the condition '{condition.name}' sets {ignored[0]}, but {target.env} is made by a function, which takes no "
-            "options: register it with gymnasium.register, and give its id."
+            f"the condition '{condition.name}' sets {ignored[0]}, but {target.env} is made by a function, which takes "
+            "no options: register it with gymnasium.register, and give its id."
         )
     try:
         return make_env(source, count, seed=seed + condition.seed_offset, **condition.options(target.options))
