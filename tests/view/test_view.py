@@ -12,6 +12,7 @@ from torch import nn
 import jostle
 from jostle.errors import ConfigError
 from jostle.nn.noisy import NoisyLinear
+from jostle.stress import feature_distance
 from jostle.view import MeanStd, Probabilities, as_view
 
 OBS = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
@@ -81,6 +82,23 @@ def test_draws_are_slots_and_none_is_without_noise(dqn: jostle.DQN) -> None:
     again = as_view(dqn)
     again.redraw(4, seed=3)
     assert torch.equal(again.q(OBS, draw=2), each[2])
+
+
+def test_a_random_input_is_a_draw_too() -> None:
+    agent = jostle.PPO(
+        "jostle/ThemedCatch-v0", num_envs=2, num_steps=4, encoder="impala", hidden=(8,), input_noise="random-conv"
+    )
+    view = as_view(agent)
+    obs, _ = agent.env.reset(seed=0)
+    view.redraw(20, seed=1)
+    clean = view.activations(obs, "encoder")
+    moved = torch.stack([view.activations(obs, "encoder", draw=m) for m in range(20)])
+    changed = (moved - clean).abs().amax((1, 2)) > 1e-4
+    assert changed.all(), "a draw is never the clean picture, whatever the probability of clean ones in training"
+    distances = feature_distance(clean.numpy(), moved.numpy())
+    assert distances.absolute > 0
+    assert 0 < distances.cosine < 1
+    agent.env.close()
 
 
 def test_activations_are_what_the_layer_puts_out(ppo: jostle.PPO) -> None:

@@ -24,6 +24,9 @@ from jostle.view.playing import Observe
 DEFAULT_MODES = ("mean", "sampled", "mc:10")
 """Of policies with noise: clean, one draw, and many draws."""
 
+MOST_TOGETHER = 64
+"""Environments that are stepped together, unless more are asked for."""
+
 
 def stress_test(
     policy: Any,
@@ -53,7 +56,8 @@ def stress_test(
             noise, else ``mean``.
         actions: ``greedy`` or ``sampled``.
         seed: of environments, perturbations and draws.
-        num_envs: environments stepped together; None: as many as episodes, 16 at most.
+        num_envs: environments stepped together; None: as many as episodes, 64 at most. The first episode of each is the
+            same game for every policy in any environment that can be seeded.
         env, env_options: where the policies were trained, if they don't know it themselves.
         notify: called with episodes done and episodes in all.
         stop: asked at every step; where it says true, the cells measured so far are returned, the present one is not.
@@ -71,7 +75,7 @@ def stress_test(
     modes = modes_of(noise, views)
     runs = {method: _names(group) for method, group in views.items()}
     result = StressResult(target.env, chosen, actions, seed, runs, complete=False)
-    count = min(episodes, 16) if num_envs is None else num_envs
+    count = min(episodes, MOST_TOGETHER) if num_envs is None else num_envs
     total = episodes * len(modes) * len(chosen.conditions) * len(_each(views))
     for condition in chosen.conditions:
         vector = _make(condition, target, count, seed)
