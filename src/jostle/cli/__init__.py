@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import itertools
 import os
 import sys
 import traceback
@@ -66,6 +67,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _algorithm_of(arguments: list[str]) -> str | None:
+    """The algorithm of the preset that is asked for; None without."""
+    from jostle import presets
+
+    for flag, name in itertools.pairwise(arguments):
+        if flag == "--preset" and name in presets.names():
+            return str(presets.load(name)["algorithm"])
+    return None
+
+
 def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview())
@@ -78,7 +89,8 @@ def _dispatch(arguments: list[str]) -> int:
     if name == "train":
         if not rest or rest[0].startswith("-"):
             if not {"-h", "--help"} & set(rest):
-                raise ConfigError(f"train needs an algorithm: jostle train {algorithms[0]} {' '.join(rest)}".rstrip())
+                wanted = _algorithm_of(rest) or algorithms[0]
+                raise ConfigError(f"train needs an algorithm: jostle train {wanted} {' '.join(rest)}".rstrip())
             rest = [algorithms[0], *rest]
         if rest[0] not in algorithms:
             raise ConfigError(f"there is no algorithm '{rest[0]}' to train; {closest(rest[0], algorithms)}")
