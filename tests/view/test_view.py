@@ -60,12 +60,16 @@ def test_a_view_is_a_frozen_copy(dqn: jostle.DQN) -> None:
     assert all(torch.equal(layer.noise, noise[name]) for name, layer in dqn.noise.layers.items())
     dqn.noise.draw()  # the agent's draws are still its own
     kept = {name: p.clone() for name, p in dqn.network.named_parameters()}
-    with torch.no_grad():
-        for parameter in dqn.network.parameters():
-            parameter.add_(1.0)
+    best = before[:, 0].argmax(1).tolist()
+    with torch.no_grad():  # it learns the opposite
+        for name, parameter in dqn.network.named_parameters():
+            parameter.zero_()
+            if name.endswith("bias") and parameter.numel() == 2:
+                parameter[1 - best[0]] = 1.0
     torch.testing.assert_close(view.q(OBS), before)
     start = np.ones(3, np.bool_)
-    assert view.actor(rows=3).act(OBS, start).tolist() == before[:, 0].argmax(1).tolist()
+    assert dqn.actor(rows=3).act(OBS, start).tolist() != best
+    assert view.actor(rows=3).act(OBS, start).tolist() == best
     with torch.no_grad():
         for name, parameter in dqn.network.named_parameters():
             parameter.copy_(kept[name])
