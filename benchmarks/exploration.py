@@ -10,22 +10,18 @@ training itself, actions sampled. Intervals are those of `jostle.stress`: strati
 """
 
 import argparse
-import json
-import multiprocessing
-import os
-import platform
 import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from runs import Job, Row, circumstances, finished, jobs, run  # beside this file
 
 RESULTS = Path(__file__).parent / "results"
 RAW = RESULTS / "exploration.jsonl"
 POINTS = 50  # of a learning curve
 
 DEEP_SEA = {"num_steps": 40, "learning_rate": 1e-3, "bonus_features": 64, "gamma_int": 0.95}
+SHARED = {"icm": {"bonus_share": 0.25}, "e3b": {"bonus_share": 0.25}}  # of the rows for the inverse model: time
 MINIGRID = {"num_steps": 128, "learning_rate": 3e-4, "hidden": (128,), "minibatches": 8, "bonus_features": 128}
 
 TASKS: dict[str, dict[str, Any]] = {
@@ -50,11 +46,11 @@ TASKS: dict[str, dict[str, Any]] = {
     },
     "doorkey": {
         "env": "MiniGrid-DoorKey-8x8-v0", "num_envs": 64, "steps": 2_000_000, "seeds": 5, "range": (0.0, 1.0),
-        "settings": MINIGRID,
+        "settings": MINIGRID, "of": SHARED,
     },
     "multiroom": {
         "env": "MiniGrid-MultiRoom-N4-S5-v0", "num_envs": 64, "steps": 2_000_000, "seeds": 5, "range": (0.0, 1.0),
-        "settings": MINIGRID,
+        "settings": MINIGRID, "of": SHARED,
     },
     "keycorridor": {
         "env": "MiniGrid-KeyCorridorS3R3-v0", "num_envs": 64, "steps": 10_000_000, "seeds": 3, "range": (0.0, 1.0),
@@ -105,22 +101,24 @@ EXTRA = {
 """What is run beside the main methods, and where."""
 
 
-def jobs(tasks: list[str], methods: list[str] | None) -> Iterator[tuple[str, str, int]]:
-    """Seed by seed, so that an early stop leaves few seeds of everything rather than everything of a few."""
-    for seed in range(max(TASKS[task]["seeds"] for task in tasks)):
-        for task in tasks:
-            wanted = TASKS[task].get("methods", MAIN) + EXTRA.get(task, ())
-            for method in wanted:
-                if seed < TASKS[task]["seeds"] and (methods is None or method in methods):
-                    yield task, method, seed
+def wanted(task: str) -> tuple[str, ...]:
+    """The methods of a task."""
+    methods: tuple[str, ...] = TASKS[task].get("methods", MAIN)
+    return methods + EXTRA.get(task, ())
 
 
 def settings(task: str, method: str) -> dict[str, Any]:
     """The settings of a run."""
-    return TASKS[task]["settings"] | METHODS[method]
+    return TASKS[task]["settings"] | METHODS[method] | TASKS[task].get("of", {}).get(method, {})
 
 
-def train(job: tuple[str, str, int]) -> dict[str, Any]:
+def seeds(task: str, method: str) -> int:
+    """How many."""
+    count: int = TASKS[task]["seeds"]
+    return count
+
+
+def train(job: Job) -> Row:
     """One run on one thread."""
     import torch
 
@@ -151,41 +149,8 @@ def train(job: tuple[str, str, int]) -> dict[str, Any]:
         "task": task, "method": method, "seed": seed, "settings": chosen, "steps": agent.steps,
         "final": sum(last) / len(last) if last else None, "episodes": agent.episodes, "curve": curve,
         "metrics": {k: v for k, v in seen[0].items() if k.startswith(("bonus/", "coverage/", "values/explained"))},
-        "seconds": round(seconds, 1),
-        "versions": {name: version(name) for name in ("jostle", "torch", "numpy", "envpool")},
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "seconds": round(seconds, 1), **circumstances("jostle", "torch", "numpy", "envpool"),
     }  # fmt: skip
-
-
-def finished() -> dict[tuple[str, str, int], dict[str, Any]]:
-    """Runs whose settings are still those of this file."""
-    rows = [json.loads(line) for line in RAW.read_text().splitlines()] if RAW.exists() else []
-    plain = {key: json.loads(json.dumps(settings(*key))) for key in {(r["task"], r["method"]) for r in rows}}
-    return {
-        (r["task"], r["method"], r["seed"]): r
-        for r in rows
-        if r["task"] in TASKS and r["method"] in METHODS and r["settings"] == plain[r["task"], r["method"]]
-    }
-
-
-def run(todo: list[tuple[str, str, int]], processes: int, minutes: float) -> None:
-    """Train what is to be done until the time is up; a run that has begun is finished."""
-    until = time.monotonic() + 60 * minutes
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool, RAW.open("a") as file:
-        waiting, queue = set(), iter(todo)
-        while True:
-            while len(waiting) < processes and time.monotonic() < until and (job := next(queue, None)) is not None:
-                waiting.add(pool.submit(train, job))
-            if not waiting:
-                return
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                row = future.result()
-                file.write(json.dumps(row) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-                print(f"{row['task']} {row['method']} {row['seed']}: {row['final']} in {row['seconds']} s", flush=True)
 
 
 def main() -> None:
@@ -196,13 +161,13 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--table", action="store_true", help="run nothing")
     args = parser.parse_args()
-    RESULTS.mkdir(exist_ok=True)
     if not args.table:
-        have = finished()
-        run([job for job in jobs(args.only, args.methods) if job not in have], args.processes, args.minutes)
+        have = finished(RAW, settings)
+        todo = jobs(args.only, lambda task: [m for m in wanted(task) if m in (args.methods or METHODS)], seeds)
+        run([job for job in todo if job not in have], train, RAW, args.processes, args.minutes)
     from exploration_tables import write  # beside this file
 
-    write(finished(), TASKS, MAIN, SWEEP, RESULTS)
+    write(finished(RAW, settings), TASKS, MAIN, SWEEP, RESULTS)
 
 
 if __name__ == "__main__":

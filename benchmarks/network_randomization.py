@@ -1,0 +1,156 @@
+"""Generalisation: Network Randomization and its rivals in looks and layouts that training never showed.
+
+    python benchmarks/network_randomization.py            # every run that is still missing, then the tables
+    python benchmarks/network_randomization.py --only themed-4 --minutes 30
+    python benchmarks/network_randomization.py --table    # the tables and figures alone
+
+Every finished run is one line of benchmarks/results/network_randomization.jsonl: settings, versions, learning curve,
+time, and mean return and success of `jostle.stress_test` under every condition and inference mode. Runs that stand
+there are not run again: stop and start it as you like. Intervals are stratified bootstrap over training seeds, 95%.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from runs import Job, Row, circumstances, finished, jobs, run  # beside this file
+
+RESULTS = Path(__file__).parent / "results"
+RAW = RESULTS / "network_randomization.jsonl"
+POINTS = 30  # of a learning curve
+
+THEMED: dict[str, Any] = {
+    "env": "jostle/ThemedCatch-v0", "num_envs": 64, "steps": 60_000, "suite": "themes", "episodes": 256,
+    "settings": {
+        "encoder": "impala", "hidden": (256,), "num_steps": 64, "minibatches": 8, "epochs": 4, "learning_rate": 5e-4,
+        "input_clean": 0.1,
+    },
+}  # fmt: skip
+PROCGEN: dict[str, Any] = {
+    "num_envs": 64, "steps": 1_000_000, "suite": "procgen-looks", "episodes": 200,
+    "env_options": {"num_levels": 500, "start_level": 0, "use_backgrounds": False, "restrict_themes": True},
+    "settings": {
+        "encoder": "nature", "hidden": (512,), "num_steps": 128, "minibatches": 8, "epochs": 3, "gamma": 0.999,
+        "learning_rate": 5e-4, "reward_norm": "return_std", "input_clean": 0.1,
+    },
+}  # fmt: skip
+TASKS: dict[str, dict[str, Any]] = {
+    **{f"themed-{n}": THEMED | {"env_options": {"num_themes": n}} for n in (1, 4, 16)},
+    "coinrun": PROCGEN | {"env": "CoinrunHard-v0"},
+    "bigfish": PROCGEN | {"env": "BigfishHard-v0"},
+}
+"""Per task the environment, what all methods share, and the suite that the agents are tested with."""
+
+CONV = {"input_noise": "random-conv", "feature_matching": 0.002}
+METHODS: dict[str, dict[str, Any]] = {
+    "ppo": {},
+    "netrand": CONV | {"input_per": "iteration"},
+    "netrand-env": CONV | {"input_per": "env"},
+    "netrand-no-matching": {"input_noise": "random-conv", "input_per": "iteration"},
+    "rad-conv": {"input_noise": "random-conv", "input_per": "sample", "input_clean": 0.0},
+    "cutout": {"input_noise": "cutout", "input_per": "sample", "input_clean": 0.0},
+    "grey": {"input_noise": "grey", "input_clean": 0.0},
+    "inversion": {"input_noise": "inversion", "input_per": "sample", "input_clean": 0.0},
+    "jitter": {"input_noise": "jitter", "input_per": "sample", "input_clean": 0.0},
+    "shift": {"input_noise": "shift", "input_per": "sample", "input_clean": 0.0},
+    "dropout": {"dropout": 0.1, "input_per": "sample"},
+    "l2": {"weight_decay": 1e-4},
+    "batch-norm": {"batch_norm": True},
+    "drac-conv": {"input_noise": "random-conv", "input_use": "drac", "input_per": "sample", "input_clean": 0.0},
+    "svea-conv": {"input_noise": "random-conv", "input_use": "svea", "input_per": "sample", "input_clean": 0.0},
+}
+MAIN = ("ppo", "netrand", "netrand-env", "jitter")
+"""Methods at every number of themes; the last is the best of the baselines at four."""
+ABLATIONS = {
+    "alpha-0": {"input_clean": 0.0}, "alpha-0.5": {"input_clean": 0.5}, "beta-0.02": {"feature_matching": 0.02},
+    "beta-sum": {"feature_reduce": "sum"}, "kernel-1": {"input_kernel": 1}, "kernel-5": {"input_kernel": 5},
+    "identity": {"input_mixing": "identity", "feature_on_clean": False}, "clip": {"input_output": "clip"},
+    "moments": {"input_output": "moments"}, "depth-2": {"input_depth": 2},
+}  # fmt: skip
+METHODS |= {f"netrand-env-{name}": METHODS["netrand-env"] | change for name, change in ABLATIONS.items()}
+
+
+def wanted(task: str) -> tuple[str, ...]:
+    """The methods of a task."""
+    if task == "themed-4":
+        return tuple(METHODS)
+    return MAIN if task.startswith("themed") else ("ppo", "netrand", "netrand-env")
+
+
+def seeds(task: str, method: str) -> int:
+    """How many."""
+    if task.startswith("themed"):
+        return 10 if method in MAIN else 5
+    return 3
+
+
+def settings(task: str, method: str) -> dict[str, Any]:
+    """The settings of a run; what it is trained and tested in belongs to them."""
+    fixed = {key: TASKS[task][key] for key in ("env", "env_options", "num_envs", "steps", "suite", "episodes")}
+    return fixed | TASKS[task]["settings"] | METHODS[method]
+
+
+def train(job: Job) -> Row:
+    """One run on one thread, and its stress test."""
+    import torch
+
+    import jostle
+
+    torch.set_num_threads(1)
+    task, method, seed = job
+    chosen = settings(task, method)
+    config = {
+        k: v for k, v in chosen.items() if k not in ("env", "env_options", "num_envs", "steps", "suite", "episodes")
+    }
+    agent = jostle.PPO(
+        chosen["env"], seed=seed, num_envs=chosen["num_envs"], env_options=chosen["env_options"], threads=1, **config
+    )
+    curve: list[list[float]] = []
+    last: list[dict[str, float]] = [agent.metrics]
+
+    def note(trained: jostle.PPO) -> None:
+        if trained.metrics is not last[0]:
+            last[0] = trained.metrics
+            if "charts/episodic_return" in last[0]:
+                curve.append([trained.steps, round(last[0]["charts/episodic_return"], 4)])
+
+    began = time.perf_counter()
+    agent.learn(chosen["steps"], callback=note, log_every=chosen["steps"] // POINTS)
+    seconds = time.perf_counter() - began
+    found = jostle.stress_test(agent, chosen["suite"], episodes=chosen["episodes"], seed=10_000)
+    cells = [
+        {
+            "condition": cell.condition, "noise": cell.noise, "return": round(float(cell.returns.mean()), 4),
+            "success": None if cell.successes is None else round(float(cell.successes.mean()), 4),
+        }
+        for cell in found.cells
+    ]  # fmt: skip
+    agent.env.close()
+    return {
+        "task": task, "method": method, "seed": seed, "settings": chosen, "steps": agent.steps, "curve": curve,
+        "final": sum(agent.returns) / len(agent.returns), "cells": cells, "seconds": round(seconds, 1),
+        "test_seconds": round(time.perf_counter() - began - seconds, 1),
+        **circumstances("jostle", "torch", "numpy", "envpool"),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no run after this time")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--table", action="store_true", help="run nothing")
+    args = parser.parse_args()
+    if not args.table:
+        have = finished(RAW, settings)
+        todo = jobs(args.only, lambda task: [m for m in wanted(task) if m in args.methods], seeds)
+        run([job for job in todo if job not in have], train, RAW, args.processes, args.minutes)
+    from network_randomization_tables import write  # beside this file
+
+    write(finished(RAW, settings), TASKS, RESULTS)
+
+
+if __name__ == "__main__":
+    main()
