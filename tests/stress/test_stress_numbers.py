@@ -108,6 +108,13 @@ def test_equal_games_are_resampled_together() -> None:
     assert apart.high - apart.low > 5, "luck does not cancel between other games"
 
 
+def test_equal_places_under_other_seeds_are_other_games() -> None:
+    episodes = tuple(Episode(i, 0, float(i), 1) for i in range(5))
+    one, same, other = (Cell("m", 0, name, "mean", episodes, seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
+    assert paired(one, same)
+    assert not paired(one, other)
+
+
 def test_the_gap_against_a_loop_over_resamples() -> None:
     """Two blocks: the reference with b (equal games), and c with d (equal to each other)."""
     a, b, c, d = (RNG.normal(loc, 3, size=25) for loc in (5, 4, 2, 1))

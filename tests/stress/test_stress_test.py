@@ -12,7 +12,7 @@ from scene import GREY, STEPS, Watchful, luck, watchful
 import jostle
 from jostle.errors import ConfigError, EnvError
 from jostle.stress import Condition, Perturbation, Suite, report, stress_test
-from jostle.stress.result import read_rows
+from jostle.stress.result import read_result, read_rows
 from jostle.stress.run import modes_of
 from jostle.stress.tables import markdown_report
 from jostle.view import Success, as_view
@@ -57,6 +57,24 @@ def test_every_episode_is_kept_with_its_circumstances(tmp_path: Path) -> None:
     assert [row["return"] for row in rows] == [e.ret for cell in result.cells for e in cell.episodes]
     with pytest.raises(ConfigError, match="cannot be read"):
         read_rows(tmp_path / "nothing.jsonl")
+
+
+def test_a_result_comes_back_from_its_folder(tmp_path: Path) -> None:
+    conditions = (
+        *SUITE.conditions,
+        Condition("other", {"start_level": 5000}, seed_offset=9, labels={"layouts": "all"}),
+    )
+    suite = Suite("four", conditions, "clean", Success.parse("return > 1"), "about", (0, 1000))
+    result = stress_test({"a": [watchful("x"), watchful("y")], "b": watchful("z")}, suite, episodes=6)
+    with pytest.raises(ConfigError, match=r"cannot be read"):
+        read_result(tmp_path)
+    result.write_rows(tmp_path / "episodes.jsonl")
+    with pytest.raises(ConfigError, match=r"holds no whole result of a stress test"):
+        read_result(tmp_path)
+    (tmp_path / "summary.json").write_text(json.dumps(report.as_dict(result)))
+    again = read_result(tmp_path)
+    assert again == result
+    assert report.as_dict(again) == report.as_dict(result)
 
 
 def test_the_reference_is_never_perturbed() -> None:

@@ -243,6 +243,15 @@ def test_outputs_of_another_size_are_named() -> None:
         as_view(Net(), kind="q", env="CartPole-v1").redraw(3)
 
 
+def test_pictures_in_another_order_or_type_are_named() -> None:
+    """A convolution over floats, channels first, meets uint8 pictures, channels last."""
+    view = as_view(nn.Conv2d(3, 3, 32), kind="logits", env="jostle/ThemedCatch-v0")
+    with pytest.raises(
+        ConfigError, match=r"Conv2d cannot take the observations \[1, 32, 32, 3\] of uint8 \(.*Sequential"
+    ):
+        jostle.evaluate(view, 1)
+
+
 def test_an_unknown_home_is_asked_for() -> None:
     seen, acts = spaces.Box(-9, 9, (4,), np.float32), spaces.Discrete(2)
     view = as_view(Net(), kind="q", observation_space=seen, action_space=acts)

@@ -7,7 +7,7 @@ from jostle.stress.features import FeatureDistance, average_of_draws, feature_di
 from jostle.stress.intervals import Interval, improvement_interval, interval, paired_interval, profile_band
 from jostle.stress.perturbation import Perturbation
 from jostle.stress.plots import plot_curves, plot_intervals, plot_profiles
-from jostle.stress.result import Cell, StressResult
+from jostle.stress.result import Cell, StressResult, read_result
 from jostle.stress.risk import cvar
 from jostle.stress.run import stress_test
 from jostle.stress.statistics import (
@@ -53,6 +53,7 @@ __all__ = [
     "plot_profiles",
     "probability_of_improvement",
     "profile_band",
+    "read_result",
     "std",
     "stress_test",
 ]

@@ -87,8 +87,8 @@ def gap(
 
 
 def paired(a: Cell, b: Cell) -> bool:
-    """Both cells hold the same games: equal (env, index), and equal levels where the environment tells them."""
-    if len(a.episodes) != len(b.episodes):
+    """Both cells hold the same games: equal seeds and (env, index), and equal levels where they are told."""
+    if a.seed != b.seed or len(a.episodes) != len(b.episodes):
         return False
     return all(
         (x.env, x.index, x.level_seed) == (y.env, y.index, y.level_seed)

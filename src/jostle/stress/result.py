@@ -8,22 +8,30 @@ from typing import Any
 
 import numpy as np
 
-from jostle.errors import ConfigError, closest
-from jostle.stress.condition import Suite
-from jostle.view import Episode
+from jostle.errors import ConfigError
+from jostle.stress.condition import Condition, Suite
+from jostle.stress.perturbation import Perturbation
+from jostle.view import Episode, Success
 
 _EPISODE = ("env", "index", "return", "length", "success", "disagreement", "level_seed", "theme")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of one method under one condition and inference mode. Its episodes are ordered by (index, env)."""
+    """One run of one method under one condition and inference mode.
+
+    Attributes:
+        run: number of the run in its method.
+        episodes: ordered by (index, env).
+        seed: of the environments.
+    """
 
     method: str
     run: int
     condition: str
     noise: str
     episodes: tuple[Episode, ...]
+    seed: int = 0
 
     @property
     def returns(self) -> np.ndarray:
@@ -44,7 +52,7 @@ class StressResult:
 
     Attributes:
         env: where the policies were trained.
-        suite: its conditions; of a result read from a file without options and perturbations.
+        suite: the conditions.
         actions: greedy or sampled.
         seed: of environments and draws; condition i used ``seed + seed_offset``.
         runs: method -> names of its runs (training seeds).
@@ -89,16 +97,6 @@ class StressResult:
         """One line of JSON an episode."""
         path.write_text("".join(json.dumps(row, allow_nan=False) + "\n" for row in self.rows()), encoding="utf-8")
 
-    def require(self, *, method: str | None = None, noise: str | None = None, condition: str | None = None) -> None:
-        """Raises: ConfigError where the result has no such method, mode or condition."""
-        for what, wanted, known in (
-            ("method", method, self.methods),
-            ("inference mode", noise, self.noises),
-            ("condition", condition, self.suite.names),
-        ):
-            if wanted is not None and wanted not in known:
-                raise ConfigError(f"the result has no {what} '{wanted}'; {closest(wanted, known)}")
-
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The table that `StressResult.write_rows` wrote.
@@ -112,3 +110,46 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         raise ConfigError(
             f"the table {path} cannot be read ({error}): give an episodes.jsonl of a stress test."
         ) from error
+
+
+def read_result(folder: Path) -> StressResult:
+    """The result whose ``summary.json`` and ``episodes.jsonl`` lie in a folder.
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    rows = read_rows(folder / "episodes.jsonl")
+    try:
+        told = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        suite = _suite(told)
+        result = StressResult(
+            told["env"], suite, told["actions"], told["seed"], told["runs"], complete=told["complete"]
+        )
+        cells: dict[tuple[str, int, str, str], list[Episode]] = {}
+        for row in rows:
+            method, run = row["method"], told["runs"][row["method"]].index(row["run"])
+            kept = {key: row[key] for key in _EPISODE if key in row}
+            episode = Episode(ret=kept.pop("return"), **kept)
+            cells.setdefault((method, run, row["condition"], row["noise"]), []).append(episode)
+        for (method, run, condition, noise), episodes in cells.items():
+            seed = result.seed + suite[condition].seed_offset
+            result.cells.append(Cell(method, run, condition, noise, tuple(episodes), seed))
+        return result
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ConfigError(f"{folder} holds no whole result of a stress test ({error!r}): give its folder.") from error
+
+
+def _suite(told: dict[str, Any]) -> Suite:
+    conditions = []
+    for given in told["conditions"]:
+        changed = given["perturbation"]
+        conditions.append(Condition(**given | {"perturbation": Perturbation(**changed) if changed else None}))
+    rule, levels = told["success"], told["training_levels"]
+    return Suite(
+        told["suite"],
+        tuple(conditions),
+        told["reference"],
+        Success.parse(rule) if rule else None,
+        told["about"],
+        tuple(levels) if levels else None,
+    )

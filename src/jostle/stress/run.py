@@ -96,7 +96,9 @@ def stress_test(
                 if found is None:
                     return result
                 check_levels(chosen, condition, found)
-                result.cells.append(Cell(method, number, condition.name, str(mode), tuple(found)))
+                result.cells.append(
+                    Cell(method, number, condition.name, str(mode), tuple(found), seed + condition.seed_offset)
+                )
         finally:
             vector.close()
     result.complete = True

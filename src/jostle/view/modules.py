@@ -67,8 +67,15 @@ class ModuleView(PolicyView):
         draw: int | Int[Tensor, "B"] | None = None,
     ) -> Output:
         """See `PolicyView.forward`; such a view has no recurrent state."""
-        with self._under(draw):
-            out = self.module(self._seen(obs))
+        seen = self._seen(obs)
+        try:
+            with self._under(draw):
+                out = self.module(seen)
+        except (RuntimeError, TypeError) as error:
+            raise ConfigError(
+                f"{self.name} cannot take the observations {_described(seen)} ({' '.join(str(error).split())}): put what "
+                "turns or converts them in front of it, in a torch.nn.Sequential."
+            ) from error
         out, value = out if isinstance(out, tuple) else (out, None)
         self._check(out)
         if value is not None and value.ndim == 1:
@@ -158,6 +165,11 @@ class ModuleActor:
             assert out.distribution is not None
             flat = out.distribution.mean
         return flat.unflatten(0, (draws, -1))  # type: ignore[no-untyped-call,no-any-return]
+
+
+def _described(seen: Any) -> str:
+    parts = seen.items() if isinstance(seen, dict) else [("", seen)]
+    return ", ".join(f"{key} {list(x.shape)} of {str(x.dtype).removeprefix('torch.')}".strip() for key, x in parts)
 
 
 def _repeat(x: Tensor, times: int) -> Tensor:
