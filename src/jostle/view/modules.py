@@ -73,8 +73,8 @@ class ModuleView(PolicyView):
                 out = self.module(seen)
         except (RuntimeError, TypeError) as error:
             raise ConfigError(
-                f"{self.name} cannot take the observations {_described(seen)} ({' '.join(str(error).split())}): put what "
-                "turns or converts them in front of it, in a torch.nn.Sequential."
+                f"{self.name} cannot take the observations {_described(seen)} ({' '.join(str(error).split())}): put "
+                "what turns or converts them in front of it, in a torch.nn.Sequential."
             ) from error
         out, value = out if isinstance(out, tuple) else (out, None)
         self._check(out)
