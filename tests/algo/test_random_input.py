@@ -253,6 +253,12 @@ def test_agreement_by_hand(lively: Any) -> None:
     expected = -0.1 * (p.exp().detach() * q).sum(1)[batch.valid].mean()
     (theirs,) = torch.autograd.grad(expected, agent.network.policy.weight)
     torch.testing.assert_close(ours, theirs, atol=1e-7, rtol=1e-3)
+    # The clean value is fixed.
+    clean, changed = (agent.network.value(hidden_by_hand(agent, batch.obs, s)) for s in (None, slots))
+    expected = 0.1 * 0.5 * (changed - clean.detach()).square()[batch.valid].mean()
+    (ours,) = torch.autograd.grad(terms["agreement_value"], agent.network.value.weight)
+    (theirs,) = torch.autograd.grad(expected, agent.network.value.weight)
+    torch.testing.assert_close(ours, theirs, atol=1e-7, rtol=1e-3)
 
 
 def test_clean_targets_by_hand(lively: Any) -> None:
