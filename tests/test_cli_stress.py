@@ -198,6 +198,20 @@ def test_flags_as_they_are_documented() -> None:
     assert args.checks == Path("c.yaml")
 
 
+def test_ctrl_c_before_anything_is_whole(
+    trained: Path, tmp_path: Path, gravity: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: Any, **options: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return play(*args, **options)
+
+    monkeypatch.setattr("jostle.stress.run.play", interrupted)
+    out = tmp_path / "out"
+    assert main(["stress", str(trained / "pole"), "--suite", str(gravity), "--out", str(out)]) == 143
+    assert capsys.readouterr().out == "stopped before the first measurement was whole: nothing is kept.\n"
+    assert not list(out.iterdir())
+
+
 def test_ctrl_c_keeps_what_was_measured(
     trained: Path, tmp_path: Path, gravity: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -250,8 +250,10 @@ def test_what_cannot_be_tested_is_refused() -> None:
         with pytest.raises(ConfigError, match=said):
             stress_test(policy, SUITE, **{"episodes": 2} | more)  # type: ignore[arg-type]
     wrong = Suite("s", (Condition("a"), Condition("b", {"los": 1})), "a")
+    told: list[tuple[int, int]] = []
     with pytest.raises(ConfigError, match="condition 'b' cannot be made: "):
-        stress_test(watchful(), wrong, episodes=2)
+        stress_test(watchful(), wrong, episodes=2, notify=lambda *done: told.append(done))
+    assert not told, "before anything was played"
     made = as_view(Watchful(), kind="q", env=lambda: gym.make("tests/Scene-v0"))
     with pytest.raises(ConfigError, match=r"'poorer' sets loss, but .* is made by a function, which takes no options"):
         stress_test(made, SUITE, episodes=2)

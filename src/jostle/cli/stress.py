@@ -112,6 +112,9 @@ def stress(arguments: list[str]) -> int:
             notify=lambda done, total: progress.update(task, completed=done, total=total),
             stop=lambda: stop.signal is not None,
         )
+    if not result.cells:
+        print("stopped before the first measurement was whole: nothing is kept.")
+        return stop.exit_code
     _write(result, out, args.quiet)
     if not args.quiet:
         _show(result, out)
@@ -201,8 +204,7 @@ def _write(result: "StressResult", out: Path, quiet: bool) -> None:
         text = json.dumps(finite(as_dict(result)), indent=1, allow_nan=False)
         (out / "summary.json").write_text(text + "\n", encoding="utf-8")
         (out / "report.md").write_text(markdown_report(result), encoding="utf-8")
-        if result.cells:
-            _draw(result, out / "figure.png", quiet)
+        _draw(result, out / "figure.png", quiet)
     except OSError as error:
         raise ConfigError(f"cannot write in {out} ({error.strerror}): choose another folder with --out.") from error
 
@@ -221,7 +223,8 @@ def _show(result: "StressResult", out: Path) -> None:
     from jostle.stress.report import lines
     from jostle.stress.tables import columns, heading, sentences
 
-    table = Table(title=heading(result), title_justify="left")
+    print(heading(result))
+    table = Table()
     parts = [part for part in columns(result, lines(result)) if part[0] not in ("IQM", "CVaR 10%")]
     for title, _ in parts:
         table.add_column(title, justify="left" if title in ("condition", "method", "noise") else "right", no_wrap=True)

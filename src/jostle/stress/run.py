@@ -77,12 +77,12 @@ def stress_test(
     result = StressResult(target.env, chosen, actions, seed, runs, complete=False)
     count = min(episodes, MOST_TOGETHER) if num_envs is None else num_envs
     total = episodes * len(modes) * len(chosen.conditions) * len(_each(views))
+    _try_all(chosen, target, views, seed)
     for condition in chosen.conditions:
         vector = _make(condition, target, count, seed)
         try:
             observe = _observer(condition.perturbation, vector, seed + condition.seed_offset)
             for mode, (method, number, view) in itertools.product(modes, _each(views)):
-                require_fit(view, vector)
                 found = play(
                     view.actor(mode, rows=vector.num_envs, seed=seed, sample=actions == "sampled"),
                     vector,
@@ -191,6 +191,21 @@ def modes_of(noise: str | Sequence[str] | None, views: Mapping[str, Sequence[Pol
     if not texts or len(set(texts)) < len(texts):
         raise ConfigError(f"noise={texts} cannot be used: give at least one inference mode, and none twice.")
     return [Inference.parse(text) for text in texts]
+
+
+def _try_all(suite: Suite, target: Target, views: Mapping[str, Sequence[PolicyView]], seed: int) -> None:
+    """Make one environment of each kind, so that a wrong option stops the test before anything is played."""
+    tried: list[tuple[str | None, dict[str, Any]]] = []
+    for condition in suite.conditions:
+        kind = (condition.env, condition.options(target.options))
+        if kind not in tried:
+            tried.append(kind)
+            vector = _make(condition, target, 1, seed)
+            try:
+                for _, _, view in _each(views):
+                    require_fit(view, vector)
+            finally:
+                vector.close()
 
 
 def _make(condition: Condition, target: Target, count: int, seed: int) -> JostleEnv:
