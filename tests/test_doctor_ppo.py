@@ -233,6 +233,18 @@ def test_the_normaliser_of_observations() -> None:
 # ---- noise and units ----
 
 
+def test_changed_pictures() -> None:
+    settings: dict[str, Any] = {"num_envs": 4, "num_steps": 8, "minibatches": 1, "hidden": (8,)}
+    for use in ("act", "svea"):
+        agent = jostle.PPO("jostle/ThemedCatch-v0", input_noise="random-conv", input_use=use, **settings).learn(32)
+        assert checks(agent)["input"].status == "OK"
+        agent.env.close()
+    # The fault: the whole picture is kept clean.
+    agent = jostle.PPO("jostle/ThemedCatch-v0", input_noise="shift", input_keep=(0, 0, 32, 32), **settings).learn(32)
+    assert checks(agent)["input"].status == "FAIL"
+    agent.env.close()
+
+
 def test_noise_that_is_off() -> None:
     agent = trained(noisy="factorised")
     # The fault: the learner and the rollout run without noise.

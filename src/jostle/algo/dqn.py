@@ -384,10 +384,14 @@ class DQN(Agent):
         """The replay, and the streams of rewards if there are several."""
         c, replay = self.config, self.replay
         rewards = {"rewards": self.streams.describe()} if self.intrinsic else {}
-        return rewards | {
-            "replay": f"{replay.rows * self.num_envs:,} transitions, {in_bytes(replay.nbytes)} when full; "
-            f"ratio {c.replay_ratio:g} (a batch of {c.batch_size} for every {c.batch_size / c.replay_ratio:g} steps)"
-        }
+        return (
+            self.looks.describe()
+            | rewards
+            | {
+                "replay": f"{replay.rows * self.num_envs:,} transitions, {in_bytes(replay.nbytes)} when full; "
+                f"ratio {c.replay_ratio:g} (a batch of {c.batch_size} for every {c.batch_size / c.replay_ratio:g} steps)"
+            }
+        )
 
     # ---- saving ----
 

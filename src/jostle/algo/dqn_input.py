@@ -118,6 +118,13 @@ class ReplayLooks:
             return noise.mean()
         return noise.using(transition % self.learned)
 
+    def describe(self) -> dict[str, str]:
+        """A line about the draws, where there are any."""
+        if self.online is None:
+            return {}
+        acting = "clean" if self.config.input_use == "svea" else f"under {len(self._acting)} draws"
+        return {"input": f"acts {acting}, learns under {self.learned} (one per {self.config.input_per})"}
+
     # ---- saving ----
 
     def state_dict(self) -> dict[str, Any] | None:

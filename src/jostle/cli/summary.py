@@ -13,13 +13,14 @@ def header(agent: "Agent", run_dir: Path) -> str:
     c, env = agent.config, agent.env
     hidden = [str(m.out_features) for m in agent.network.modules() if hasattr(m, "weight_sigma") or _is_linear(m)]
     layers = sum(hasattr(m, "weight_sigma") for m in agent.network.modules())
-    noise = "no noise" if c.noisy == "none" else f"NoisyNet ({c.noisy}), {layers} layers"
+    noise = [f"NoisyNet ({c.noisy}), {layers} layers"] if c.noisy != "none" else []
+    noise += [f"{c.input_noise} before the encoder"] if c.input_noise != "none" else []
     parameters = sum(p.numel() for p in agent.network.parameters())
     encoder: object = agent.network.encoder
     rows = {
         "env": f"{env.id} ({env.engine}), {env.num_envs} together, seed {agent.seed}",
         "network": f"{type(encoder).__name__} encoder, layers of {' '.join(hidden)}; "
-        f"{parameters:,} parameters; {noise}; {agent.device}",
+        f"{parameters:,} parameters; {', '.join(noise) or 'no noise'}; {agent.device}",
         **agent.storage(),
         "run": str(run_dir),
     }

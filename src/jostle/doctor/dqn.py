@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jostle.algo.dqn import ACT, DQN, LEARN, SELECT
 from jostle.algo.replay import Batch, Replay
-from jostle.doctor.shared import Check, Status, distance, dormant, noise_size, noisy_layers, sigma_gradient
+from jostle.doctor.shared import Check, Status, distance, dormant, looks, noise_size, noisy_layers, sigma_gradient
 from jostle.envs import random_actions
 from jostle.nn.encoders import Observation
 from jostle.nn.policy import greedy
@@ -31,9 +31,11 @@ def examine(agent: DQN, replay: Replay, initial: Mapping[str, Tensor] | None = N
     checks = [values(agent, batch, replay)]
     if agent.config.noisy != "none":
         checks += [gradient(agent, batch), *draws(agent, batch.obs), noise_size(agent.network)]
+    if agent.looks.online is not None:
+        checks.append(looks(agent._features, batch.obs, agent.looks.online.total, agent.device))
 
     def run() -> None:
-        with agent.noise.using(mode="mean"):
+        with agent.noise.mean(), agent.looks.clean():
             agent.network(batch.obs)
 
     return [*checks, dormant(agent.network, run), target(agent, initial)]

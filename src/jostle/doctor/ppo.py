@@ -11,7 +11,7 @@ from torch import Tensor
 from jostle.algo.ppo import PPO
 from jostle.algo.ppo_learner import Scored
 from jostle.algo.rollout import MinibatchBy, flat
-from jostle.doctor.shared import Check, dormant, noise_size, sigma_gradient
+from jostle.doctor.shared import Check, dormant, looks, noise_size, sigma_gradient
 from jostle.nn.distributions import Categorical, Gaussian, MultiCategorical
 from jostle.nn.encoders import Normaliser
 
@@ -38,6 +38,9 @@ def examine(agent: PPO, history: Sequence[dict[str, Any]] = (), planned: int | N
         checks.append(normaliser(agent))
     if agent.config.noisy != "none":
         checks += [gradient(agent, scored), draws(agent), noise_size(agent.network)]
+    if agent.looks is not None:
+        seen = agent.rollout.observations(torch.arange(agent.num_envs, device=agent.device))
+        checks.append(looks(agent.forward.features, seen, agent.looks.noise.total, agent.device))
     return [*checks, dead_units(agent)]
 
 

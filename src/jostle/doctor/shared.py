@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from jostle.algo.input_terms import Features
+from jostle.nn.encoders import Observation
+from jostle.nn.noise import CLEAN
 from jostle.nn.noisy import NoisyLinear
 from jostle.nn.tanh import Tanh
 
@@ -127,6 +130,29 @@ def noise_size(network: nn.Module) -> Check:
 
 
 # ---- units ----
+
+
+@torch.no_grad()
+def looks(features: Features, obs: Observation, slots: int, device: torch.device) -> Check:
+    """A change of the pictures changes the features that the policy acts on.
+
+    Args:
+        features: the agent's, of observations under draws in a mode.
+        obs: B observations.
+        slots: how many draws of the input there are.
+    """
+    rows = len(next(iter(obs.values())) if isinstance(obs, dict) else obs)
+    draw = torch.zeros(rows, 2, dtype=torch.int64, device=device)
+    draw[:, 1] = torch.arange(rows, device=device) % slots
+    changed = features(obs, draw, "randomised")[1].float()
+    draw[:, 1] = CLEAN
+    clean = features(obs, draw, "sampled")[1].float()
+    apart = float((changed - clean).norm() / clean.norm().clamp_min(1e-12))
+    if apart == 0:
+        return Check(
+            "input", "FAIL", "changed pictures give the same features as clean ones", "check input_noise and input_keep"
+        )
+    return Check("input", "OK", f"a draw moves the features by {apart:.0%} of their size")
 
 
 def dormant_share(activation: Float[Tensor, "B U *S"]) -> float:
