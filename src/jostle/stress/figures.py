@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jostle.stress.intervals import Interval
-from jostle.stress.plots import COLOURS, FAINT, INK, _bare, _figure, _style
+from jostle.stress.plots import COLOURS, FAINT, INK, bare, new_figure, style
 from jostle.stress.report import Line, lines
 from jostle.stress.result import StressResult
 
@@ -37,8 +37,8 @@ def plot_stress(result: StressResult) -> "matplotlib.figure.Figure":
 def _dots(result: StressResult, found: Sequence[Line]) -> "matplotlib.figure.Figure":
     """A row a condition, a dot with its interval a method and mode."""
     keys, names = _keys(result, found), [n for n in result.suite.names if any(x.condition == n for x in found)]
-    figure = _figure(6.4, 1.3 + len(names) * (0.22 + 0.15 * len(keys)))
-    with _style():
+    figure = new_figure(6.4, 1.3 + len(names) * (0.22 + 0.15 * len(keys)))
+    with style():
         panel = figure.subplots()
         for number, key in enumerate(keys):
             offset = (number - (len(keys) - 1) / 2) * 0.7 / max(len(keys), 2)
@@ -52,7 +52,7 @@ def _dots(result: StressResult, found: Sequence[Line]) -> "matplotlib.figure.Fig
         panel.set_yticks(range(len(names)), names)
         panel.set_ylim(len(names) - 0.5, -0.5)
         panel.axhline(names.index(result.suite.reference) + 0.5, color=INK, lw=0.8, ls=(0, (4, 3)))
-        _bare(panel, keep=("bottom",))
+        bare(panel, keep=("bottom",))
         panel.grid(axis="x", color=FAINT, lw=0.8)
         panel.tick_params(axis="y", length=0)
         panel.set_xlabel(_label(found))
@@ -67,8 +67,8 @@ def _strengths(result: StressResult, found: Sequence[Line]) -> "matplotlib.figur
     kinds = [kind for kind in kinds if kind != "none"]
     wide = min(4, len(kinds))
     high = -(-len(kinds) // wide)
-    figure = _figure(2.1 * wide + 0.8, 1.75 * high + 0.7)
-    with _style():
+    figure = new_figure(2.1 * wide + 0.8, 1.75 * high + 0.7)
+    with style():
         panels = figure.subplots(high, wide, sharex=True, sharey=True, squeeze=False)
         for panel, kind in itertools.zip_longest(panels.ravel(), kinds):
             if kind is None:
@@ -77,7 +77,7 @@ def _strengths(result: StressResult, found: Sequence[Line]) -> "matplotlib.figur
             for number, key in enumerate(keys):
                 _strength_line(result, panel, [x for x in found if (x.method, x.noise) == key], kind, number)
             panel.set_title(kind, loc="left", fontsize=10.5)
-            _bare(panel)
+            bare(panel)
             panel.grid(axis="y", color=FAINT, lw=0.8)
             panel.set_xticks(range(6), ["clean", *"12345"])
             panel.tick_params(labelsize=9)
@@ -107,12 +107,12 @@ def _grid(result: StressResult, found: Sequence[Line], down: str, right: str) ->
     """A table of cells a method and mode; the darker, the better."""
     keys = _keys(result, found)
     rows, columns = _levels(result, down), _levels(result, right)
-    figure = _figure(1.5 + 1.25 * len(columns), (0.75 + 0.55 * len(rows)) * len(keys) + 0.55)
+    figure = new_figure(1.5 + 1.25 * len(columns), (0.75 + 0.55 * len(rows)) * len(keys) + 0.55)
     values = [_value(line) for line in found]
     least, most = min(v.point for v in values), max(v.point for v in values)
     if found[0].success is not None:
         least, most = 0.0, 1.0
-    with _style():
+    with style():
         panels = figure.subplots(len(keys), 1, squeeze=False)[:, 0]
         for panel, key in zip(panels, keys, strict=True):
             table = np.full((len(rows), len(columns)), np.nan)
@@ -131,7 +131,7 @@ def _grid(result: StressResult, found: Sequence[Line], down: str, right: str) ->
             panel.set_yticks(range(len(rows)), rows)
             panel.tick_params(length=0)
             panel.set_ylabel(down.capitalize())
-            _bare(panel, keep=())
+            bare(panel, keep=())
             if len(keys) > 1:
                 panel.set_title(_key_name(result, key), loc="left", fontsize=10.5)
         panels[-1].set_xlabel(right.capitalize())

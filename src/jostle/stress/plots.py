@@ -53,8 +53,8 @@ def plot_intervals(
     """
     check_metrics(summaries, metrics)
     height = 1.15 + 0.36 * len(summaries)
-    figure = _figure(1.6 + 2.6 * len(metrics), height)
-    with _style():
+    figure = new_figure(1.6 + 2.6 * len(metrics), height)
+    with style():
         panels = np.ravel(figure.subplots(1, len(metrics), sharey=True, squeeze=False))
         for panel, metric in zip(panels, metrics, strict=True):
             for row, summary in enumerate(summaries.values()):
@@ -62,7 +62,7 @@ def plot_intervals(
                 colour = COLOURS[row % len(COLOURS)]
                 panel.plot([found.low, found.high], [row, row], color=colour, alpha=0.45, lw=9, solid_capstyle="butt")
                 panel.plot([found.point, found.point], [row - 0.24, row + 0.24], color=colour, lw=2.5)
-            _bare(panel, keep=("bottom",))
+            bare(panel, keep=("bottom",))
             panel.grid(axis="x", color=FAINT, lw=0.8)
             panel.tick_params(axis="y", length=0)
             panel.locator_params(axis="x", nbins=4)
@@ -99,13 +99,13 @@ def plot_profiles(
         ends = thresholds[0] - margin, thresholds[-1] + margin
         thresholds = np.linspace(*ends, 400) if len(thresholds) > 398 else np.r_[ends[0], thresholds, ends[1]]
     levels = as_vector(thresholds, "thresholds")
-    figure = _figure(6.4, 4.0)
-    with _style():
+    figure = new_figure(6.4, 4.0)
+    with style():
         panel = figure.subplots()
         for number, (name, matrix) in enumerate(scores.items()):
             low, high = profile_band(matrix, levels, confidence=confidence, resamples=resamples, seed=seed)
             _line(panel, number, levels, performance_profile(matrix, levels), low, high, name, steps=True)
-        _bare(panel)
+        bare(panel)
         panel.set(xlabel=label, ylabel="Share of runs above τ", ylim=(-0.02, 1.02), xlim=(levels[0], levels[-1]))
         panel.legend(frameon=False, handlelength=1.6)
     return figure
@@ -131,12 +131,12 @@ def plot_curves(
         raise ConfigError("there is nothing to show: give at least one method.")
     options: dict[str, Any] = {"confidence": confidence, "resamples": resamples, "seed": seed}
     found = {name: curve(runs, statistic, **options) for name, runs in curves.items()}
-    figure = _figure(6.8, 4.0)
-    with _style():
+    figure = new_figure(6.8, 4.0)
+    with style():
         panel = figure.subplots()
         for number, (name, line) in enumerate(found.items()):
             _line(panel, number, line.steps, line.point, line.low, line.high, name)
-        _bare(panel)
+        bare(panel)
         panel.grid(axis="y", color=FAINT, lw=0.8)
         seeds = sorted({line.runs for line in found.values()})
         count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
@@ -152,7 +152,12 @@ def plot_curves(
     return figure
 
 
-def _figure(width: float, height: float) -> "matplotlib.figure.Figure":
+def new_figure(width: float, height: float) -> "matplotlib.figure.Figure":
+    """An empty figure, in inches, that belongs to no window.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -160,7 +165,8 @@ def _figure(width: float, height: float) -> "matplotlib.figure.Figure":
     return Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
 
 
-def _style() -> Any:
+def style() -> Any:
+    """Within this context figures have the project's fonts and colours."""
     import matplotlib as mpl
 
     return mpl.rc_context(STYLE)
@@ -182,7 +188,8 @@ def _line(
     panel.plot(x, point, color=colour, ls=dash, lw=2, label=name, drawstyle="steps-post" if steps else "default")
 
 
-def _bare(panel: "matplotlib.axes.Axes", keep: tuple[str, ...] = ("left", "bottom")) -> None:
+def bare(panel: "matplotlib.axes.Axes", keep: tuple[str, ...] = ("left", "bottom")) -> None:
+    """Leave only some of the frame's sides, and draw the grid behind the data."""
     for side, spine in panel.spines.items():
         spine.set_visible(side in keep)
     panel.set_axisbelow(True)
