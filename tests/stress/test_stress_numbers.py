@@ -283,7 +283,7 @@ def test_figures_show_the_numbers() -> None:
     assert len(panels) == 2, "one a mode"
     said = {t.get_text() for p in panels for t in p.texts}
     assert {f"{x.mean.point:.2f}" for x in lines(grid)} <= said
-    assert [t.get_text() for t in panels[0].get_xticklabels()] == ["x", "y", "z"]
+    assert [t.get_text() for t in panels[-1].get_xticklabels()] == ["x", "y", "z"]
 
     none = {"perturbation": "none", "strength": "0"}
     curves = labelled([none, *({"perturbation": k, "strength": f"{s}"} for k in ("blur", "hue") for s in range(1, 6))])

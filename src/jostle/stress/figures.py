@@ -107,7 +107,7 @@ def _grid(result: StressResult, found: Sequence[Line], down: str, right: str) ->
     """A table of cells a method and mode; the darker, the better."""
     keys = _keys(result, found)
     rows, columns = _levels(result, down), _levels(result, right)
-    figure = new_figure(1.5 + 1.25 * len(columns), (0.75 + 0.55 * len(rows)) * len(keys) + 0.55)
+    figure = new_figure(1.5 + 1.25 * len(columns), (0.35 + 0.55 * len(rows)) * len(keys) + 0.9)
     values = [_value(line) for line in found]
     least, most = min(v.point for v in values), max(v.point for v in values)
     if found[0].success is not None:
@@ -122,12 +122,13 @@ def _grid(result: StressResult, found: Sequence[Line], down: str, right: str) ->
                 labels = result.suite[line.condition].labels
                 at = rows.index(labels[down]), columns.index(labels[right])
                 table[at] = _value(line).point
-            panel.imshow(table, cmap="Blues", vmin=least, vmax=most + 0.35 * (most - least or 1.0), aspect="auto")
+            panel.imshow(table, cmap="Blues", vmin=least, vmax=most + (most - least or 1.0), aspect="auto")
             for line in found:
                 if (line.method, line.noise) == key:
                     labels = result.suite[line.condition].labels
                     _cell(panel, columns.index(labels[right]), rows.index(labels[down]), _value(line))
-            panel.set_xticks(range(len(columns)), [name.replace(" and ", "\n& ") for name in columns])
+            last = panel is panels[-1]
+            panel.set_xticks(range(len(columns)), [name.replace(" and ", "\n& ") if last else "" for name in columns])
             panel.set_yticks(range(len(rows)), rows)
             panel.tick_params(length=0)
             panel.set_ylabel(down.capitalize())
