@@ -37,6 +37,8 @@ PROCGEN: dict[str, Any] = {
 }  # fmt: skip
 TASKS: dict[str, dict[str, Any]] = {
     **{f"themed-{n}": THEMED | {"env_options": {"num_themes": n}} for n in (1, 4, 16)},
+    "colour": THEMED | {"env_options": {"num_themes": 4, "rule": "colour"}, "steps": 100_000},
+    "colour-shape": THEMED | {"env_options": {"num_themes": 4, "rule": "colour-shape"}, "steps": 100_000},
     "coinrun": PROCGEN | {"env": "CoinrunHard-v0"},
     "bigfish": PROCGEN | {"env": "BigfishHard-v0"},
 }
@@ -82,7 +84,7 @@ def seeds(task: str, method: str) -> int:
     """How many."""
     if task.startswith("themed"):
         return 10 if method in MAIN else 5
-    return 3
+    return 5 if task.startswith("colour") else 3
 
 
 def settings(task: str, method: str) -> dict[str, Any]:

@@ -289,3 +289,51 @@ def test_bad_calls_and_foreign_snapshots_are_refused() -> None:
         ThemedCatchVectorEnv(2, num_themes=4).load_state_dict(env.state_dict())
     with pytest.raises(CheckpointError, match="dense"):
         ThemedCatchVectorEnv(2, dense=False).load_state_dict(env.state_dict())
+
+
+@pytest.mark.parametrize("rule", ["colour", "colour-shape"])
+def test_by_the_rules_of_colour_blue_balls_are_to_be_let_pass(rule: str) -> None:
+    """The game is the same one; what is paid for a blue ball has the other sign, but for the end."""
+    n, rng = 100, np.random.default_rng(0)
+    plain, coloured = ThemedCatchVectorEnv(n), ThemedCatchVectorEnv(n, rule=rule)
+    _, info = plain.reset(seed=5)
+    pictures, told = coloured.reset(seed=5)
+    shares = []
+    for _ in range(8 * 5):
+        assert np.array_equal(info["ball"], told["ball"])
+        assert np.array_equal(info["theme"], told["theme"])
+        action = rng.integers(0, 3, n)
+        before = told["blue"]
+        _, paid, ended, _, info = plain.step(action)
+        pictures, reward, terminated, _, told = coloured.step(action)
+        sign = np.where(before, -1, 1)
+        np.testing.assert_allclose(reward, sign * paid, atol=1e-12)
+        assert np.array_equal(ended, terminated)
+        if ended.any():
+            assert np.array_equal(told["caught"][ended], (info["caught"] != before)[ended])
+            shares.append(before.mean())
+        masks = coloured.object_masks()["ball"]
+        for i in range(0, n, 7):
+            red, _, blue = pictures[i][masks[i]].astype(int).mean(0)
+            assert (blue > red) == told["blue"][i]
+    assert 0.4 < np.mean(shares) < 0.6
+
+
+def test_shapes_tell_the_balls_apart_only_where_they_should() -> None:
+    for rule, differs in (("colour", False), ("colour-shape", True)):
+        env = ThemedCatchVectorEnv(200, rule=rule, themes=[150], pixels=64)
+        _, info = env.reset(seed=1)
+        masks = env.object_masks()["ball"]
+        inside = (info["ball"][:, 1] > 0) & (info["ball"][:, 1] < 7)
+        sizes = {b: {int(m.sum()) for m in masks[inside & (info["blue"] == b)]} for b in (False, True)}
+        assert (sizes[False] != sizes[True]) == differs
+
+
+def test_rules_are_checked_and_belong_to_the_state() -> None:
+    with pytest.raises(ConfigError, match="colour"):
+        ThemedCatchVectorEnv(2, rule="color")
+    env, other = ThemedCatchVectorEnv(2, rule="colour"), ThemedCatchVectorEnv(2)
+    env.reset(seed=0)
+    other.reset(seed=0)
+    with pytest.raises(CheckpointError):
+        other.load_state_dict(env.state_dict())

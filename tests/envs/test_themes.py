@@ -77,17 +77,18 @@ def test_test_backgrounds_are_finer_than_any_training_background() -> None:
     assert min(fineness(t) for t in plain) > 2 * max(fineness(t) for t in themes_of("train"))
 
 
-@pytest.mark.parametrize("pixels", [32, 64])
-def test_figures_stay_discernible_in_every_theme(pixels: int) -> None:
+@pytest.mark.parametrize(("pixels", "rule"), [(32, "catch"), (64, "catch"), (32, "colour"), (32, "colour-shape")])
+def test_figures_stay_discernible_in_every_theme(pixels: int, rule: str) -> None:
     every = [theme(index) for index in range(NUM_THEMES)]
-    painter = Painter(every, pixels)
+    painter = Painter(every, pixels, rule)
+    blue = np.arange(NUM_THEMES) // 3 % 2 == 1
     slot = np.arange(NUM_THEMES)
     least = 1.0
     for ball_row, ball_column, paddle in ((0, 0, 7), (2, 3, 0), (5, 7, 4), (3, 5, 2), (6, 1, 6)):
         ball = np.tile([ball_row, ball_column], (NUM_THEMES, 1))
         bat = np.tile([7, paddle], (NUM_THEMES, 1))
-        shown = luma(painter.draw(slot, ball, bat) / 255.0)
-        masks = painter.masks(slot, ball, bat)
+        shown = luma(painter.draw(slot, ball, bat, blue) / 255.0)
+        masks = painter.masks(slot, ball, bat, blue)
         for name in ("ball", "paddle"):
             assert (masks[name].sum(axis=(1, 2)) >= 5 * (pixels // 32) ** 2).all()
             for i in slot:

@@ -384,14 +384,10 @@ class DQN(Agent):
         """The replay, and the streams of rewards if there are several."""
         c, replay = self.config, self.replay
         rewards = {"rewards": self.streams.describe()} if self.intrinsic else {}
-        return (
-            self.looks.describe()
-            | rewards
-            | {
-                "replay": f"{replay.rows * self.num_envs:,} transitions, {in_bytes(replay.nbytes)} when full; "
-                f"ratio {c.replay_ratio:g} (a batch of {c.batch_size} for every {c.batch_size / c.replay_ratio:g} steps)"
-            }
-        )
+        size, per = in_bytes(replay.nbytes), c.batch_size / c.replay_ratio
+        told = f"ratio {c.replay_ratio:g} (a batch of {c.batch_size} for every {per:g} steps)"
+        line = f"{replay.rows * self.num_envs:,} transitions, {size} when full; {told}"
+        return {**self.looks.describe(), **rewards, "replay": line}
 
     # ---- saving ----
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int64, UInt8
 from jostle.envs.counter_rng import integers, random_bits
 from jostle.envs.theme_sprites import BALL_UNITS, BALLS, PADDLE_UNITS, PADDLES, TRAIN_BALLS, sprite
 from jostle.envs.theme_textures import TEXTURES
-from jostle.envs.themes import Colour, Theme, theme
+from jostle.envs.themes import Colour, Theme, blue_ball, red_ball, theme
 
 CELLS = 8
 _DISTRACTORS = 5
@@ -19,41 +19,57 @@ _DISTRACTORS = 5
 class Painter:
     """Draws pictures of `pixels` x `pixels` in the given themes; a *slot* is a theme's place among them."""
 
-    def __init__(self, themes: Sequence[Theme], pixels: int) -> None:
+    def __init__(self, themes: Sequence[Theme], pixels: int, rule: str = "catch") -> None:
         self.pixels = pixels
         self._ground = np.stack([background(t, pixels) for t in themes])
-        self._ball_colour = np.stack([_bytes(t.ball) for t in themes])
+        colours = [(t.ball, t.ball) if rule == "catch" else (red_ball(t), blue_ball(t)) for t in themes]
+        shapes = [("disc", "plus") if rule == "colour-shape" else (t.ball_shape, t.ball_shape) for t in themes]
+        self._ball_colour = np.stack([[_bytes(colour) for colour in pair] for pair in colours])  # [themes, 2, 3]
+        self._ball_shape = np.array([[list(BALLS).index(shape) for shape in pair] for pair in shapes])
         self._paddle_colour = np.stack([_bytes(t.paddle) for t in themes])
-        self._ball_shape = np.array([list(BALLS).index(t.ball_shape) for t in themes])
         self._paddle_shape = np.array([list(PADDLES).index(t.paddle_shape) for t in themes])
         self._ball_pixels, self._paddle_pixels = _pixel_tables(pixels)
 
     def draw(
-        self, slot: Int64[np.ndarray, "N"], ball: Int64[np.ndarray, "N 2"], paddle: Int64[np.ndarray, "N 2"]
+        self,
+        slot: Int64[np.ndarray, "N"],
+        ball: Int64[np.ndarray, "N 2"],
+        paddle: Int64[np.ndarray, "N 2"],
+        blue: Bool[np.ndarray, "N"] | None = None,
     ) -> UInt8[np.ndarray, "N P P 3"]:
-        """The pictures, in fresh memory. `ball` and `paddle` are cells (row, column); the ball is drawn on top."""
+        """The pictures, in fresh memory. `ball` and `paddle` are cells (row, column); the ball is drawn on top.
+
+        `blue` says whose ball is of the second kind, where there are two.
+        """
+        kind = _kind(blue, slot)
         picture = self._ground.take(slot, axis=0)
         canvas = picture.reshape(-1, 3)
         canvas[self._offset(len(slot)) + self._paddle_where(slot, paddle)] = self._paddle_colour[slot][:, None]
-        canvas[self._offset(len(slot)) + self._ball_where(slot, ball)] = self._ball_colour[slot][:, None]
+        canvas[self._offset(len(slot)) + self._ball_where(slot, ball, kind)] = self._ball_colour[slot, kind][:, None]
         return picture
 
     def masks(
-        self, slot: Int64[np.ndarray, "N"], ball: Int64[np.ndarray, "N 2"], paddle: Int64[np.ndarray, "N 2"]
+        self,
+        slot: Int64[np.ndarray, "N"],
+        ball: Int64[np.ndarray, "N 2"],
+        paddle: Int64[np.ndarray, "N 2"],
+        blue: Bool[np.ndarray, "N"] | None = None,
     ) -> dict[str, Bool[np.ndarray, "N P P"]]:
         """Which pixels show the ball and which the paddle."""
         shape = (len(slot), self.pixels, self.pixels)
         shown = {"ball": np.zeros(shape, dtype=bool), "paddle": np.zeros(shape, dtype=bool)}
         shown["paddle"].reshape(-1)[self._offset(len(slot)) + self._paddle_where(slot, paddle)] = True
-        shown["ball"].reshape(-1)[self._offset(len(slot)) + self._ball_where(slot, ball)] = True
+        shown["ball"].reshape(-1)[self._offset(len(slot)) + self._ball_where(slot, ball, _kind(blue, slot))] = True
         shown["paddle"] &= ~shown["ball"]
         return shown
 
     def _offset(self, count: int) -> Int64[np.ndarray, "N 1"]:
         return np.arange(count)[:, None] * self.pixels**2
 
-    def _ball_where(self, slot: Int64[np.ndarray, "N"], cell: Int64[np.ndarray, "N 2"]) -> Int64[np.ndarray, "N K"]:
-        return np.asarray(self._ball_pixels[self._ball_shape[slot], cell[:, 0] * CELLS + cell[:, 1]])
+    def _ball_where(
+        self, slot: Int64[np.ndarray, "N"], cell: Int64[np.ndarray, "N 2"], kind: Int64[np.ndarray, "N"]
+    ) -> Int64[np.ndarray, "N K"]:
+        return np.asarray(self._ball_pixels[self._ball_shape[slot, kind], cell[:, 0] * CELLS + cell[:, 1]])
 
     def _paddle_where(self, slot: Int64[np.ndarray, "N"], cell: Int64[np.ndarray, "N 2"]) -> Int64[np.ndarray, "N K"]:
         return np.asarray(self._paddle_pixels[self._paddle_shape[slot], cell[:, 0] * CELLS + cell[:, 1]])
@@ -108,6 +124,10 @@ def _pixel_table(sprites: Sequence[Bool[np.ndarray, "_h _w"]], pixels: int) -> I
             table[s, place] = flat[0]
             table[s, place, : len(flat)] = flat
     return table
+
+
+def _kind(blue: Bool[np.ndarray, "N"] | None, slot: Int64[np.ndarray, "N"]) -> Int64[np.ndarray, "N"]:
+    return np.zeros_like(slot) if blue is None else blue.astype(np.int64)
 
 
 def _quantise(rgb: np.ndarray) -> UInt8[np.ndarray, "..."]:

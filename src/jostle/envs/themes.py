@@ -27,6 +27,7 @@ MIN_CONTRAST = 0.25
 """The least difference of luma (0 to 1) between any pixel of ball or paddle and any pixel of the ground."""
 
 _LUMA = (0.299, 0.587, 0.114)
+_STRONG = 0.68  # luma; lighter balls are paler
 _STREAM = 20170320  # the themes' own seed: changing it changes every theme, and all results with it
 
 
@@ -79,6 +80,16 @@ def theme(index: int) -> Theme:
         ball=_colour(index, 5, 0.72, 0.94, inverted),
         paddle=_colour(index, 6, 0.72, 0.94, inverted),
     )
+
+
+def red_ball(looks: Theme) -> Colour:
+    """Where colour tells what to do: as strong a red as stays clear of the ground."""
+    return with_luma(0.0, 0.9, 1.0 - _STRONG if looks.inverted else _STRONG)
+
+
+def blue_ball(looks: Theme) -> Colour:
+    """Where colour tells what to do: as strong a blue as stays clear of the ground."""
+    return with_luma(0.64, 0.9, 1.0 - _STRONG if looks.inverted else _STRONG)
 
 
 def split_of(index: int) -> Split:
