@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 import jostle
 from jostle.algo.dqn import ACT, LEARN
+from jostle.algo.dqn_metrics import inspect
 
 
 class Told(gym.Env[Any, int]):
@@ -79,7 +80,7 @@ def test_the_flip_rate_is_that_of_the_acting_noise() -> None:
         agent.noise.draw()
         for layer in agent.noise.layers.values():
             layer.noise[quiet] = 0.0
-        return agent._inspect(obs)["noise/flip_rate"]
+        return inspect(agent, obs)["noise/flip_rate"]
 
     assert rate(slice(ACT, None)) == 0.0, "without acting noise nothing flips"
     assert max(rate(slice(LEARN, ACT)) for _ in range(20)) > 0.2
@@ -89,7 +90,7 @@ def test_the_flip_rate_is_that_of_the_acting_noise() -> None:
     for row in range(len(obs)):
         with torch.no_grad(), agent.noise.using(ACT + row % 3):
             flips.append(int(agent.network(obs[row : row + 1]).argmax()) != int(best[row]))
-    assert agent._inspect(obs)["noise/flip_rate"] == pytest.approx(np.mean(flips))
+    assert inspect(agent, obs)["noise/flip_rate"] == pytest.approx(np.mean(flips))
 
 
 def test_every_update_draws_all_three_kinds_of_noise() -> None:

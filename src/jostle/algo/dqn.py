@@ -22,6 +22,7 @@ from jostle.algo.config import DQNConfig
 from jostle.algo.dqn_bonus import ReplayBonuses, storage
 from jostle.algo.dqn_input import ReplayLooks
 from jostle.algo.dqn_metrics import inspect
+from jostle.algo.dqn_noise import load_noise
 from jostle.algo.dqn_targets import followed, joined
 from jostle.algo.random_input import make_terms, randomise_input
 from jostle.algo.replay import Batch, Replay
@@ -426,7 +427,7 @@ class DQN(Agent):
                 f"the saved weights do not fit this network; use the run's own settings ({error})."
             ) from error
         load_optimizer(self.optimizer, state["optimizer"])
-        reasons = self._load_noise(state, state["progress"]["steps"])
+        reasons = load_noise(self, state)
         for aux, saved in zip((a for a in self.aux if isinstance(a, nn.Module)), state.get("aux", ()), strict=True):
             aux.load_state_dict(saved)
         self._rng_act.bit_generator.state = state["rng"]["act"]
@@ -445,23 +446,3 @@ class DQN(Agent):
         if new_episodes:
             self.replay.cut(state["carry"]["obs"])
         return reasons
-
-    def _load_noise(self, saved_state: dict[str, Any], steps: int) -> list[str]:
-        """Restore the noise. Generators of a CPU and of a GPU cannot go on with each other's state."""
-        state = saved_state["noise"]
-        saved, mine = (part["generators"] for part in (state["online"], self.noise.state_dict()))
-        foreign = {k: v.numel() for k, v in saved.items()} != {k: v.numel() for k, v in mine.items()}
-        if foreign and saved.keys() == mine.keys():
-            # Seeded anew, or the draws of the beginning would come again.
-            self._make_noise(int(np.random.default_rng([self.seed, steps, 1]).integers(2**30)))
-            fresh = {"online": self.noise.state_dict(), "target": self.target_noise.state_dict()}
-            state = {role: {**part, "generators": fresh[role]["generators"]} for role, part in state.items()}
-        self.noise.load_state_dict(state["online"])
-        self.target_noise.load_state_dict(state["target"])
-        if self._folds:
-            self.noise.fold(ACT)
-        if not foreign:
-            self.looks.load_state_dict(saved_state.get("looks"))
-        if not foreign or not (self.noise.layers or self.looks.online):
-            return []
-        return ["the generators of noise were saved on another kind of device: new ones begin"]
