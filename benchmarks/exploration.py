@@ -57,8 +57,11 @@ TASKS: dict[str, dict[str, Any]] = {
         "settings": MINIGRID, "methods": ("ppo", "rnd"),
     },
     "lunarlander": {
-        "env": "LunarLander-v3", "num_envs": 32, "steps": 1_000_000, "seeds": 5, "range": (-200.0, 200.0),
-        "settings": {"num_steps": 256, "gamma": 0.999, "learning_rate": 1e-3, "bonus_features": 64},
+        "env": "LunarLander-v3", "num_envs": 16, "steps": 1_000_000, "seeds": 5, "range": (-200.0, 200.0),
+        "settings": {
+            "num_steps": 1024, "minibatches": 64, "gamma": 0.999, "gae_lambda": 0.98, "learning_rate": 3e-4,
+            "bonus_features": 64,
+        },
     },
 }  # fmt: skip
 """Per task the environment, the settings that all methods share, steps, seeds, and the returns that are 0 and 1 when
