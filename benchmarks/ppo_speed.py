@@ -6,9 +6,10 @@
 DIR holds clones of the peers' repositories at the commits that the script names if they are missing. Stable-Baselines3,
 tensordict, tqdm, minigrid, Box2D (gymnasium[box2d]) and PufferLib 3.0 come from pip; who is not installed is left out.
 
-Every contestant is a process of its own. All of a task stay alive and run by turns of a second (Montezuma: four), one
-at a time, the others stopped; a round ends when each has finished an iteration or more. A ratio is the median over the
-rounds. Peers run with one and with two threads, and the quicker counts; jostle runs with what is its default.
+Every contestant is a process of its own. All of a task stay alive and run by turns of a second (Montezuma: four,
+CoinRun: two), one at a time, the others stopped; a round ends when each has finished an iteration or more. A ratio is
+the median over the rounds. Peers run with one and with two threads, and the quicker counts; where pictures are seen,
+everybody runs with two.
 Peers' scripts are run from their clones with the patches in `peers/scripts.py`; settings are in `peers/tasks.py`.
 """
 
@@ -32,7 +33,7 @@ from turns import Contestant, interleave, quickest
 
 PACKAGES = ("jostle", "torch", "numpy", "gymnasium", "envpool", "stable_baselines3", "tensordict", "pufferlib")
 
-DEFAULT = ["cartpole", "lunarlander", "minigrid", "montezuma", "memory"]
+DEFAULT = ["cartpole", "lunarlander", "minigrid", "montezuma", "coinrun", "coinrun-nature", "memory"]
 
 
 def check_clones(folder: Path) -> None:
@@ -150,7 +151,8 @@ def report(result: dict[str, Any]) -> str:
         ]
         lines += ["", "| ours | theirs | ratio [rounds] | goal |", "|---" * 4 + "|"]
         lines += [
-            f"| {r['ours']} | {r['theirs']} | {r['ratio']:.2f} [{r['lowest']:.2f}, {r['highest']:.2f}] | {r['goal']} |"
+            f"| {r['ours']} | {r['theirs']} | {r['ratio']:.2f} [{r['lowest']:.2f}, {r['highest']:.2f}] | "
+            f"{r['goal'] or '–'} |"
             for r in result["ratios"]
         ]
     return "\n".join(lines)

@@ -120,14 +120,68 @@ LEANRL = Script(
 )
 
 
-def with_mlp(text: str) -> str:
-    """LeanRL's script with the vector policy in the place of its convolutional one."""
+CLEANRL_PROCGEN = Script(
+    "cleanrl/cleanrl/ppo_procgen.py",
+    (
+        Patch("import tyro\n", "import tyro\n" + TICK),
+        Patch('        print("SPS:", ', '        tick(global_step)\n        print("SPS:", '),
+        # The mode whose looks vary.
+        Patch('distribution_mode="easy"', 'distribution_mode="hard"'),
+    ),
+)
+
+# The policy of CleanRL's ppo_atari_envpool.py for pictures [64, 64, 3] instead of [4, 84, 84].
+NATURE_AGENT = """
+class Agent(nn.Module):
+    def __init__(self, envs):
+        super().__init__()
+        self.network = nn.Sequential(
+            layer_init(nn.Conv2d(3, 32, 8, stride=4)),
+            nn.ReLU(),
+            layer_init(nn.Conv2d(32, 64, 4, stride=2)),
+            nn.ReLU(),
+            layer_init(nn.Conv2d(64, 64, 3, stride=1)),
+            nn.ReLU(),
+            nn.Flatten(),
+            layer_init(nn.Linear(64 * 4 * 4, 512)),
+            nn.ReLU(),
+        )
+        self.actor = layer_init(nn.Linear(512, envs.single_action_space.n), std=0.01)
+        self.critic = layer_init(nn.Linear(512, 1), std=1)
+
+    def get_value(self, x):
+        return self.critic(self.network(x.permute((0, 3, 1, 2)) / 255.0))
+
+    def get_action_and_value(self, x, action=None):
+        hidden = self.network(x.permute((0, 3, 1, 2)) / 255.0)
+        logits = self.actor(hidden)
+        probs = Categorical(logits=logits)
+        if action is None:
+            action = probs.sample()
+        return action, probs.log_prob(action), probs.entropy(), self.critic(hidden)
+
+
+"""
+
+
+def with_agent(text: str, agent: str, following: str) -> str:
+    """A script with another policy; ``following`` is what stands behind its own."""
     head, _, rest = text.partition("class Agent(nn.Module):")
-    _, _, tail = rest.partition("def gae(next_obs")
-    return head.rstrip("\n") + "\n\n" + MLP_AGENT + "def gae(next_obs" + tail
+    _, _, tail = rest.partition(following)
+    return head.rstrip("\n") + "\n\n" + agent + following + tail
 
 
-SCRIPTS = {"cleanrl-rnd": CLEANRL_RND, "cleanrl-ppo": CLEANRL_PPO, "leanrl": LEANRL}
+SCRIPTS = {
+    "cleanrl-rnd": CLEANRL_RND,
+    "cleanrl-ppo": CLEANRL_PPO,
+    "cleanrl-procgen": CLEANRL_PROCGEN,
+    "cleanrl-procgen-nature": CLEANRL_PROCGEN,
+    "leanrl": LEANRL,
+}
+AGENTS = {
+    "leanrl": (MLP_AGENT, "def gae(next_obs"),
+    "cleanrl-procgen-nature": (NATURE_AGENT, 'if __name__ == "__main__":'),
+}
 
 
 def patched(name: str, folder: Path) -> str:
@@ -145,7 +199,7 @@ def patched(name: str, folder: Path) -> str:
         if text.count(patch.old) != 1:
             raise SystemExit(f"{path} has changed: this text must occur once:\n{patch.old}")
         text = text.replace(patch.old, patch.new)
-    return with_mlp(text) if name == "leanrl" else text
+    return with_agent(text, *AGENTS[name]) if name in AGENTS else text
 
 
 def main() -> None:
@@ -156,6 +210,10 @@ def main() -> None:
         import old_gym
 
         old_gym.install()
+    if name.startswith("cleanrl-procgen"):
+        import old_procgen
+
+        old_procgen.install()
     sys.argv = [str(source), *options]
     runpy.run_path(str(source), run_name="__main__")
 

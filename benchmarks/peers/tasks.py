@@ -54,11 +54,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pair:
-    """Ours against theirs, with the ratio that is wanted."""
+    """Ours against theirs, with the ratio that is wanted, where one is."""
 
     ours: str
     theirs: str
-    goal: float
+    goal: float | None
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,48 @@ def memory(folder: Path) -> Task:
     return Task("memory", [e for e in task.entries if not any(word in e.name for word in left_out)], [])
 
 
+# The hyper-parameters of CleanRL's ppo_procgen.py; its episodes end with their time.
+PROCGEN: dict[str, Any] = {
+    "env": "CoinrunHard-v0", "num_envs": 64, "gamma": 0.999, "gae_lambda": 0.95, "epochs": 3, "learning_rate": 5e-4,
+    "clip": 0.2, "value_clip": 0.2, "value_coef": 0.5, "entropy_coef": 0.01, "max_grad_norm": 0.5,
+    "reward_norm": "return_std", "reward_clip": 10.0, "time_limit": "terminal", "shared": True, "activation": "relu",
+}  # fmt: skip
+RANDOMISED = {"input_noise": "random-conv", "input_per": "iteration", "feature_matching": 0.002}
+
+
+def coinrun(encoder: str, plain: float | None, randomised: float) -> Callable[[Path], Task]:
+    """CoinRun, 64 environments: jostle with and without Network Randomization, CleanRL without.
+
+    Rollouts of 32 steps with one minibatch of 2,048 instead of 256 with eight: the same work for each environment step
+    in an eighth of the time. ``plain`` and ``randomised`` are goals.
+    """
+
+    def make(folder: Path) -> Task:
+        sizes = shape(64, 32, 1, 3)
+        script = "cleanrl-procgen" if encoder == "impala" else "cleanrl-procgen-nature"
+        options = ["--env-id", "coinrun", "--num-steps", "32", "--num-minibatches", "1"]
+        theirs = cleanrl(script, folder, *options)
+        settings = PROCGEN | {"encoder": encoder, "hidden": [256 if encoder == "impala" else 512]}
+        settings |= {"num_steps": 32, "minibatches": 1}
+        entries = [
+            ours(f"{name}, {precision}", (2,), 1, **settings, **more, bfloat16=precision == "bfloat16")
+            for name, more in (("jostle", {}), ("jostle with randomisation", RANDOMISED))
+            for precision in ("float32", "bfloat16")
+        ]
+        peers = [
+            Entry("CleanRL", theirs, sizes, (2,), warm=1),
+            Entry("CleanRL, glibc keeps memory", theirs, sizes, (2,), MALLOC, warm=1),
+        ]
+        pairs = [
+            Pair(entry.name, peer.name, randomised if "randomisation" in entry.name else plain)
+            for peer in peers
+            for entry in entries
+        ]
+        return Task("coinrun" if encoder == "impala" else f"coinrun-{encoder}", [*entries, *peers], pairs, 2.0)
+
+    return make
+
+
 def allocator(folder: Path) -> Task:
     """What glibc's settings do for jostle itself on Montezuma's Revenge."""
     task = montezuma(folder)
@@ -195,6 +237,8 @@ TASKS: dict[str, Callable[[Path], Task]] = {
     "lunarlander": vectors("lunarlander", "LunarLander-v3"),
     "minigrid": minigrid,
     "montezuma": montezuma,
+    "coinrun": coinrun("impala", plain=None, randomised=2.0),
+    "coinrun-nature": coinrun("nature", plain=1.3, randomised=1.0),
     "memory": memory,
     "allocator": allocator,
 }
