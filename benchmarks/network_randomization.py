@@ -10,6 +10,7 @@ there are not run again: stop and start it as you like. Intervals are stratified
 """
 
 import argparse
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from runs import Job, Row, circumstances, finished, jobs, run  # beside this file
 
 RESULTS = Path(__file__).parent / "results"
+AGENTS = Path(__file__).parent / "agents"
 RAW = RESULTS / "network_randomization.jsonl"
 POINTS = 30  # of a learning curve
 
@@ -128,6 +130,9 @@ def train(job: Job) -> Row:
         }
         for cell in found.cells
     ]  # fmt: skip
+    folder = AGENTS / f"{task}--{method}--{seed}"  # for network_randomization_analysis.py
+    shutil.rmtree(folder, ignore_errors=True)
+    agent.save(folder)
     agent.env.close()
     return {
         "task": task, "method": method, "seed": seed, "settings": chosen, "steps": agent.steps, "curve": curve,
