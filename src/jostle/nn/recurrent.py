@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from jostle.nn.linear import linear
+
 
 class Recurrent(nn.Module, ABC):
     """A recurrent layer on T steps of n sequences, laid out flat and time-major: row t·n + i is step t of sequence i.
@@ -60,7 +62,7 @@ class GRU(Recurrent):
         self, x: Float[Tensor, "B F"], state: Float[Tensor, "S n H"], start: Bool[Tensor, "T n"]
     ) -> tuple[Float[Tensor, "B H"], Float[Tensor, "S n H"]]:
         size = self.hidden_size
-        inputs = torch.addmm(self.bias, x, self.weight_x.T).view(*start.shape, 3 * size)
+        inputs = linear(x, self.weight_x, self.bias).view(*start.shape, 3 * size)
         gates, candidate = self.weight_gates.T, self.weight_candidate.T
         h, outputs = state[0], []
         for x_t, start_t in zip(inputs.unbind(), start.unsqueeze(-1).unbind(), strict=True):
@@ -90,7 +92,7 @@ class LSTM(Recurrent):
     def forward(
         self, x: Float[Tensor, "B F"], state: Float[Tensor, "S n H"], start: Bool[Tensor, "T n"]
     ) -> tuple[Float[Tensor, "B H"], Float[Tensor, "S n H"]]:
-        inputs = torch.addmm(self.bias, x, self.weight_x.T).view(*start.shape, 4 * self.hidden_size)
+        inputs = linear(x, self.weight_x, self.bias).view(*start.shape, 4 * self.hidden_size)
         weight, outputs = self.weight_h.T, []
         for x_t, start_t in zip(inputs.unbind(), start.unsqueeze(-1).unbind(), strict=True):
             h, c = state.masked_fill(start_t, 0.0)
