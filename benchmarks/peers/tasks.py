@@ -210,8 +210,8 @@ def coinrun(encoder: str, plain: float | None, randomised: float) -> Callable[[P
             for precision in ("float32", "bfloat16")
         ]
         peers = [
-            Entry("CleanRL", theirs, sizes, (2,), warm=1),
-            Entry("CleanRL, glibc keeps memory", theirs, sizes, (2,), MALLOC, warm=1),
+            Entry("CleanRL", theirs, sizes, (2,), warm=0),
+            Entry("CleanRL, glibc keeps memory", theirs, sizes, (2,), MALLOC, warm=0),
         ]
         pairs = [
             Pair(entry.name, peer.name, randomised if "randomisation" in entry.name else plain)

@@ -4,7 +4,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from gymnasium import spaces
+from torch import nn
 
 from jostle.errors import ConfigError
 from jostle.nn.encoders import EncoderKind, Grid, Impala, Nature, Normaliser, make_encoder
@@ -105,6 +107,23 @@ def test_nature_with_the_third_kernel_of_the_rnd_code() -> None:
     encoder = make_encoder(box(4, 84, 84), "nature-k4")
     assert encoder.out_features == 6 * 6 * 64 == 2304
     assert sum(p.numel() for p in encoder.parameters()) == 77_984 + (16 - 9) * 64 * 64
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(64, 64), (5, 7), (6, 9), (1, 1), (2, 1)])
+def test_impalas_pool_gives_the_same_maxima_with_and_without_gradients(
+    size: tuple[int, int], dtype: torch.dtype
+) -> None:
+    (pool,) = [m for m in Impala(box(3, 16, 16), depths=(16,)).modules() if isinstance(m, nn.MaxPool2d)]
+    x = torch.randn(3, 4, *size, generator=torch.Generator().manual_seed(0)).to(dtype)
+    x[0, 0, 0, 0], x[1] = torch.nan, -5.0
+    for picture in (x, x.contiguous(memory_format=torch.channels_last)):
+        with torch.no_grad():
+            quick = pool(picture)
+        slow = F.max_pool2d(picture, 3, 2, 1)
+        assert quick.dtype == dtype
+        assert quick.is_contiguous(memory_format=torch.channels_last) or picture is x
+        assert torch.equal(quick.nan_to_num(9.0), slow.nan_to_num(9.0))
 
 
 def test_impala_gap_averages_the_last_map() -> None:

@@ -230,6 +230,35 @@ class Nature(ImageEncoder):
         )
 
 
+class _Pool(nn.MaxPool2d):
+    """Maxima of 3×3 with stride 2, a border of one: [B, C, H, W] → [B, C, ⌈H/2⌉, ⌈W/2⌉].
+
+    torch's kernel notes where each maximum was. Without gradients nobody asks, and one axis after the other takes a CPU
+    less than half the time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(3, 2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling():
+            pooled: Tensor = super().forward(x)
+            return pooled
+        return _maxima(_maxima(x, 2), 3)
+
+
+def _maxima(x: Tensor, axis: int) -> Tensor:
+    """Maxima of three neighbours around every even place of an axis."""
+    at, behind = x[(slice(None),) * axis + (slice(0, None, 2),)], x[(slice(None),) * axis + (slice(1, None, 2),)]
+    n = behind.shape[axis]
+    out = torch.maximum(at, behind) if at.shape[axis] == n else at.clone()
+    if at.shape[axis] != n:
+        out.narrow(axis, 0, n).clamp_(min=behind)
+    inner = at.shape[axis] - 1
+    out.narrow(axis, 1, inner).clamp_(min=behind.narrow(axis, 0, inner))
+    return out
+
+
 class _Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -253,7 +282,7 @@ class Impala(ImageEncoder):
         blocks: list[nn.Module] = []
         channels = images.channels
         for depth in depths:
-            blocks += [nn.Conv2d(channels, depth, 3, padding=1), nn.MaxPool2d(3, 2, padding=1)]
+            blocks += [nn.Conv2d(channels, depth, 3, padding=1), _Pool()]
             blocks += [_Residual(depth), _Residual(depth)]
             channels = depth
         pool = [nn.AdaptiveAvgPool2d(1)] if pooled else []
