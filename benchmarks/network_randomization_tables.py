@@ -101,6 +101,7 @@ def figure(methods: Rows, path: Path) -> None:
             axes.plot([found.low, found.high], [at, at], color=colour, lw=2, alpha=0.6)
             axes.plot(found.point, at, marker, color=colour, label=label if at == 0 else None)
     axes.set_yticks(range(len(order)), [f"{m} ({best[m]})" for m in order])
+    axes.set_ylim(-0.6, len(order) - 0.4)
     axes.set_xlabel("Share of successes" if methods_have_success(methods) else "Return")
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right", "left"]].set_visible(False)
