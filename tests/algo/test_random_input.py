@@ -378,3 +378,15 @@ def test_vectors_and_grids_have_no_looks() -> None:
         jostle.PPO("MiniGrid-Empty-5x5-v0", num_envs=2, input_noise="random-conv")
     with pytest.raises(ConfigError, match="image encoder"):
         jostle.PPO("CartPole-v1", num_envs=2, dropout=0.1)
+
+
+@pytest.mark.parametrize("settings", [{"feature_matching": 0.1}, {"input_use": "drac"}, {"input_per": "episode"}])
+def test_it_learns_on_where_generators_cannot_go_on(lively: Any, settings: dict[str, Any]) -> None:
+    """A state from another kind of device: every loss goes on with the draws that there are then."""
+    agent = make(lively, input_noise="random-conv", noisy="factorised", **settings)
+    agent.advance()
+    state, other = agent.state_dict(), make(lively, input_noise="random-conv", noisy="factorised", **settings)
+    state["rng"]["act"] = state["rng"]["act"][:16]
+    assert any("another kind of device" in reason for reason in other.load_state_dict(state))
+    other.advance()
+    assert float(other.learner.sums["losses/first_ratio_error"][-1]) <= 1e-4

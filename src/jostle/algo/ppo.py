@@ -408,6 +408,7 @@ class PPO(Agent):
         # Seeded anew, or the draws of the beginning would come again.
         seed = int(np.random.default_rng([self.seed, state["progress"]["steps"], 1]).integers(2**30))
         self._generator.manual_seed(seed)
-        self._make_noise(seed)
-        self.learner.forward = self.forward
+        self.noise.reseed(seed)
+        if self.looks is not None:
+            self.looks.noise.reseed(seed)
         return ["its random generators were saved on another kind of device: new ones begin"]

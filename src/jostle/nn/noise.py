@@ -210,6 +210,13 @@ class Noise:
                 layer.write_noise(ids, part)
         self.selection.drawn, self.selection.folded = True, False
 
+    def reseed(self, seed: int) -> None:
+        """Begin anew with the generators of another seed, and draw."""
+        self.selection.origin = (seed, self.role)
+        for generator, group in zip(self._generators, self.groups, strict=True):
+            generator.manual_seed(_seed(seed, self.role, group))
+        self.draw()
+
     def fold(self, slot: int = 0) -> None:
         """Refresh every layer's folded weights with a slot's noise, in place; then `using(mode="folded")` acts with it.
 
