@@ -13,9 +13,10 @@ from jostle.algo.ppo_config import PPOConfig
 from jostle.algo.settings import merged
 from jostle.cli.flags import flag_value, parse
 from jostle.cli.play import Evaluate, Watch
-from jostle.cli.recipe import parse_yaml, starting_point
+from jostle.cli.recipe import starting_point
 from jostle.cli.resume import Resume
 from jostle.cli.train import COMMANDS, _defaults
+from jostle.store.yaml_text import parse_yaml
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))

@@ -91,11 +91,9 @@ class ReplayLooks:
 
     def draws(self, rows: int, learn: int) -> Int[Tensor, "B 2"]:
         """The draws that the loss of a minibatch is taken under: the weights' slot ``learn``, and the input's."""
-        device = torch.device("cpu") if self.online is None else self.online.device
-        draw = torch.full((rows, 2), learn, device=device)
-        draw[:, INPUT] = (
-            CLEAN if self.config.input_use == "svea" or self.online is None else self.slots(draw[:, WEIGHTS])
-        )
+        draw = torch.full((rows, 2), learn, device=self._device)
+        clean = self.config.input_use == "svea" or self.online is None
+        draw[:, INPUT] = CLEAN if clean else self.slots(draw[:, WEIGHTS])
         return draw
 
     def slots(self, rows: Int[Tensor, "B"]) -> Int[Tensor, "B"]:

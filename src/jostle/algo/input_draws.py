@@ -1,6 +1,5 @@
 """Which draw of the input's noise each row is seen through, while acting and while learning."""
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -8,7 +7,6 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from jostle.nn.encoders import ImageEncoder
 from jostle.nn.noise import Noise, StochasticLayer, family
 
 Per = Literal["iteration", "env", "episode", "sample"]
@@ -17,13 +15,6 @@ Per = Literal["iteration", "env", "episode", "sample"]
 def input_layers(network: nn.Module) -> list[StochasticLayer]:
     """The layers of a network whose noise is in the input."""
     return [m for m in network.modules() if isinstance(m, StochasticLayer) and m.family == "input"]
-
-
-def image_encoders(network: nn.Module) -> Iterator[ImageEncoder]:
-    """The encoders of pictures, those of privileged observations left out."""
-    for path, module in network.named_modules():
-        if isinstance(module, ImageEncoder) and "privileged" not in path.split("."):
-            yield module
 
 
 class RolloutDraws:

@@ -5,10 +5,10 @@ from torch import nn
 from jostle.algo.auxiliary import Auxiliary
 from jostle.algo.dqn_input import ReplayLooks
 from jostle.algo.input_config import InputSettings
-from jostle.algo.input_draws import MinibatchDraws, RolloutDraws, image_encoders, input_layers
+from jostle.algo.input_draws import MinibatchDraws, RolloutDraws, input_layers
 from jostle.algo.input_terms import Agreement, CleanTargets, FeatureMatching, Features
 from jostle.errors import ConfigError
-from jostle.nn.augment import to_random_input
+from jostle.nn.augment import image_encoders, to_random_input
 from jostle.nn.distributions import Head
 from jostle.nn.regularise import add_batch_norm, add_dropout
 
@@ -20,7 +20,7 @@ def randomise_input(network: nn.Module, config: InputSettings, frame_stack: int)
         ConfigError: there is no image encoder, or its pictures do not fit the settings.
     """
     c = config
-    encoders = list(image_encoders(network))
+    encoders = image_encoders(network)
     for name, wanted in (("dropout", c.dropout > 0), ("batch_norm", c.batch_norm)):
         if wanted and not encoders:
             raise ConfigError(f"{name} needs an image encoder, and the observations are none: leave it out.")

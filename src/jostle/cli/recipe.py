@@ -3,7 +3,6 @@
 A configuration file has the shape of a run folder's config.yaml, so that a run's own file trains that run again.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import yaml
 
 from jostle import presets
 from jostle.errors import ConfigError, closest
+from jostle.store.yaml_text import parse_yaml
 
 TOP = ("jostle", "algorithm", "env", "num_envs", "env_options", "seed", "config", "training")
 TRAINING = ("total", "log_every", "checkpoint_every", "save_replay")
@@ -32,24 +32,6 @@ _TYPES = {
     "checkpoint_every": (int, "a whole number"),
     "save_replay": (bool, "true or false"),
 }
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 takes 5e-4 for a text; people don't."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
-def parse_yaml(text: str) -> Any:
-    """YAML into plain data.
-
-    Raises:
-        yaml.YAMLError: the text is no YAML.
-    """
-    return yaml.load(text, _Loader)
 
 
 def read_config(path: Path, algorithm: str = "dqn") -> dict[str, Any]:

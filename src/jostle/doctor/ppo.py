@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jostle.algo.auxiliary import notify
 from jostle.algo.ppo import PPO
 from jostle.algo.ppo_learner import Scored
 from jostle.algo.rollout import MinibatchBy, flat
@@ -263,6 +264,7 @@ def gradient(agent: PPO, scored: Scored) -> Check:
     agent.network.zero_grad(set_to_none=True)
     rows = _every(agent)[0]
     valid = flat(rows, agent.rollout.valid)
+    notify(agent.learner.aux, "before_minibatch")
     with torch.enable_grad():
         loss, _, _ = agent.learner._loss(rows, flat(rows, scored.advantage), scored.target, valid.sum())
         loss.backward()  # type: ignore[no-untyped-call]

@@ -11,13 +11,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from jostle.errors import ConfigError, closest
+from jostle.nn.actor_critic import PRIVILEGED
 from jostle.nn.colour import Grey, Inversion, Jitter
 from jostle.nn.encoders import Flat, Grid, ImageEncoder, Images
 from jostle.nn.input_layer import InputLayer, uniform
 from jostle.nn.random_conv import RandomConv2d
 
 InputKind = Literal["random-conv", "cutout", "grey", "inversion", "jitter", "shift"]
-PRIVILEGED = "privileged"
 
 
 class Cutout(InputLayer):
@@ -170,6 +170,15 @@ def _options(kind: InputKind) -> list[str]:
     return [p.name for p in (*own, *common) if p.kind is p.KEYWORD_ONLY]
 
 
+def image_encoders(network: nn.Module) -> list[ImageEncoder]:
+    """The encoders of pictures in a network, those of privileged observations left out."""
+    return [
+        module
+        for path, module in network.named_modules()
+        if isinstance(module, ImageEncoder) and PRIVILEGED not in path.split(".")
+    ]
+
+
 def to_random_input(network: nn.Module, kind: InputKind, **options: Any) -> int:
     """Put an input layer of its own into every image encoder of a network, in place, the privileged one left out.
 
@@ -181,11 +190,7 @@ def to_random_input(network: nn.Module, kind: InputKind, **options: Any) -> int:
     Raises:
         ConfigError: there is no image encoder, one has an input layer already, or as `make_input_layer` raises.
     """
-    encoders = [
-        module
-        for path, module in network.named_modules()
-        if isinstance(module, ImageEncoder) and PRIVILEGED not in path.split(".")
-    ]
+    encoders = image_encoders(network)
     if not encoders:
         raise ConfigError(f"input layer '{kind}' needs an image encoder: {_instead(network)}")
     if any(not isinstance(encoder.input, nn.Identity) for encoder in encoders):

@@ -1,6 +1,5 @@
 """YAML files that a user writes, with every key known."""
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,15 +7,7 @@ from typing import Any
 import yaml
 
 from jostle.errors import ConfigError, closest
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 takes 5e-4 for a text; people don't."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+from jostle.store.yaml_text import parse_yaml
 
 
 def read_yaml(path: Path, what: str) -> Any:
@@ -26,7 +17,7 @@ def read_yaml(path: Path, what: str) -> Any:
         ConfigError: it cannot be read, or is no YAML.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         raise ConfigError(f"the {what} {path} cannot be read ({why}): give the path of a YAML file.") from error
