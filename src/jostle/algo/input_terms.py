@@ -54,7 +54,7 @@ class FeatureMatching(nn.Module):
             redone = self._pick(*self._features(rows_of(batch.obs, rows), batch.draw[rows], "randomised")).float()
             changed = changed.index_copy(0, rows, redone)
         with torch.set_grad_enabled(c.feature_stop != "clean"):
-            clean = self._clean_features(batch)
+            clean = self._clean_features(batch, out)
         if c.feature_stop == "changed":
             changed = changed.detach()
         squares = (changed - clean).square()
@@ -70,8 +70,11 @@ class FeatureMatching(nn.Module):
                 list(self._average.values()), [present[n] for n in self._average], 1 - self.config.feature_teacher
             )
 
-    def _clean_features(self, batch: Minibatch) -> Float[Tensor, "B F"]:
+    def _clean_features(self, batch: Minibatch, out: Any) -> Float[Tensor, "B F"]:
         if not self._average:
+            if torch.equal(batch.draw, batch.clean):  # the policy's own pass was clean
+                own = self._pick(out.encoded, out.hidden).float()
+                return own.detach() if self.config.feature_stop == "clean" else own
             return self._pick(*self._features(batch.obs, batch.clean, "sampled")).float()
         (network,) = self._network
         present = {name: p.data for name, p in network.named_parameters()}
