@@ -21,11 +21,8 @@ RAW = RESULTS / "exploration.jsonl"
 POINTS = 50  # of a learning curve
 
 DEEP_SEA = {"num_steps": 40, "learning_rate": 1e-3, "bonus_features": 64, "gamma_int": 0.95}
-SHARED = {name: {"bonus_share": 0.25} for name in ("rnd", "icm", "e3b")}  # of the rows for the bonus's networks: time
-MINIGRID = {
-    "encoder": "codes", "num_steps": 128, "learning_rate": 3e-4, "hidden": (128, 128), "minibatches": 8,
-    "bonus_features": 128,
-}  # fmt: skip
+SHARED = {"icm": {"bonus_share": 0.25}, "e3b": {"bonus_share": 0.25}}  # of the rows for the inverse model: time
+MINIGRID = {"num_steps": 128, "learning_rate": 3e-4, "hidden": (128,), "minibatches": 8, "bonus_features": 128}
 
 TASKS: dict[str, dict[str, Any]] = {
     **{
@@ -57,7 +54,7 @@ TASKS: dict[str, dict[str, Any]] = {
     },
     "keycorridor": {
         "env": "MiniGrid-KeyCorridorS3R3-v0", "num_envs": 64, "steps": 10_000_000, "seeds": 3, "range": (0.0, 1.0),
-        "settings": MINIGRID, "of": SHARED, "methods": ("ppo", "rnd"),
+        "settings": MINIGRID, "methods": ("ppo", "rnd"),
     },
     "lunarlander": {
         "env": "LunarLander-v3", "num_envs": 16, "steps": 1_000_000, "seeds": 5, "range": (-200.0, 200.0),

@@ -86,9 +86,6 @@ def test_grid_codes_are_categories() -> None:
     assert planes.shape == (1, 21, 7, 7)
     assert planes.sum(1).eq(3).all()
     assert planes[0, :, 2, 3].nonzero().flatten().tolist() == [5, 11 + 2, 17 + 1]
-    codes = make_encoder(box(7, 7, 3), "codes")
-    assert codes.out_features == 21 * 7 * 7
-    assert torch.equal(codes(obs), planes.flatten(1))
 
 
 def test_one_hot_respects_the_first_value() -> None:
@@ -204,8 +201,7 @@ def test_what_cannot_be_encoded_is_refused() -> None:
         (spaces.Text(5), "auto", "Text"),
         (box(10, 10, 3), "nature", "too small"),
         (box(40, 40, 3, dtype=np.float32, high=255), "nature", "rescale"),
-        (box(7, 7, 2), "grid", "encoders for grids"),
-        (box(7, 7, 2), "codes", "encoders for grids"),
+        (box(7, 7, 2), "grid", "grid encoder"),
         (box(3, 3, 3), "grid", "too small"),
         (box(40, 40, 3), "natur", "did you mean nature"),
         (box(5), "nature", "2 to 4 dimensions"),

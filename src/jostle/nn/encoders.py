@@ -20,7 +20,7 @@ from jostle.errors import ConfigError, closest
 from jostle.functional.running import Moments
 
 Observation = Tensor | dict[str, Tensor]
-EncoderKind = Literal["auto", "flat", "nature", "nature-k4", "impala", "impala-gap", "grid", "codes"]
+EncoderKind = Literal["auto", "flat", "nature", "nature-k4", "impala", "impala-gap", "grid"]
 
 
 class Encoder(nn.Module):
@@ -289,11 +289,11 @@ class Impala(ImageEncoder):
         super().__init__(images, *blocks, nn.ReLU(), *pool)
 
 
-class Codes(Encoder):
-    """Small symbolic grids, such as MiniGrid's [7, 7, 3] of (object, colour, state) codes, as indicators.
+class Grid(Encoder):
+    """Small symbolic grids, such as MiniGrid's [7, 7, 3] of (object, colour, state) codes.
 
-    Codes are categories, not intensities. ``codes`` bounds each channel's (MiniGrid has 11 objects, 6 colours and 4
-    states at most); features are [B, sum(codes) · H · W] zeros and ones.
+    Codes are categories, not intensities: each becomes an indicator, and three 2×2 convolutions of stride 1 follow.
+    ``codes`` bounds each channel's codes (MiniGrid has 11 objects, 6 colours and 4 states at most).
     """
 
     offset: Tensor
@@ -301,39 +301,23 @@ class Codes(Encoder):
     def __init__(self, space: spaces.Box, codes: Sequence[int] = (11, 6, 4)) -> None:
         super().__init__()
         if len(space.shape) != 3 or space.shape[-1] != len(codes):
-            raise ConfigError(
-                f"the encoders for grids need observations [H, W, {len(codes)}], not {space.shape}; use encoder='auto'."
-            )
-        self.codes, self.size = tuple(codes), space.shape[:2]
+            raise ConfigError(f"the grid encoder needs observations [H, W, {len(codes)}], not {space.shape}.")
+        self.codes = tuple(codes)
+        height, width, _ = space.shape
         first = torch.tensor([0, *np.cumsum(codes)[:-1].tolist()])
         self.register_buffer("offset", first, persistent=False)
-        self.out_features = sum(codes) * math.prod(self.size)
-
-    def planes(self, obs: Tensor) -> Float[Tensor, "B C H W"]:
-        """A plane per code."""
-        index = (obs.long() + self.offset).permute(0, 3, 1, 2)  # [B, 3, H, W]
-        return torch.zeros(obs.shape[0], sum(self.codes), *self.size, device=obs.device).scatter_(1, index, 1.0)
-
-    def forward(self, obs: Tensor) -> Tensor:
-        return self.planes(obs).flatten(1)
-
-
-class Grid(Codes):
-    """`Codes` and three 2×2 convolutions of stride 1, of 16, 32 and 64 filters."""
-
-    def __init__(self, space: spaces.Box, codes: Sequence[int] = (11, 6, 4)) -> None:
-        super().__init__(space, codes)
-        height, width = self.size
-        if height < 4 or width < 4:
-            raise ConfigError(f"a grid of {height}×{width} is too small for the grid encoder; use encoder='codes'.")
         self.convolutions = nn.Sequential(
             nn.Conv2d(sum(codes), 16, 2), nn.ReLU(), nn.Conv2d(16, 32, 2), nn.ReLU(), nn.Conv2d(32, 64, 2), nn.ReLU(),
             nn.Flatten(),
         )  # fmt: skip
+        if height < 4 or width < 4:
+            raise ConfigError(f"a grid of {height}×{width} is too small for the grid encoder; use encoder='flat'.")
         self.out_features = 64 * (height - 3) * (width - 3)
 
     def forward(self, obs: Tensor) -> Tensor:
-        features: Tensor = self.convolutions(self.planes(obs))
+        index = (obs.long() + self.offset).permute(0, 3, 1, 2)  # [B, 3, H, W]
+        planes = torch.zeros(obs.shape[0], sum(self.codes), *index.shape[2:], device=obs.device)
+        features: Tensor = self.convolutions(planes.scatter_(1, index, 1.0))
         return features
 
 
@@ -389,7 +373,6 @@ _BOX_ENCODERS: dict[str, Callable[[spaces.Box], Encoder]] = {
     "impala": Impala,
     "impala-gap": partial(Impala, pooled=True),
     "grid": Grid,
-    "codes": Codes,
 }
 
 
