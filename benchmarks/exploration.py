@@ -21,7 +21,7 @@ RAW = RESULTS / "exploration.jsonl"
 POINTS = 50  # of a learning curve
 
 DEEP_SEA = {"num_steps": 40, "learning_rate": 1e-3, "bonus_features": 64, "gamma_int": 0.95}
-SHARED = {"icm": {"bonus_share": 0.25}, "e3b": {"bonus_share": 0.25}}  # of the rows for the inverse model: time
+SHARED = {name: {"bonus_share": 0.25} for name in ("rnd", "icm", "e3b")}  # of the rows for the bonus's networks: time
 MINIGRID = {"num_steps": 128, "learning_rate": 3e-4, "hidden": (128,), "minibatches": 8, "bonus_features": 128}
 
 TASKS: dict[str, dict[str, Any]] = {
@@ -54,7 +54,7 @@ TASKS: dict[str, dict[str, Any]] = {
     },
     "keycorridor": {
         "env": "MiniGrid-KeyCorridorS3R3-v0", "num_envs": 64, "steps": 10_000_000, "seeds": 3, "range": (0.0, 1.0),
-        "settings": MINIGRID, "methods": ("ppo", "rnd"),
+        "settings": MINIGRID, "of": SHARED, "methods": ("ppo", "rnd"),
     },
     "lunarlander": {
         "env": "LunarLander-v3", "num_envs": 16, "steps": 1_000_000, "seeds": 5, "range": (-200.0, 200.0),
@@ -160,13 +160,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=None, metavar="METHOD")
+    parser.add_argument("--seeds", type=int, default=10, help="no more of any method than these")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no run after this time")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--table", action="store_true", help="run nothing")
     args = parser.parse_args()
     if not args.table:
         have = finished(RAW, settings)
-        todo = jobs(args.only, lambda task: [m for m in wanted(task) if m in (args.methods or METHODS)], seeds)
+        todo = jobs(
+            args.only,
+            lambda task: [m for m in wanted(task) if m in (args.methods or METHODS)],
+            lambda *of: min(args.seeds, seeds(*of)),
+        )
         run([job for job in todo if job not in have], train, RAW, args.processes, args.minutes)
     from exploration_tables import write  # beside this file
 

@@ -146,13 +146,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
+    parser.add_argument("--seeds", type=int, default=10, help="no more of any method than these")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no run after this time")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--table", action="store_true", help="run nothing")
     args = parser.parse_args()
     if not args.table:
         have = finished(RAW, settings)
-        todo = jobs(args.only, lambda task: [m for m in wanted(task) if m in args.methods], seeds)
+        todo = jobs(
+            args.only,
+            lambda task: [m for m in wanted(task) if m in args.methods],
+            lambda *of: min(args.seeds, seeds(*of)),
+        )
         run([job for job in todo if job not in have], train, RAW, args.processes, args.minutes)
     from network_randomization_tables import write  # beside this file
 
