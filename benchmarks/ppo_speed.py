@@ -4,13 +4,15 @@
     python benchmarks/ppo_speed.py --peers DIR --only cartpole minigrid --rounds 3
 
 DIR holds clones of the peers' repositories at the commits that the script names if they are missing. Stable-Baselines3,
-tensordict, tqdm, minigrid, Box2D (gymnasium[box2d]) and PufferLib 3.0 come from pip; who is not installed is left out.
+tensordict, tqdm, minigrid, Box2D (gymnasium[box2d]), PufferLib 3.0 and what PureJaxRL needs (jax flax optax distrax
+gymnax==0.0.9) come from pip; who is not installed is left out.
 
 Every contestant is a process of its own. All of a task stay alive and run by turns of a second (Montezuma: four,
 CoinRun: two), one at a time, the others stopped; a round ends when each has finished an iteration or more. A ratio is
 the median over the rounds. Peers run with one and with two threads, and the quicker counts; where pictures are seen,
 everybody runs with two.
-Peers' scripts are run from their clones with the patches in `peers/scripts.py`; settings are in `peers/tasks.py`.
+Peers' scripts are run from their clones with the patches in `peers/scripts.py` and `peers/purejaxrl.py`; settings are
+in `peers/tasks.py`.
 """
 
 import argparse
@@ -21,33 +23,41 @@ import signal
 import statistics
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 
 from returns import RACES, race
-from tasks import COMMITS, TASKS, Entry, Task
+from tasks import COMMITS, OPTIONAL, TASKS, Entry, Task
 from turns import Contestant, interleave, quickest
 
-PACKAGES = ("jostle", "torch", "numpy", "gymnasium", "envpool", "stable_baselines3", "tensordict", "pufferlib")
+PACKAGES = (
+    "jostle", "torch", "numpy", "gymnasium", "envpool", "stable_baselines3", "tensordict", "pufferlib",
+    "jax", "jaxlib", "flax", "optax", "distrax", "gymnax",
+)  # fmt: skip
 
 DEFAULT = ["cartpole", "lunarlander", "minigrid", "montezuma", "coinrun", "coinrun-nature", "memory"]
+
+
+def how_to_clone(folder: Path, name: str) -> str:
+    """The command."""
+    url, commit = COMMITS[name]
+    return f"git clone {url} {folder / name} && git -C {folder / name} checkout {commit}"
 
 
 def check_clones(folder: Path) -> None:
     """Say how to get what is missing.
 
     Raises:
-        SystemExit: a clone is missing.
+        SystemExit: a clone is missing that everybody needs.
     """
     missing = [name for name in COMMITS if not (folder / name).is_dir()]
-    if missing:
-        lines = [
-            f"git clone {COMMITS[n][0]} {folder / n} && git -C {folder / n} checkout {COMMITS[n][1]}" for n in missing
-        ]
+    if any(name not in OPTIONAL for name in missing):
+        lines = [how_to_clone(folder, name) for name in missing]
         raise SystemExit("The peers' sources are missing. Get them with:\n" + "\n".join(lines))
+    for name in missing:
+        print(f"note: {name} is not there and left out. Get it with:\n{how_to_clone(folder, name)}", flush=True)
     for name, (_, commit) in COMMITS.items():
         found = subprocess.run(["git", "-C", str(folder / name), "rev-parse", "HEAD"], capture_output=True, text=True)
         if found.stdout.strip() not in ("", commit):
@@ -165,14 +175,18 @@ def spread(values: list[float], digits: int) -> str:
     return f"{statistics.median(values):,.{digits}f} [{min(values):,.{digits}f}, {max(values):,.{digits}f}]"
 
 
-def versions() -> dict[str, str]:
-    """Of this interpreter's packages."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
+def versions(pythons: dict[str, str]) -> dict[str, str]:
+    """Of this interpreter's packages, and of those that only another one has."""
+    code = (
+        "import json, sys\nfrom importlib.metadata import distributions\n"
+        "every = {d.name.lower().replace('-', '_'): d.version for d in distributions() if d.name}\n"
+        "print(json.dumps({name: every[name] for name in sys.argv if name in every}))"
+    )
+    found: dict[str, str] = {}
+    for python in dict.fromkeys([sys.executable, *pythons.values()]):
+        out = subprocess.run([python, "-c", code, *PACKAGES], capture_output=True, text=True, check=True).stdout
+        found = json.loads(out) | found
+    found = {"python": platform.python_version()} | {name: found[name] for name in PACKAGES if name in found}
     return found | {name: commit[:8] for name, (_, commit) in COMMITS.items()}
 
 
@@ -186,11 +200,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="of the races to a return")
     parser.add_argument("--limit", type=float, default=120, help="seconds that a contestant of a race may run")
     parser.add_argument("--puffer-python", default=sys.executable, help="interpreter of an environment with PufferLib")
+    parser.add_argument("--jax-python", default=sys.executable, help="interpreter of an environment with JAX")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ppo_speed.json")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the contestants are ended too
     check_clones(args.peers)
-    pythons = {"jostle": sys.executable, "pufferlib": args.puffer_python}
+    pythons = {"jostle": sys.executable, "pufferlib": args.puffer_python, "jax": args.jax_python}
     command = " ".join(
         ["python", "benchmarks/ppo_speed.py", "--peers", "DIR", "--only", *args.only, "--rounds", str(args.rounds)]
     )
@@ -207,7 +222,7 @@ def main() -> None:
         results.append(result)
         print(report(result) + "\n", flush=True)
         machine = {"cpus": os.cpu_count(), "load_average_before": load}
-        data = {"command": command, "versions": versions(), "machine": machine, "tasks": results}
+        data = {"command": command, "versions": versions(pythons), "machine": machine, "tasks": results}
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

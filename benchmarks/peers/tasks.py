@@ -14,7 +14,9 @@ from turns import Contestant
 COMMITS = {
     "cleanrl": ("https://github.com/vwxyzjn/cleanrl", "fe8d8a03c41a7ef5b523e2e354bd01c363e786bb"),
     "LeanRL": ("https://github.com/meta-pytorch/LeanRL", "760837e0844e32bb5e1b06afb612ac694f7240ca"),
+    "purejaxrl": ("https://github.com/luchris429/purejaxrl", "31756b197773a52db763fdbe6d635e4b46522a73"),
 }
+OPTIONAL = ("purejaxrl",)  # who needs these clones is left out without them
 
 # glibc keeps freed memory in its heap instead of returning it to the system at every call.
 MALLOC = {
@@ -102,6 +104,11 @@ def vectors(name: str, env: str) -> Callable[[Path], Task]:
         common = {"env": env, "gamma": 0.99, "gae_lambda": 0.95, "hidden": [64, 64], "max_grad_norm": 0.5}
         as_cleanrl = common | {"epochs": 4, "minibatches": 4, "num_steps": 128, "entropy_coef": 0.01}
         as_leanrl = as_cleanrl | {"clip": 0.1, "value_clip": 0.1, "learning_rate": 2.5e-4}
+        as_purejaxrl = {
+            "ENV_NAME": env, "NUM_ENVS": 64, "NUM_STEPS": 128, "UPDATE_EPOCHS": 4, "NUM_MINIBATCHES": 4, "GAMMA": 0.99,
+            "GAE_LAMBDA": 0.95, "CLIP_EPS": 0.1, "ENT_COEF": 0.01, "VF_COEF": 0.5, "MAX_GRAD_NORM": 0.5, "LR": 2.5e-4,
+            "ANNEAL_LR": True, "ACTIVATION": "tanh", "TOTAL_TIMESTEPS": 10**10,
+        }  # fmt: skip
         as_sb3 = common | {"epochs": 10, "minibatches": 32, "num_steps": 2048, "entropy_coef": 0.0}
         lean = cleanrl("leanrl", folder, "--env-id", env, "--num-envs", "64")
         gymnasium_env = json.dumps({"env": env})
@@ -113,8 +120,19 @@ def vectors(name: str, env: str) -> Callable[[Path], Task]:
             Entry("CleanRL ppo.py", cleanrl("cleanrl-ppo", folder, "--env-id", env), shape(4, 128, 4, 4)),
             Entry("SB3", ["libraries.py", "sb3", gymnasium_env], shape(1, 2048, 32, 10), needs=("stable_baselines3",)),
         ]
+        if env == "CartPole-v1" and (folder / "purejaxrl").is_dir():  # gymnax has no LunarLander
+            entries.append(
+                Entry(
+                    "PureJaxRL, compiled with its environments",
+                    ["purejaxrl.py", str(folder.resolve()), json.dumps(as_purejaxrl)],
+                    shape(64, 128, 4, 4),
+                    python="jax",
+                    needs=("jax", "flax", "optax", "distrax", "gymnax"),
+                )
+            )
         pairs = [
             Pair("jostle, 64 environments", "LeanRL, compiled", 1.5),
+            Pair("jostle, 64 environments", "PureJaxRL, compiled with its environments", None),
             Pair("jostle, 4 environments", "CleanRL ppo.py", 3.0),
             Pair("jostle, 64 environments", "CleanRL ppo.py", 3.0),
             Pair("jostle, 1 environment", "SB3", 3.0),
