@@ -4,8 +4,8 @@
     python benchmarks/ppo_speed.py --peers DIR --only cartpole minigrid --rounds 3
 
 DIR holds clones of the peers' repositories at the commits that the script names if they are missing. Stable-Baselines3,
-tensordict, tqdm, minigrid, Box2D (gymnasium[box2d]), PufferLib 3.0 and what PureJaxRL needs (jax flax optax distrax
-gymnax==0.0.9) come from pip; who is not installed is left out.
+tensordict, tqdm, minigrid, Box2D (gymnasium[box2d]), PufferLib 3.0, Sample Factory and what PureJaxRL needs (jax flax
+optax distrax gymnax==0.0.9) come from pip; who is not installed is left out.
 
 Every contestant is a process of its own. All of a task stay alive and run by turns of a second (Montezuma: four,
 CoinRun: two), one at a time, the others stopped; a round ends when each has finished an iteration or more. A ratio is
@@ -34,7 +34,7 @@ from turns import Contestant, interleave, quickest
 
 PACKAGES = (
     "jostle", "torch", "numpy", "gymnasium", "envpool", "stable_baselines3", "tensordict", "pufferlib",
-    "jax", "jaxlib", "flax", "optax", "distrax", "gymnax",
+    "sample_factory", "jax", "jaxlib", "flax", "optax", "distrax", "gymnax",
 )  # fmt: skip
 
 DEFAULT = ["cartpole", "lunarlander", "minigrid", "montezuma", "coinrun", "coinrun-nature", "memory"]
@@ -201,11 +201,17 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=120, help="seconds that a contestant of a race may run")
     parser.add_argument("--puffer-python", default=sys.executable, help="interpreter of an environment with PufferLib")
     parser.add_argument("--jax-python", default=sys.executable, help="interpreter of an environment with JAX")
+    parser.add_argument("--factory-python", default=sys.executable, help="of an environment with Sample Factory")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ppo_speed.json")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the contestants are ended too
     check_clones(args.peers)
-    pythons = {"jostle": sys.executable, "pufferlib": args.puffer_python, "jax": args.jax_python}
+    pythons = {
+        "jostle": sys.executable,
+        "pufferlib": args.puffer_python,
+        "jax": args.jax_python,
+        "sample_factory": args.factory_python,
+    }
     command = " ".join(
         ["python", "benchmarks/ppo_speed.py", "--peers", "DIR", "--only", *args.only, "--rounds", str(args.rounds)]
     )

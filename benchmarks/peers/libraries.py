@@ -1,9 +1,10 @@
-"""Runs a peer that is an installed library: `python libraries.py sb3|pufferlib JSON`."""
+"""Runs a peer that is an installed library: `python libraries.py sb3|pufferlib|sample_factory JSON`."""
 
 import json
 import os
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -63,6 +64,45 @@ def pufferlib(env: str, num_envs: int, seed: int = 1, **settings: Any) -> None:
         tick(trainer.global_step)
 
 
+def gymnasium_env(name: str, *_: Any, render_mode: str | None = None) -> Any:
+    """At the top of the module, so that Sample Factory's processes find it."""
+    import gymnasium
+
+    return gymnasium.make(name, render_mode=render_mode)
+
+
+def sample_factory(env: str, **settings: Any) -> None:
+    """Sample Factory's APPO, asynchronous: processes that step environments, one that acts, one that learns.
+
+    Settings are the options of its command line. The peak of memory is the main process's alone.
+    """
+    from sample_factory.algo.runners.runner import AlgoObserver
+    from sample_factory.cfg.arguments import parse_full_cfg, parse_sf_args
+    from sample_factory.envs.env_utils import register_env
+    from sample_factory.train import make_runner
+
+    class Report(AlgoObserver):
+        def on_training_step(self, runner: Any, training_iteration_since_resume: int) -> None:
+            tick(sum(runner.env_steps.values()))
+
+    os.environ.pop("JOSTLE_TICKS", None)  # the other processes do not have the pipe
+    register_env(env, gymnasium_env)
+    options = {
+        "algo": "APPO", "env": env, "experiment": "speed", "train_dir": os.getcwd(), "device": "cpu", "use_rnn": False,
+        "train_for_env_steps": 10**12, "save_every_sec": 10**9, "heartbeat_reporting_interval": 10**9,
+    } | settings  # fmt: skip
+    command = [f"--{key}={value}" for key, value in options.items() if not isinstance(value, list)]
+    for key, value in options.items():
+        if isinstance(value, list):
+            command += [f"--{key}", *map(str, value)]
+    parser, _ = parse_sf_args(command)
+    _, runner = make_runner(parse_full_cfg(parser, command))
+    runner.register_observer(Report())
+    runner.init()
+    runner.run()
+
+
 if __name__ == "__main__":
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    {"sb3": sb3, "pufferlib": pufferlib}[sys.argv[1]](**json.loads(sys.argv[2]))
+    peers: dict[str, Callable[..., None]] = {"sb3": sb3, "pufferlib": pufferlib, "sample_factory": sample_factory}
+    peers[sys.argv[1]](**json.loads(sys.argv[2]))

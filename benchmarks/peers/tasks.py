@@ -97,6 +97,34 @@ def cleanrl(script: str, folder: Path, *options: str) -> list[str]:
     return ["scripts.py", script, str(folder.resolve()), "--no-cuda", "--total-timesteps", str(10**10), *options]
 
 
+def other_kinds(env: str, folder: Path) -> list[Entry]:
+    """PureJaxRL, whose environments are compiled, and Sample Factory, which acts and learns at the same time.
+
+    Batch sizes and optimiser steps are LeanRL's. The environment must be one that both have.
+    """
+    as_purejaxrl = {
+        "ENV_NAME": env, "NUM_ENVS": 64, "NUM_STEPS": 128, "UPDATE_EPOCHS": 4, "NUM_MINIBATCHES": 4, "GAMMA": 0.99,
+        "GAE_LAMBDA": 0.95, "CLIP_EPS": 0.1, "ENT_COEF": 0.01, "VF_COEF": 0.5, "MAX_GRAD_NORM": 0.5, "LR": 2.5e-4,
+        "ANNEAL_LR": True, "ACTIVATION": "tanh", "TOTAL_TIMESTEPS": 10**10,
+    }  # fmt: skip
+    as_sample_factory = {
+        "env": env, "num_workers": 2, "num_envs_per_worker": 32, "worker_num_splits": 2, "rollout": 128,
+        "recurrence": 1, "batch_size": 2048, "num_batches_per_epoch": 4, "num_epochs": 4, "shuffle_minibatches": True,
+        "gamma": 0.99, "gae_lambda": 0.95, "with_vtrace": False, "ppo_clip_ratio": 0.1, "ppo_clip_value": 0.1,
+        "exploration_loss_coeff": 0.01, "value_loss_coeff": 0.5, "max_grad_norm": 0.5, "learning_rate": 2.5e-4,
+        "adam_eps": 1e-5, "encoder_mlp_layers": [64, 64], "nonlinearity": "tanh", "actor_critic_share_weights": False,
+        "normalize_input": False, "normalize_returns": False,
+    }  # fmt: skip
+    sizes = shape(64, 128, 4, 4)
+    factory = ["libraries.py", "sample_factory", json.dumps(as_sample_factory)]
+    made = [Entry("Sample Factory", factory, sizes, python="sample_factory", needs=("sample_factory",))]
+    if (folder / "purejaxrl").is_dir():
+        pure = ["purejaxrl.py", str(folder.resolve()), json.dumps(as_purejaxrl)]
+        modules = ("jax", "flax", "optax", "distrax", "gymnax")
+        made.append(Entry("PureJaxRL", pure, sizes, python="jax", needs=modules))
+    return made
+
+
 def vectors(name: str, env: str) -> Callable[[Path], Task]:
     """CartPole and LunarLander: policies and values of 64-64 tanh each."""
 
@@ -104,11 +132,6 @@ def vectors(name: str, env: str) -> Callable[[Path], Task]:
         common = {"env": env, "gamma": 0.99, "gae_lambda": 0.95, "hidden": [64, 64], "max_grad_norm": 0.5}
         as_cleanrl = common | {"epochs": 4, "minibatches": 4, "num_steps": 128, "entropy_coef": 0.01}
         as_leanrl = as_cleanrl | {"clip": 0.1, "value_clip": 0.1, "learning_rate": 2.5e-4}
-        as_purejaxrl = {
-            "ENV_NAME": env, "NUM_ENVS": 64, "NUM_STEPS": 128, "UPDATE_EPOCHS": 4, "NUM_MINIBATCHES": 4, "GAMMA": 0.99,
-            "GAE_LAMBDA": 0.95, "CLIP_EPS": 0.1, "ENT_COEF": 0.01, "VF_COEF": 0.5, "MAX_GRAD_NORM": 0.5, "LR": 2.5e-4,
-            "ANNEAL_LR": True, "ACTIVATION": "tanh", "TOTAL_TIMESTEPS": 10**10,
-        }  # fmt: skip
         as_sb3 = common | {"epochs": 10, "minibatches": 32, "num_steps": 2048, "entropy_coef": 0.0}
         lean = cleanrl("leanrl", folder, "--env-id", env, "--num-envs", "64")
         gymnasium_env = json.dumps({"env": env})
@@ -120,19 +143,12 @@ def vectors(name: str, env: str) -> Callable[[Path], Task]:
             Entry("CleanRL ppo.py", cleanrl("cleanrl-ppo", folder, "--env-id", env), shape(4, 128, 4, 4)),
             Entry("SB3", ["libraries.py", "sb3", gymnasium_env], shape(1, 2048, 32, 10), needs=("stable_baselines3",)),
         ]
-        if env == "CartPole-v1" and (folder / "purejaxrl").is_dir():  # gymnax has no LunarLander
-            entries.append(
-                Entry(
-                    "PureJaxRL, compiled with its environments",
-                    ["purejaxrl.py", str(folder.resolve()), json.dumps(as_purejaxrl)],
-                    shape(64, 128, 4, 4),
-                    python="jax",
-                    needs=("jax", "flax", "optax", "distrax", "gymnax"),
-                )
-            )
+        if env == "CartPole-v1":
+            entries += other_kinds(env, folder)
         pairs = [
             Pair("jostle, 64 environments", "LeanRL, compiled", 1.5),
-            Pair("jostle, 64 environments", "PureJaxRL, compiled with its environments", None),
+            Pair("jostle, 64 environments", "PureJaxRL", None),
+            Pair("jostle, 64 environments", "Sample Factory", None),
             Pair("jostle, 4 environments", "CleanRL ppo.py", 3.0),
             Pair("jostle, 64 environments", "CleanRL ppo.py", 3.0),
             Pair("jostle, 1 environment", "SB3", 3.0),
