@@ -201,7 +201,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=120, help="seconds that a contestant of a race may run")
     parser.add_argument("--puffer-python", default=sys.executable, help="interpreter of an environment with PufferLib")
     parser.add_argument("--jax-python", default=sys.executable, help="interpreter of an environment with JAX")
-    parser.add_argument("--factory-python", default=sys.executable, help="of an environment with Sample Factory")
+    parser.add_argument("--factory-python", default=sys.executable, help="interpreter of one with Sample Factory")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ppo_speed.json")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the contestants are ended too
