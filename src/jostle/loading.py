@@ -1,17 +1,19 @@
 """A folder back into an agent."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import gymnasium as gym
 
 from jostle.algo.agent import Agent
+from jostle.algo.auxiliary import Auxiliary
 from jostle.algo.dqn import DQN
 from jostle.algo.ppo import PPO
 from jostle.algo.settings import merged
 from jostle.algo.training import Schedule, train
+from jostle.bonus import Bonus
 from jostle.envs import JostleEnv
 from jostle.errors import CheckpointError, ConfigError
 from jostle.store import Run, load_checkpoint
@@ -21,7 +23,15 @@ AGENTS: dict[str, type[DQN] | type[PPO]] = {"dqn": DQN, "ppo": PPO}
 Env: TypeAlias = str | JostleEnv | Callable[[], gym.Env[Any, Any]]
 
 
-def load(path: str | Path, *, env: Env | None = None, device: str | None = None, replay: bool = True) -> Agent:
+def load(
+    path: str | Path,
+    *,
+    env: Env | None = None,
+    device: str | None = None,
+    replay: bool = True,
+    bonuses: Sequence[Bonus] = (),
+    aux: Sequence[Auxiliary] = (),
+) -> Agent:
     """The agent of a run folder (its newest good checkpoint) or of a folder written by `Agent.save`.
 
     Args:
@@ -29,6 +39,7 @@ def load(path: str | Path, *, env: Env | None = None, device: str | None = None,
         env: takes the place of the environment that the folder names; needed where that was made by a function.
         device: takes the place of the saved setting (cpu, cuda, auto …).
         replay: with False a saved replay is left unread, which is quicker where nothing more is learned from it.
+        bonuses, aux: the agent's own, made anew, if it had any beside its settings; they take what was saved of them.
 
     Raises:
         CheckpointError: there is nothing to load, or it is damaged.
@@ -40,11 +51,17 @@ def load(path: str | Path, *, env: Env | None = None, device: str | None = None,
         state, meta = load_checkpoint(path, finite=("model",), without=without)
     else:
         _, state, meta = Run.open(path).newest(finite=("model",), without=without)
-    return rebuild(state, meta, env=env, device=device)[0]
+    return rebuild(state, meta, env=env, device=device, bonuses=bonuses, aux=aux)[0]
 
 
 def rebuild(
-    state: dict[str, Any], meta: dict[str, Any], *, env: Env | None = None, device: str | None = None
+    state: dict[str, Any],
+    meta: dict[str, Any],
+    *,
+    env: Env | None = None,
+    device: str | None = None,
+    bonuses: Sequence[Bonus] = (),
+    aux: Sequence[Auxiliary] = (),
 ) -> tuple[Agent, list[str]]:
     """The agent of a checkpoint's state and meta data, and why going on from it is inexact (empty: it is exact)."""
     kind = AGENTS.get(str(meta.get("algorithm")))
@@ -65,6 +82,8 @@ def rebuild(
         seed=meta["seed"],
         num_envs=meta["num_envs"],
         env_options=None if isinstance(env, JostleEnv) else meta["env_options"],
+        bonuses=bonuses,
+        aux=aux,
     )
     try:
         return agent, agent.load_state_dict(state)
@@ -79,6 +98,8 @@ def resume(
     steps: int | None = None,
     env: Env | None = None,
     device: str | None = None,
+    bonuses: Sequence[Bonus] = (),
+    aux: Sequence[Auxiliary] = (),
     notify: Callable[[str], None] = lambda _: None,
     progress: bool = False,
 ) -> Agent:
@@ -89,13 +110,14 @@ def resume(
 
     Raises:
         CheckpointError: the folder holds no run, no good checkpoint, or is being written by another process.
-        ConfigError: ``steps`` is not positive, or see `load`, also for ``env`` and ``device``.
+        ConfigError: ``steps`` is not positive, or see `load`, also for ``env``, ``device``, ``bonuses`` and
+            ``aux``.
     """
     if steps is not None and steps < 1:
         raise ConfigError(f"steps={steps} cannot be used: it must be at least 1.")
     with Run.open(Path(path), write=True) as run:
         where, state, meta = run.newest(finite=("model",))
-        agent, reasons = rebuild(state, meta, env=env, device=device)
+        agent, reasons = rebuild(state, meta, env=env, device=device, bonuses=bonuses, aux=aux)
         del state
         for reason in reasons:
             notify(f"the resumed run is not exactly the unbroken one: {reason}")

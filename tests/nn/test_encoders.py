@@ -205,7 +205,27 @@ def test_what_cannot_be_encoded_is_refused() -> None:
         (box(3, 3, 3), "grid", "too small"),
         (box(40, 40, 3), "natur", "did you mean nature"),
         (box(5), "nature", "2 to 4 dimensions"),
+        (box(0), "auto", "hold nothing"),
     ]
     for space, kind, message in cases:
         with pytest.raises(ConfigError, match=message):
             make_encoder(space, kind)  # type: ignore[arg-type]
+
+
+def test_scalars_and_keys_with_dots_are_encoded() -> None:
+    """Gymnasium flattens nested dictionaries to keys with dots, which no module may be called."""
+    scalar = spaces.Box(-1.0, 1.0, (), np.float32)
+    assert make_encoder(scalar)(torch.tensor([0.5, -1.0])).tolist() == [[0.5], [-1.0]]
+    joined = make_encoder(spaces.Dict({"arm.joints": box(2, dtype=np.float32), "arm.on": spaces.Discrete(2)}))
+    out = joined({"arm.joints": torch.tensor([[3.0, 4.0]]), "arm.on": torch.tensor([1])})
+    assert out.tolist() == [[3.0, 4.0, 0.0, 1.0]]
+
+
+@pytest.mark.parametrize("wrong", [[11, 0, 0], [0, 6, 0], [0, 0, 4]])
+def test_codes_that_a_grid_does_not_know_are_refused(wrong: list[int]) -> None:
+    """They would be taken for codes of the next channel, or lie outside."""
+    grid = Grid(box(5, 5, 3))
+    obs = torch.zeros(2, 5, 5, 3, dtype=torch.uint8)
+    obs[1, 2, 3] = torch.tensor(wrong)
+    with pytest.raises(ConfigError, match="encoder='flat'"):
+        grid(obs)

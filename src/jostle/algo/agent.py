@@ -41,6 +41,8 @@ class Agent(ABC):
     """
 
     algorithm: ClassVar[str]
+    finite: ClassVar[tuple[str, ...]] = ("model",)
+    """Parts of the state that are not saved with NaN or infinities in them."""
     settings: ClassVar[type[Settings]]
     config: Any
     device: torch.device
@@ -211,7 +213,7 @@ class Agent(ABC):
         Raises:
             CheckpointError: the folder exists, cannot be written, or the weights are not finite.
         """
-        return save_checkpoint(Path(path), self.state_dict(replay=replay), self.meta(), finite=("model",))
+        return save_checkpoint(Path(path), self.state_dict(replay=replay), self.meta(), finite=self.finite)
 
     def description(self) -> dict[str, Any]:
         """What it takes to build this agent again, as plain data."""

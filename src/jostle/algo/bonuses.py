@@ -18,9 +18,15 @@ from jostle.errors import ConfigError
 from jostle.nn.encoders import Observation
 
 
-def make_bonuses(config: BonusSettings, env: JostleEnv, *, bfloat16: bool = False) -> list[Bonus]:
-    """The bonuses of the settings, for the observations and actions of an environment."""
-    made = []
+def make_bonuses(
+    config: BonusSettings, env: JostleEnv, own: Sequence[Bonus], *, bfloat16: bool = False
+) -> list[Bonus]:
+    """The bonuses of the settings, for the observations and actions of an environment, and the user's ``own``.
+
+    Raises:
+        ConfigError: one of ``own`` is no bonus, or two have one name.
+    """
+    made: list[Bonus] = []
     for name in config.bonus:
         bonus = make_bonus(
             name,
@@ -36,6 +42,18 @@ def make_bonuses(config: BonusSettings, env: JostleEnv, *, bfloat16: bool = Fals
             bf16=True if bfloat16 and name == "rnd" else None,
         )
         bonus.learning_rate = config.bonus_learning_rate  # type: ignore[assignment]  # for whoever makes optimisers
+        made.append(bonus)
+    for bonus in [own] if isinstance(own, str) else own:
+        if not isinstance(bonus, Bonus):
+            raise ConfigError(
+                f"bonuses= takes objects such as jostle.bonus.RND(…), not {bonus!r}; by name they are a setting: "
+                "bonus=('rnd',)."
+            )
+        if bonus.name in [other.name for other in made]:
+            raise ConfigError(
+                f"two bonuses are called '{bonus.name}', and streams, metrics and weights go by that name; give one of "
+                "them a subclass with another `name`."
+            )
         made.append(bonus)
     return made
 
@@ -67,7 +85,7 @@ def warm_up_all(bonuses: Sequence[Bonus], env: JostleEnv, steps: int, seed: int)
         if all(part.moments is None for part in bonus.preprocess.parts):
             continue  # it normalises no observations
         options = dict(env.made_with)
-        if bonus.last_frame and env.frame_stack > 1:
+        if bonus.takes_newest and env.frame_stack > 1:
             options["frame_stack"] = 1
         separate = make_env(env.source, env.num_envs, seed=seed, **options)
         try:
@@ -107,7 +125,7 @@ def transitions(
     done = rollout.terminated | rollout.truncated
     if rows is None:
         plain = bool((following == following[0] + rollout.num_envs * _column(rollout)).all())
-        if bonus.last_frame or rollout.stack == 1:
+        if bonus.takes_newest or rollout.stack == 1:
             obs = rollout.newest()
             next_obs = (
                 rollout.newest(following=True) if plain else _lead(rollout.newest_of(following.flatten()), rollout)
@@ -116,7 +134,7 @@ def transitions(
             obs = _lead(rollout.observations(torch.arange(rollout.steps * rollout.num_envs)), rollout)
             next_obs = _lead(rollout.observations(following.flatten()), rollout)
         return Transitions(obs, next_obs, rollout.action, rollout.valid, rollout.start[:-1], done)
-    pick = rollout.newest_of if bonus.last_frame else rollout.observations
+    pick = rollout.newest_of if bonus.takes_newest else rollout.observations
     action, valid, start, ended = (
         x.flatten(0, 1)[rows] for x in (rollout.action, rollout.valid, rollout.start[:-1], done)
     )

@@ -14,6 +14,7 @@ from gymnasium import spaces
 from jaxtyping import Int64, Shaped, UInt64
 
 from jostle.envs import JostleEnv
+from jostle.nn.encoders import channel_axis
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -82,6 +83,7 @@ def _is_picture(space: gym.Space[Any]) -> bool:
         and space.dtype == np.uint8
         and len(space.shape) == 3
         and sorted(space.shape)[1] >= 2 * _BLOCKS
+        and channel_axis(space.shape) is not None
     )
 
 

@@ -65,6 +65,7 @@ class DQN(Agent):
     """
 
     algorithm = "dqn"
+    finite = ("model", "bonuses")
     settings = DQNConfig
     config: DQNConfig
     network: QNetwork
@@ -111,7 +112,7 @@ class DQN(Agent):
                 for layer in self._noisy_layers(network).values():
                     layer.reset_parameters()
             randomise_input(network, c, self.env.frame_stack)
-            bonuses = [b.to(self.device) for b in [*make_bonuses(c, self.env), *bonuses]]
+            bonuses = [b.to(self.device) for b in make_bonuses(c, self.env, bonuses)]
         self.network = network.to(self.device).eval()
         self.target = copy.deepcopy(self.network).requires_grad_(False)
         self._act_slots = list(range(ACT, ACT + (self.num_envs if c.noise_per_env else 1)))
@@ -274,6 +275,10 @@ class DQN(Agent):
         if c.target_tau > 0:
             with torch.no_grad():
                 torch._foreach_lerp_(list(self.target.parameters()), list(self.network.parameters()), c.target_tau)
+                for mine, theirs in zip(self.target.modules(), self.network.modules(), strict=True):
+                    if isinstance(mine, nn.BatchNorm2d):
+                        for statistic, newest in zip(mine.buffers(), theirs.buffers(), strict=True):
+                            statistic.copy_(newest)
         self._losses.append(loss.detach())
 
     def loss(self, batch: Batch) -> Float[Tensor, ""]:
@@ -396,6 +401,7 @@ class DQN(Agent):
         """Everything that the next step reads, as nested plain dicts. Array leaves may be views: save, don't keep."""
         return self._common_state() | {
             "model": self.network.state_dict(),
+            "streams": self.streams.names,
             "target": self.target.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "noise": {"online": self.noise.state_dict(), "target": self.target_noise.state_dict()},
@@ -417,6 +423,7 @@ class DQN(Agent):
         Raises:
             ConfigError: the state belongs to an agent of another shape.
         """
+        self.streams.require(state["streams"])
         try:
             self.network.load_state_dict(state["model"])
             self.target.load_state_dict(state["target"])
@@ -428,7 +435,13 @@ class DQN(Agent):
             ) from error
         load_optimizer(self.optimizer, state["optimizer"])
         reasons = load_noise(self, state)
-        for aux, saved in zip((a for a in self.aux if isinstance(a, nn.Module)), state.get("aux", ()), strict=True):
+        modules = [aux for aux in self.aux if isinstance(aux, nn.Module)]
+        if len(modules) != len(state["aux"]):
+            raise ConfigError(
+                f"{len(state['aux'])} auxiliary losses were trained beside the saved agent, and here are "
+                f"{len(modules)}; give the same aux=."
+            )
+        for aux, saved in zip(modules, state["aux"], strict=True):
             aux.load_state_dict(saved)
         self._rng_act.bit_generator.state = state["rng"]["act"]
         self._rng_replay.bit_generator.state = state["rng"]["replay"]

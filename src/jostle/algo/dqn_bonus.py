@@ -152,7 +152,7 @@ class ReplayBonuses:
             following = (following + r.num_envs * done) % r.size
 
         def seen(index: Int[np.ndarray, "S"]) -> Observation:
-            obs = r.observations(index, self.device, newest=bonus.last_frame)
+            obs = r.observations(index, self.device, newest=bonus.takes_newest)
             if isinstance(obs, dict):
                 return {key: value.view(*rows.shape, *value.shape[1:]) for key, value in obs.items()}
             return obs.view(*rows.shape, *obs.shape[1:])

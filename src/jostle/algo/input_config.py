@@ -75,6 +75,12 @@ class InputSettings(Settings):
         self.need("feature_matching", self.feature_matching == 0 or randomised, "0 without input_noise")
         self.need("feature_matching", self.feature_matching == 0 or self.input_use == "act", "0 unless input_use=act")
         self.need("input_use", self.input_use == "act" or randomised, "act without input_noise")
+        weighted = self.input_coef is None or self.input_use != "act"
+        self.need("input_coef", weighted, "None unless input_use is drac or svea")
+        one_view = self.feature_matching == 0 and self.input_use == "act"
+        why = "with feature_matching, drac and svea, whose second view would have"
+        self.need("dropout", self.dropout == 0 or one_view, f"0 {why} other masks")
+        self.need("batch_norm", not self.batch_norm or one_view, f"false {why} its own share in the statistics")
         teacher = self.feature_teacher == 0 or self.feature_stop == "clean"
         self.need("feature_stop", teacher, "clean with a teacher, which gets no gradient")
 

@@ -34,7 +34,7 @@ class FeatureMatching(nn.Module):
     def __init__(self, config: InputSettings, network: nn.Module, features: Features) -> None:
         super().__init__()
         self.config, self._features = config, features
-        self._layer = next(m for m in network.modules() if isinstance(m, InputLayer))
+        self._layers = [m for m in network.modules() if isinstance(m, InputLayer)]
         self._network = [network]  # in a list: it is no part of this module
         self._average: dict[str, Tensor] = {}
         if config.feature_teacher > 0:
@@ -87,7 +87,8 @@ class FeatureMatching(nn.Module):
                 p.data = present[name]
 
     def _clean_rows(self, slots: Int[Tensor, "B"]) -> Bool[Tensor, "B"]:
-        return self._layer.bypasses(self._layer.clean)[slots.clamp(min=0)] | (slots < 0)
+        flags = [layer.bypasses(layer.clean)[slots.clamp(min=0)] for layer in self._layers]
+        return torch.stack(flags).any(0) | (slots < 0)  # with two cameras one may be clean and the other not
 
     def _pick(self, encoded: Tensor, hidden: Tensor) -> Tensor:
         return encoded if self.config.feature_layer == "encoder" else hidden

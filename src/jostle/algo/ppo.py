@@ -102,7 +102,8 @@ class PPO(Agent):
                 "normalise_advantage=False."
             )
         with seeded(seed):
-            self.bonuses = [b.to(self.device) for b in [*make_bonuses(c, self.env, bfloat16=c.bfloat16), *bonuses]]
+            made = make_bonuses(c, self.env, bonuses, bfloat16=c.bfloat16)
+            self.bonuses = [bonus.to(self.device) for bonus in made]
             self.streams = self._make_streams()
             self.network = self._make_network(len(self.streams)).to(self.device)
         self.head = self.network.head
@@ -206,10 +207,10 @@ class PPO(Agent):
         self.learner.schedule(max(0.0, 1 - self.steps / self.planned) if self.planned else 1.0)
         self._collect()
         self.updates += self.learner.learn(self._score())
-        if not torch.stack([p.detach().sum() for p in self.network.parameters()]).isfinite().all():
+        if not torch.stack([p.detach().sum() for p in self.learner.parameters]).isfinite().all():
             raise JostleError(
-                f"training diverged: the policy's weights are not finite at step {self.steps}; lower the learning rate "
-                "or max_grad_norm. Checkpoints saved before are untouched."
+                f"training diverged: the weights of policy or bonuses are not finite at step {self.steps}; lower "
+                "learning_rate, bonus_learning_rate or max_grad_norm. Checkpoints saved before are untouched."
             )
         for bonus in self.bonuses:  # they do not save what they have noted; the learner does
             for name, value in bonus.drain_metrics().items():
@@ -295,6 +296,7 @@ class PPO(Agent):
             value, goal, valid = (x.flatten() for x in (r.value[:-1, :, k], target[..., k], r.valid))
             self.learner.sums[f"values/explained_variance_{name}"].append(explained_variance(value, goal, valid))
             self.learner.sums[f"values/mean_{name}"].append(masked_mean(value, valid))
+            self.learner.sums[f"values/return_{name}"].append(masked_mean(goal, valid))
         return Scored((advantages * s.coefficient).sum(-1), target, following, prepared, reward)
 
     def _extrinsic(self) -> Float[Tensor, "T N"]:
@@ -367,6 +369,7 @@ class PPO(Agent):
         """Everything that the next rollout and update read, as nested plain dicts. There is no replay to leave out."""
         return self._common_state() | {
             "model": self.network.state_dict(),
+            "streams": self.streams.names,
             "learner": self.learner.state_dict(),
             "noise": self.noise.state_dict(),
             "looks": None if self.looks is None else self.looks.state_dict(),
@@ -382,6 +385,7 @@ class PPO(Agent):
         Raises:
             ConfigError: the state belongs to an agent of another shape.
         """
+        self.streams.require(state["streams"])
         try:
             self.network.load_state_dict(state["model"])
             self.learner.load_state_dict(state["learner"])

@@ -117,6 +117,7 @@ class PPOConfig(InputSettings, BonusSettings):
         super().check()
         self.need("hidden", self.hidden is None or all(h >= 1 for h in self.hidden), "positive widths")
         self.within_0_and_1("gamma", "gae_lambda")
+        self.need("input_target", self.input_target == "clean", "clean: only DQN has targets from next pictures")
         self.at_least(1, "num_steps", "epochs", "minibatches", "recurrent_size")
         self.at_least(
             0, "threads", "sigma0", "max_grad_norm", "sequence_length", "reward_clip", "microbatch", "clip",

@@ -102,6 +102,11 @@ class Learner:
             if others:
                 self.optimizers[0].add_param_group({"params": others, "weight_decay": 0.0})
 
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Everything that is trained."""
+        return [p for group in self._parameters for p in group]
+
     def schedule(self, left: float) -> None:
         """Learning rate, weight of the entropy and clip ranges with a share ``left`` of the training still to come."""
         c = self.config

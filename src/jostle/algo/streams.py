@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from jostle.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -38,6 +40,18 @@ class Streams:
         self.gae_lambda = torch.tensor([s.gae_lambda for s in streams], device=device)
         self.coefficient = torch.tensor([s.coefficient for s in streams], device=device)
         self.episodic = torch.tensor([s.episodic for s in streams], device=device)
+
+    def require(self, saved: Sequence[str]) -> None:
+        """Compare with the names of a saved agent's streams.
+
+        Raises:
+            ConfigError: they differ.
+        """
+        if list(saved) != self.names:
+            raise ConfigError(
+                f"the saved agent learned from the rewards {', '.join(saved)}, and this one from "
+                f"{', '.join(self.names)}; give the same bonuses=."
+            )
 
     def describe(self) -> str:
         """The streams in one line for people."""

@@ -113,7 +113,7 @@ def train(
     def save() -> None:
         if run and metrics:
             meta = agent.meta() | {"metrics_offset": metrics.offset()}
-            run.save(agent.steps, agent.state_dict(replay=schedule.save_replay), meta, finite=("model",))
+            run.save(agent.steps, agent.state_dict(replay=schedule.save_replay), meta, finite=agent.finite)
 
     bar = Progress(schedule.total, start=agent.steps, quiet=not progress)
     with (

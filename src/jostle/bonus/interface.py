@@ -82,7 +82,8 @@ class Bonus(nn.Module, ABC):
     stored: ClassVar[bool] = False
     """The reward depends on the episode so far: it is computed when transitions are collected, never again."""
     last_frame: ClassVar[bool]
-    """Of a stack of frames, only the newest is seen."""
+    """Of a stack of frames, only the newest is seen; it is picked here where ``frame_stack`` says how many there are,
+    and by whoever calls where not (``takes_newest``)."""
 
     def __init__(
         self,
@@ -105,6 +106,7 @@ class Bonus(nn.Module, ABC):
             raise ConfigError(f"{self.name}: clip={clip} must be positive.")
         self.num_envs, self.share = num_envs, share
         stack = frame_stack if self.last_frame else 1
+        self.takes_newest = self.last_frame and frame_stack == 1
         self.preprocess = Preprocess(observation_space, self.name, stack, obs_norm, clip)
         self.scale = RewardScale(num_envs, discount, reward_norm, self.name)
         self._sums: dict[str, list[Tensor]] = defaultdict(list)

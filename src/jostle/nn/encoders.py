@@ -74,7 +74,7 @@ class Flat(Encoder):
         self.normaliser = Normaliser(self.out_features) if normalise and floats else None
 
     def forward(self, obs: Tensor) -> Tensor:
-        features = obs.flatten(1).float()
+        features = obs.reshape(len(obs), -1).float()
         if self.normaliser is not None:
             normalised: Tensor = self.normaliser(features)
             return normalised
@@ -82,7 +82,7 @@ class Flat(Encoder):
 
     def update_normaliser(self, obs: Observation, mask: Bool[Tensor, "B"]) -> None:
         if self.normaliser is not None and isinstance(obs, Tensor):
-            self.normaliser.update(obs.flatten(1).float(), mask)
+            self.normaliser.update(obs.reshape(len(obs), -1).float(), mask)
 
 
 class OneHot(Encoder):
@@ -297,6 +297,7 @@ class Grid(Encoder):
     """
 
     offset: Tensor
+    end: Tensor
 
     def __init__(self, space: spaces.Box, codes: Sequence[int] = (11, 6, 4)) -> None:
         super().__init__()
@@ -306,6 +307,7 @@ class Grid(Encoder):
         height, width, _ = space.shape
         first = torch.tensor([0, *np.cumsum(codes)[:-1].tolist()])
         self.register_buffer("offset", first, persistent=False)
+        self.register_buffer("end", first + torch.tensor(codes), persistent=False)
         self.convolutions = nn.Sequential(
             nn.Conv2d(sum(codes), 16, 2), nn.ReLU(), nn.Conv2d(16, 32, 2), nn.ReLU(), nn.Conv2d(32, 64, 2), nn.ReLU(),
             nn.Flatten(),
@@ -315,7 +317,13 @@ class Grid(Encoder):
         self.out_features = 64 * (height - 3) * (width - 3)
 
     def forward(self, obs: Tensor) -> Tensor:
-        index = (obs.long() + self.offset).permute(0, 3, 1, 2)  # [B, 3, H, W]
+        index = obs.long() + self.offset
+        if obs.device.type == "cpu" and not torch.compiler.is_compiling() and (index >= self.end).any():
+            raise ConfigError(
+                f"the grid encoder knows {list(self.codes)} codes in the channels of a grid, and an observation holds "
+                "more; for anything but MiniGrid's codes use encoder='flat'."
+            )
+        index = index.permute(0, 3, 1, 2)  # [B, 3, H, W]
         planes = torch.zeros(obs.shape[0], sum(self.codes), *index.shape[2:], device=obs.device)
         features: Tensor = self.convolutions(planes.scatter_(1, index, 1.0))
         return features
@@ -326,15 +334,16 @@ class Join(Encoder):
 
     def __init__(self, encoders: dict[str, Encoder]) -> None:
         super().__init__()
-        self.encoders = nn.ModuleDict(encoders)
+        self.keys = list(encoders)
+        self.encoders = nn.ModuleDict({key.replace(".", "/"): e for key, e in encoders.items()})  # no dots in names
         self.out_features = sum(e.out_features for e in encoders.values())
 
     def forward(self, obs: dict[str, Tensor]) -> Tensor:
-        return torch.cat([encoder(obs[key]) for key, encoder in self.encoders.items()], 1)
+        return torch.cat([encoder(obs[key]) for key, encoder in zip(self.keys, self.encoders.values(), strict=True)], 1)
 
     def update_normaliser(self, obs: Observation, mask: Bool[Tensor, "B"]) -> None:
         if isinstance(obs, dict):
-            for key, encoder in self.encoders.items():
+            for key, encoder in zip(self.keys, self.encoders.values(), strict=True):
                 cast(Encoder, encoder).update_normaliser(obs[key], mask)
 
 
@@ -359,6 +368,8 @@ def make_encoder(space: gym.Space[object], kind: EncoderKind = "auto", *, normal
         return Flat(space)
     if not isinstance(space, spaces.Box):
         raise ConfigError(f"observations of type {type(space).__name__} cannot be encoded; flatten them in a wrapper.")
+    if 0 in space.shape:
+        raise ConfigError(f"observations {space.shape} hold nothing; leave them out in a wrapper.")
     if kind == "auto":
         kind = _auto(space)
     if kind not in _BOX_ENCODERS:

@@ -150,6 +150,11 @@ class InputLayer(StochasticLayer):
                 )
 
     def _check(self, x: Tensor, draw: Tensor) -> None:
+        if not x.is_floating_point():
+            raise ConfigError(
+                f"{type(self).__name__} changes pictures of floats within [0, 1] and got {x.dtype}; "
+                "give x.float() / 255."
+            )
         if x.shape[1] != self.channels * self.frames:
             raise ConfigError(
                 f"{type(self).__name__} is made for {self.frames} × {self.channels} channels and got {x.shape[1]}: "
