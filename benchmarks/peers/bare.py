@@ -43,8 +43,8 @@ def run(preset: str, num_envs: int, num_steps: int, **settings: Any) -> None:
                     rnd.target(frames)
                     rnd.predictor(frames)
         for _ in range(c.epochs * num_envs * num_steps // PIECE):
-            pi, value, _ = agent.forward.values(batch, None, None, draw[:1].expand(PIECE))
-            (pi.sum() + value.sum()).backward()
+            out = agent.forward.values(batch, None, None, draw[:1].expand(PIECE))
+            (out.pi.sum() + out.value.sum()).backward()
         for _ in range(round(c.epochs * c.bonus_share * num_envs * num_steps / PIECE)):
             with torch.autocast("cpu", torch.bfloat16, enabled=c.bfloat16):
                 prediction = rnd.predictor(frames)

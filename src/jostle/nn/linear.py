@@ -18,7 +18,6 @@ from torch.autograd.function import once_differentiable
 from jostle.nn.tanh import Tanh, tanh
 
 _LARGE = 1_500_000  # multiplications from which oneDNN's dearer call pays
-_WIDE = 8192  # numbers in a weight's gradient from which it does
 
 # An activation is oneDNN's name for it and its numbers.
 Activation = tuple[str, tuple[float, ...]]
@@ -205,8 +204,7 @@ def _through(activation: Activation, grad: Tensor, out: Tensor) -> Tensor:
 
 
 def _weight_gradient(grad: Float[Tensor, "B q"], x: Float[Tensor, "B p"]) -> Float[Tensor, "q p"]:
-    """gᵀx. Libraries multiply quicker with the smaller matrix in front, and MKL a small result by two threads."""
-    product = _product if grad.shape[1] * x.shape[1] >= _WIDE else torch.mm
+    """gᵀx. Libraries multiply quicker with the smaller matrix in front."""
     if x.shape[1] < grad.shape[1]:
-        return product(x.t(), grad).t()
-    return product(grad.t(), x)
+        return _product(x.t(), grad).t()
+    return _product(grad.t(), x)
