@@ -190,8 +190,8 @@ def interleave(contestants: Sequence[Contestant], rounds: int, slice_seconds: fl
 
 
 def quickest(group: Sequence[Contestant], slack: float = 0.7) -> list[Contestant]:
-    """Started contestants but those that are far slower than the best of them in their last iteration; these end."""
-    speed = [c.rate(-2, -1) if len(c.ticks) > 1 else 1.0 for c in group]
+    """Started contestants but those whose best iteration is far slower than the best of all; these end."""
+    speed = [max((c.rate(k - 1, k) for k in range(1, len(c.ticks))), default=1.0) for c in group]
     kept = []
     for contestant, value in zip(group, speed, strict=True):
         if value >= slack * max(speed):
