@@ -111,6 +111,8 @@ def test_what_cannot_be_evaluated_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         "noise mode": {"noise": "median"},
         "other spaces": {"env": "CartPole-v1"},
         "num_envs=0": {"num_envs": 0},
+        "seed=-1 cannot be used: it must be a whole number": {"seed": -1},
+        "seed=9223372036854775808 cannot be used": {"seed": 2**63},
     }
     for message, arguments in cases.items():
         with pytest.raises(ConfigError, match=message):

@@ -12,7 +12,7 @@ from jostle.envs import JostleEnv, make_env
 from jostle.errors import ConfigError, closest
 from jostle.nn.inference import Inference
 from jostle.view import Episode, as_view, play, require_fit, source_of
-from jostle.view.playing import PATIENCE
+from jostle.view.playing import PATIENCE, require_seed
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def evaluate(
         notify: called with the number of finished episodes.
 
     Raises:
-        ConfigError: no episodes, an unknown noise mode, an environment with other spaces.
+        ConfigError: no episodes, a seed that cannot be used, an unknown noise mode, an environment with other spaces.
         EnvError: the environment failed, or its episodes never end.
     """
     if episodes < 1:
@@ -110,6 +110,7 @@ def evaluate(
         raise ConfigError(f"epsilon={epsilon} cannot be used: it must be within 0 and 1.")
     if actions not in ("greedy", "sampled"):
         raise ConfigError(f"actions='{actions}' are unknown; {closest(str(actions), ['greedy', 'sampled'])}")
+    require_seed(seed)
     inference, view = Inference.parse(noise), as_view(policy)
     if isinstance(env, JostleEnv):
         vector = env

@@ -25,8 +25,16 @@ class Scene(gym.Env[Any, int]):
     action_space = spaces.Discrete(2)
 
     def __init__(
-        self, loss: float = 0.0, start_level: int = 0, num_levels: int = 1000, lie: int = 0, render_mode: Any = None
+        self,
+        loss: float = 0.0,
+        start_level: int = 0,
+        num_levels: int = 1000,
+        lie: int = 0,
+        broken: bool = False,
+        render_mode: Any = None,
     ) -> None:
+        if broken:
+            raise RuntimeError("broken")
         self.loss, self.first, self.count = loss, start_level + lie, num_levels
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

@@ -263,6 +263,8 @@ def test_pairs_of_different_shape_are_refused() -> None:
         (500.0, 500.0, 500.0, "500 [500, 500]"),
         (0.0, 0.0, 0.0, "0.00 [0.00, 0.00]"),
         (0.3, math.nan, math.nan, "0.30 [no interval]"),
+        (-0.800000004, -0.800000012, -0.799999997, "-0.80 [-0.80, -0.80]"),  # what float32 makes of -0.8
+        (0.800004, 0.8, 0.800008, "0.8000040 [0.8000000, 0.8000080]"),
     ],
 )
 def test_intervals_as_text(point: float, low: float, high: float, text: str) -> None:

@@ -4,15 +4,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 
 from jostle.errors import ConfigError
+from jostle.nn.encoders import Images
 from jostle.stress.perturbation import KINDS, STRENGTHS, Perturbation
-from jostle.stress.pictures import Layout, picture_layout
+from jostle.stress.pictures import Layout, picture_layouts
 
 RNG = np.random.default_rng(4)
 N, SIDE = 6, 32
-RGB = Layout(1, 3, last=True)
+RGB = Layout(1, 3, "HWC")
 PICTURES = RNG.integers(0, 256, (N, SIDE, SIDE, 3), dtype=np.uint8)
 
 
@@ -68,18 +70,18 @@ def test_first_last_and_flat_pictures_are_perturbed_alike() -> None:
     first = np.ascontiguousarray(np.moveaxis(PICTURES, -1, 1))
     for kind in KINDS:
         out = apply(kind, 4, PICTURES)
-        np.testing.assert_array_equal(np.moveaxis(apply(kind, 4, first, Layout(1, 3, last=False)), 1, -1), out)
+        np.testing.assert_array_equal(np.moveaxis(apply(kind, 4, first, Layout(1, 3, "CHW")), 1, -1), out)
     grey = PICTURES[..., 0]
     for kind in ("noise", "occluder", "translation"):
-        flat = apply(kind, 4, grey, Layout(1, 1, last=False, flat=True))
-        np.testing.assert_array_equal(flat, apply(kind, 4, grey[:, None], Layout(1, 1, last=False))[:, 0])
+        flat = apply(kind, 4, grey, Layout(1, 1, "HW"))
+        np.testing.assert_array_equal(flat, apply(kind, 4, grey[:, None], Layout(1, 1, "CHW"))[:, 0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_frame_keeps_its_look_in_the_stack(kind: str) -> None:
     """Two consecutive stacks of three frames share two frames, which look the same in both."""
     video = RNG.integers(0, 256, (5, 3, SIDE, SIDE), dtype=np.uint8)
-    layout = Layout(3, 3, last=False)
+    layout = Layout(3, 3, "CHW")
 
     def seen(step: int) -> np.ndarray:
         frames = [video[max(step - back, 0)] for back in (2, 1, 0)]
@@ -101,7 +103,7 @@ def test_brightness_by_hand() -> None:
 def test_contrast_by_hand() -> None:
     picture = np.zeros((1, 16, 16, 1), np.uint8)
     picture[:, 8:] = 200
-    out = apply("contrast", 4, picture, Layout(1, 1, last=True))
+    out = apply("contrast", 4, picture, Layout(1, 1, "HWC"))
     assert set(np.unique(out)) == {80, 120}  # the mean is 100, and a fifth of the distance is left
 
 
@@ -182,26 +184,61 @@ def test_distractors_move_on() -> None:
     assert np.abs(moves[0]).max() > 0.1
 
 
+def pixels(*shape: int) -> spaces.Box:
+    return spaces.Box(0, 255, shape, np.uint8)
+
+
 @pytest.mark.parametrize(
     ("space", "stack", "layout"),
     [
-        (spaces.Box(0, 255, (64, 64, 3), np.uint8), 1, Layout(1, 3, last=True)),
-        (spaces.Box(0, 255, (3, 64, 64), np.uint8), 1, Layout(1, 3, last=False)),
-        (spaces.Box(0, 255, (4, 84, 84), np.uint8), 4, Layout(4, 1, last=False)),
-        (spaces.Box(0, 255, (12, 84, 84), np.uint8), 4, Layout(4, 3, last=False)),
-        (spaces.Box(0, 255, (84, 84), np.uint8), 1, Layout(1, 1, last=False, flat=True)),
-        (spaces.Box(0.0, 1.0, (32, 32, 1), np.float32), 1, Layout(1, 1, last=True)),
+        (pixels(64, 64, 3), 1, Layout(1, 3, "HWC")),
+        (pixels(3, 64, 64), 1, Layout(1, 3, "CHW")),
+        (pixels(4, 84, 84), 4, Layout(4, 1, "CHW")),
+        (pixels(12, 84, 84), 4, Layout(4, 3, "CHW")),
+        (pixels(84, 84), 1, Layout(1, 1, "HW")),
+        (spaces.Box(0.0, 1.0, (32, 32, 1), np.float32), 1, Layout(1, 1, "HWC")),
+        # Frames that a wrapper has stacked, as the encoders tell them.
+        (pixels(4, 64, 64), 1, Layout(4, 1, "CHW")),
+        (pixels(64, 64, 2), 1, Layout(2, 1, "HWC")),
+        (pixels(4, 48, 64, 3), 1, Layout(4, 3, "KHWC")),
+        (pixels(2, 48, 64, 1), 1, Layout(2, 1, "KHWC")),
+        # The shape does not tell: colours in threes, else one picture.
+        (pixels(48, 64, 12), 1, Layout(4, 3, "HWC")),
+        (pixels(9, 48, 64), 1, Layout(3, 3, "CHW")),
+        (pixels(5, 48, 64), 1, Layout(1, 5, "CHW")),
+        (pixels(12, 48, 64), 2, Layout(2, 6, "CHW")),
     ],
 )
 def test_layouts(space: spaces.Box, stack: int, layout: Layout) -> None:
-    assert picture_layout(space, stack, "env") == layout
+    assert picture_layouts(space, stack, "env") == {"": layout}
     obs = np.stack([space.sample() for _ in range(2)])
     np.testing.assert_array_equal(layout.pack(layout.unpack(obs), obs.dtype), obs)
     frames = layout.unpack(obs)
-    assert frames.shape[:2] == (2, stack)
-    newest = obs[:, -1] if layout.channels == 1 and not (layout.last or layout.flat) else None
-    if newest is not None:
-        np.testing.assert_allclose(frames[:, -1, :, :, 0] * 255, newest, atol=1e-3)
+    assert frames.shape[:2] == (2, layout.frames)
+    channels = layout.frames * layout.channels
+    images = Images(space)(torch.as_tensor(obs)).numpy()  # [B, C, H, W] in [0, 1], as the encoders see it
+    np.testing.assert_allclose(frames.transpose(0, 1, 4, 2, 3).reshape(2, channels, *images.shape[2:]), images)
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout"),
+    [((4, 32, 32), Layout(4, 1, "CHW")), ((32, 32, 4), Layout(4, 1, "HWC")), ((5, 32, 32), Layout(1, 5, "CHW"))],
+)
+def test_channels_that_are_no_colours_are_painted_alike(shape: tuple[int, ...], layout: Layout) -> None:
+    grey = np.full((6, *shape), 100, np.uint8)
+    (found,) = picture_layouts(pixels(*shape), 1, "env").values()
+    for kind in ("occluder", "distractor", "brightness", "translation"):
+        changed = apply(kind, 3, grey, found, step=np.zeros(6, np.int64))  # no frame is older than an episode's first
+        channels = np.moveaxis(changed, 1 if layout.axes == "CHW" else -1, 0)
+        assert (channels == channels[0]).all(), kind
+        assert kind == "translation" or (changed != grey).any()
+
+
+def test_pictures_of_a_dictionary_are_found_by_key() -> None:
+    parts = {"eye": pixels(3, 48, 64), "wrist": pixels(2, 48, 64, 1), "speed": spaces.Box(-1, 1, (3,), np.float32)}
+    grid = {"grid": pixels(7, 7, 3), "goal": spaces.Discrete(4)}
+    found = picture_layouts(spaces.Dict(parts | grid), 1, "env")
+    assert found == {"eye": Layout(1, 3, "CHW"), "wrist": Layout(2, 1, "KHWC")}
 
 
 @pytest.mark.parametrize(
@@ -211,15 +248,17 @@ def test_layouts(space: spaces.Box, stack: int, layout: Layout) -> None:
             spaces.Box(-1, 1, (4,), np.float32),
             r"pictures can be perturbed, and env has observations Box\[4\] of float32",
         ),
-        (spaces.Dict({"image": spaces.Box(0, 255, (64, 64, 3), np.uint8)}), "has observations Dict"),
+        (spaces.Dict({"speed": spaces.Discrete(3), "a": spaces.Box(0, 1, (3,))}), "env has observations Dict of .*a"),
+        (spaces.Dict({"image": pixels(7, 7, 3), "goal": spaces.Discrete(3)}), "of 'image' of env are a grid of"),
         (spaces.Box(-1, 1, (64, 64, 3), np.float32), "must be uint8 or floats in"),
-        (spaces.Box(0, 255, (7, 7, 3), np.uint8), "a grid of symbols"),
-        (spaces.Box(0, 255, (9, 64, 64), np.uint8), "9 channels in 1 frames"),
+        (pixels(7, 7, 3), "a grid of symbols"),
+        (pixels(64, 3, 64), r"no picture \[C, H, W\] or \[H, W, C\], .* bring the channels to one end in a wrapper"),
+        (pixels(4, 3, 64, 64), r"of env do not end with their channels, \[k, H, W, C\]: turn them round"),
     ],
 )
 def test_what_is_no_picture(space: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        picture_layout(space, 1, "env")
+        picture_layouts(space, 1, "env")
 
 
 def test_unknown_kinds_and_strengths_are_named() -> None:
@@ -228,4 +267,4 @@ def test_unknown_kinds_and_strengths_are_named() -> None:
     with pytest.raises(ConfigError, match="strength=6 of 'blur' cannot be used: give 1"):
         Perturbation("blur", 6)
     with pytest.raises(ConfigError, match="hue needs 3 channels of colour, and these pictures have 1"):
-        apply("hue", 1, PICTURES[..., :1], Layout(1, 1, last=True))
+        apply("hue", 1, PICTURES[..., :1], Layout(1, 1, "HWC"))

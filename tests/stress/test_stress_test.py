@@ -3,19 +3,21 @@
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from scene import GREY, STEPS, Watchful, luck, watchful
 
 import jostle
 from jostle.errors import ConfigError, EnvError
 from jostle.stress import Condition, Perturbation, Suite, report, stress_test
 from jostle.stress.result import read_result, read_rows
-from jostle.stress.run import modes_of
+from jostle.stress.run import check_levels, modes_of
 from jostle.stress.tables import markdown_report
-from jostle.view import Success, as_view
+from jostle.view import Episode, PolicyView, Success, as_view
 
 SUITE = Suite(
     "three",
@@ -106,6 +108,20 @@ def test_the_loss_is_seen_minus_unseen_on_equal_games() -> None:
     assert whole.success_gap.point == 0
 
 
+def test_it_is_told_how_many_pairs_are_the_same_game() -> None:
+    result = stress_test(watchful(), SUITE, episodes=8, num_envs=4)
+    assert [line.same_games for line in report.lines(result)] == [None, 8, 8], "the levels are told"
+    assert "under equal seeds and levels: the same games" in markdown_report(result)
+    # CartPole tells no level, and what it draws for a later episode depends on how many were played before.
+    suite = Suite("two", (Condition("long"), Condition("short", {"max_episode_steps": 9})), "long")
+    result = stress_test(watchless(), suite, episodes=8, num_envs=3)
+    assert [line.same_games for line in report.lines(result)] == [None, 3]
+    assert report.as_dict(result)["lines"][1]["same_games"] == 3
+    assert "Of 3 in 8 it is known that both sides were the same game" in markdown_report(result)
+    apart = Suite("apart", (Condition("a"), Condition("b", seed_offset=5)), "a")
+    assert report.lines(stress_test(watchless(), apart, episodes=2))[1].same_games is None
+
+
 def test_other_seeds_are_other_games_and_are_not_paired() -> None:
     conditions = (Condition("clean"), Condition("poorer", {"loss": 2.0}, seed_offset=500))
     result = stress_test(watchful(), Suite("apart", conditions, "clean"), episodes=40, seed=1)
@@ -185,8 +201,18 @@ def test_levels_prove_what_is_unseen() -> None:
         stress_test(watchful(), suite(0, "seen"), episodes=4)
 
 
+def test_levels_that_nobody_tells_prove_nothing() -> None:
+    conditions = (Condition("home"), Condition("away", labels={"layouts": "unseen"}, env_options={"start_level": 10}))
+    suite = Suite("levels", conditions, "home", training_levels=(0, 10))
+    episode = Episode(0, 0, 1.0, 3, level_seed=12)
+    check_levels(suite, suite["away"], [episode], "env")
+    with pytest.raises(EnvError, match=r"'away' has unseen layouts, but env does not tell which levels it played"):
+        check_levels(suite, suite["away"], [episode, Episode(1, 0, 1.0, 3)], "env")
+    check_levels(suite, suite["home"], [Episode(0, 0, 1.0, 3)], "env")
+
+
 def test_overlapping_levels_are_refused_before_anything_is_played() -> None:
-    def unseen(**options: int) -> Suite:
+    def unseen(**options: Any) -> Suite:
         conditions = (Condition("home"), Condition("away", options, labels={"layouts": "unseen"}))
         return Suite("levels", conditions, "home", training_levels=(100, 500))
 
@@ -195,8 +221,16 @@ def test_overlapping_levels_are_refused_before_anything_is_played() -> None:
     for options in ({"start_level": 599, "num_levels": 10}, {"start_level": 0, "num_levels": 101}, {}):
         with pytest.raises(ConfigError, match="overlap the levels 100 to 599 of the training: start at 600"):
             unseen(**options)
-    with pytest.raises(ConfigError, match="num_levels=0, which means every level and ignores start_level"):
-        unseen(start_level=600, num_levels=0)
+    for options in ({"start_level": 600, "num_levels": 0}, {"start_level": 600, "num_levels": None}):
+        with pytest.raises(ConfigError, match=r"num_levels=0, which means every level and .* give start_level=600"):
+            unseen(**options)
+    # What is taken away is the environment's default, level 0 on, and not the training's.
+    unseen(start_level=None, num_levels=100)
+    with pytest.raises(ConfigError, match="its levels 0 to 100 overlap"):
+        unseen(start_level=None, num_levels=101)
+    for key, value in (("start_level", "many"), ("num_levels", -5), ("num_levels", 2.5), ("start_level", True)):
+        with pytest.raises(ConfigError, match=rf"{key}={value!r} of the condition 'away' cannot be used: .* whole"):
+            unseen(**{"start_level": 600, "num_levels": 10} | {key: value})
 
 
 def test_modes_are_those_that_the_policy_calls_for() -> None:
@@ -208,6 +242,26 @@ def test_modes_are_those_that_the_policy_calls_for() -> None:
     for wrong, said in (([], "at least one"), (["mean", "mean"], "none twice"), ("median", "is unknown")):
         with pytest.raises(ConfigError, match=said):
             modes_of(wrong, plain)
+
+
+def test_a_draw_that_holds_for_an_episode_is_named(tmp_path: Path) -> None:
+    agent = jostle.DQN("CartPole-v1", num_envs=1, hidden=(4,), noisy="factorised", sigma0=2.0)
+    suite = Suite("one", (Condition("seen"), Condition("other", seed_offset=3)), "seen")
+    result = stress_test({"a": agent, "b": watchless()}, suite, episodes=2, seed=6, noise=["mean", "fixed", "mc:2"])
+    rows = list(result.rows())
+    assert {row["draw"] for row in rows if (row["method"], row["noise"]) == ("a", "fixed")} == {"6:0"}
+    assert not any("draw" in row for row in rows if (row["method"], row["noise"]) != ("a", "fixed"))
+    # The name is enough to act again: slot 0 of the draws of that seed.
+    again = jostle.evaluate(agent, 2, noise="fixed", seed=6)
+    assert [e.ret for e in again.episodes] == [e.ret for e in result.select("a", "fixed", "seen")[0].episodes]
+    result.write_rows(tmp_path / "episodes.jsonl")
+    (tmp_path / "summary.json").write_text(json.dumps(report.as_dict(result)))
+    assert read_result(tmp_path) == result
+
+
+def watchless() -> PolicyView:
+    """A policy for CartPole that has no noise."""
+    return as_view(torch.nn.Linear(4, 2), kind="q", env="CartPole-v1")
 
 
 def test_each_mode_is_reported_apart() -> None:
@@ -238,10 +292,30 @@ def test_suites_that_cannot_be(conditions: tuple[Condition, ...], reference: str
         Suite("s", conditions, reference)
 
 
+@pytest.mark.parametrize("name", ["../../evil", "a/b", "a\\b", "..", ".", "", " ", "two\nlines", "/tmp/x"])
+def test_names_stay_in_their_place(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"a suite cannot be called .* name of one line without / and"):
+        Suite(name, (Condition("a"),), "a")
+    with pytest.raises(ConfigError, match=r"a condition cannot be called"):
+        Condition(name)
+
+
+def test_what_the_test_sets_itself_is_no_option_of_a_condition() -> None:
+    for key in ("seed", "num_envs", "render_mode", "id"):
+        with pytest.raises(ConfigError, match=f"{key} cannot stand in env_options of the condition 'c'"):
+            Condition("c", {key: 3})
+    with pytest.raises(ConfigError, match="seed_offset=-1 of the condition 'c' cannot be used"):
+        Condition("c", seed_offset=-1)
+
+
 def test_what_cannot_be_tested_is_refused() -> None:
     other = watchful("other", loss=1.0)
     for policy, more, said in (
         (watchful(), {"episodes": 0}, "episodes=0"),
+        (watchful(), {"seed": -1}, "seed=-1 cannot be used: it must be a whole number from 0 to"),
+        (watchful(), {"seed": 2**32}, "seed=4294967296 cannot be used"),
+        (watchful(), {"seed": "3"}, "seed='3' cannot be used"),
+        (watchful(), {"seed": 1.5}, "seed=1.5 cannot be used"),
         (watchful(), {"actions": "gready"}, "did you mean greedy"),
         ([], {}, "there is no policy"),
         ({"a": watchful(), "b": other}, {}, "so that what was seen differs: test them one by one"),
@@ -253,7 +327,20 @@ def test_what_cannot_be_tested_is_refused() -> None:
     told: list[tuple[int, int]] = []
     with pytest.raises(ConfigError, match="condition 'b' cannot be made: "):
         stress_test(watchful(), wrong, episodes=2, notify=lambda *done: told.append(done))
+    wrong = Suite("s", (Condition("a"), Condition("b", {"frame_stack": 2})), "a")
+    said = r"'b' cannot be played: .* other spaces than tests/Scene-v0 .*: observations Box\[6, 32, 32\] of uint8 "
+    with pytest.raises(ConfigError, match=said + r"instead of Box\[32, 32, 3\] of uint8; .* such as frame_stack"):
+        stress_test(watchful(), wrong, episodes=2, notify=lambda *done: told.append(done))
+    wrong = Suite("s", (Condition("a"), Condition("b", perturbation=Perturbation("blur", 1))), "a")
+    with pytest.raises(ConfigError, match="'b' cannot be played: pictures can be perturbed, and CartPole-v1"):
+        stress_test(watchless(), wrong, episodes=2, notify=lambda *done: told.append(done))
     assert not told, "before anything was played"
+    wrong = Suite("s", (Condition("a"), Condition("b", {"broken": True})), "a")
+    with pytest.raises(EnvError, match="condition 'b' cannot be made: "):
+        stress_test(watchful(), wrong, episodes=2)
+    for suite in (None, 3):
+        with pytest.raises(ConfigError, match=f"suite={suite} is none: give one of themes, pictures"):
+            stress_test(watchful(), suite, episodes=2)  # type: ignore[arg-type]
     made = as_view(Watchful(), kind="q", env=lambda: gym.make("tests/Scene-v0"))
     with pytest.raises(ConfigError, match=r"'poorer' sets loss, but .* is made by a function, which takes no options"):
         stress_test(made, SUITE, episodes=2)

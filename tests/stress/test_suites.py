@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from scene import watchful
+from gymnasium import spaces
+from gymnasium.wrappers import FrameStackObservation, TransformObservation
+from scene import STEPS, Scene, Watchful, luck, watchful
 from torch import nn
 
 import jostle
@@ -154,7 +157,10 @@ def test_another_physics_is_an_option_of_the_environment(tmp_path: Path) -> None
         ("conditions: [{env_options: {}}]", "condition 1 of .* needs a name"),
         ("conditions: [{name: a}, {name: b, env_options: 3}]", "env_options of condition 2 of .* must be a mapping"),
         ("conditions: [{name: a, env_options: {seed: 3}}]", "seed cannot stand in env_options"),
-        ("conditions: [{name: a, seed_offset: -1}]", "seed_offset=-1 of condition 1"),
+        ("conditions: [{name: a, seed_offset: -1}]", "seed_offset=-1 of the condition 'a'"),
+        ("conditions: [{name: a, seed_offset: far}]", "seed_offset='far' of the condition 'a'"),
+        ("conditions: [{name: a/b}]", "a condition cannot be called 'a/b'"),
+        ('{name: "../../evil", conditions: [{name: a}]}', "a suite cannot be called '../../evil': give it"),
         ("conditions: [{name: a, env: 3}]", "env of condition 1 of .* must be the id"),
         ("conditions: [{name: a, perturbation: {kind: nose}}]", "no perturbation 'nose'; did you mean noise"),
         ("conditions: [{name: a, perturbation: {kind: blur, strength: a lot}}]", "strength=a lot of 'blur'"),
@@ -167,6 +173,40 @@ def test_broken_files_are_named(tmp_path: Path, text: str, said: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigError, match=said):
         suite_of(watchful(), file)
+
+
+class Eye(nn.Module):
+    """`Watchful` on the picture of a dictionary, while the clock beside it is left alone."""
+
+    def forward(self, x: dict[str, torch.Tensor]) -> torch.Tensor:
+        assert (x["clock"] == 0.5).all()
+        return Watchful()(x["eye"])
+
+
+def stacked() -> gym.Env[Any, Any]:
+    return FrameStackObservation(gym.make("tests/Scene-v0"), 4)
+
+
+def twelve() -> gym.Env[Any, Any]:
+    env = stacked()
+    space = spaces.Box(0, 255, (32, 32, 12), np.uint8)
+    return TransformObservation(env, lambda x: np.concatenate(list(x), axis=-1), space)
+
+
+def dictionary() -> gym.Env[Any, Any]:
+    parts = {"eye": Scene.observation_space, "clock": spaces.Box(0, 1, (1,), np.float32)}
+    clock = np.full(1, 0.5, np.float32)
+    return TransformObservation(gym.make("tests/Scene-v0"), lambda x: {"eye": x, "clock": clock}, spaces.Dict(parts))
+
+
+@pytest.mark.parametrize(("env", "module"), [(stacked, Watchful), (twelve, Watchful), (dictionary, Eye)])
+def test_pictures_in_every_form_are_perturbed(env: Any, module: type[nn.Module]) -> None:
+    result = stress_test(as_view(module(), kind="q", env=env), "pictures", episodes=1)
+    taken = {c.condition: round(e.ret - luck(e.level_seed or 0)) for c in result.cells for e in c.episodes}
+    assert len(taken) == 41
+    dull = {"contrast", "hue", "blur", "translation"}  # an even grey picture has nothing to lose to them
+    for name, steps in taken.items():
+        assert steps == (0 if name == "clean" or name.split()[0] in dull else STEPS), name
 
 
 def test_a_file_that_perturbs_what_is_no_picture(tmp_path: Path) -> None:

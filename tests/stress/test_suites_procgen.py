@@ -1,6 +1,7 @@
 """Procgen's suites on the real games: layouts by level, looks that change nothing else."""
 
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import nn
 import jostle
 from jostle.errors import ConfigError, EnvError
 from jostle.stress import Suite, report, stress_test
-from jostle.stress.procgen import MOST
+from jostle.stress.levels import MOST
 from jostle.stress.suites import make_suite
 from jostle.stress.target import target_of
 from jostle.view import PolicyView, as_view
@@ -120,6 +121,31 @@ def test_what_does_not_fit_is_told_how_to() -> None:
         (runner("MazeMemory-v0", num_levels=200), "procgen-looks", "train on MazeHard-v0"),
         (runner(), "procgen-looks", r"every level of CoinrunHard-v0 \(num_levels=0\), so none is unseen: train with"),
         (runner(), "procgen-levels", "num_levels=500"),
+        (runner(num_levels=MOST), "procgen-looks", r"no level follows those of the training, 0 to 2147483646, .*fewer"),
+        (runner(num_levels=-5), "procgen-levels", "num_levels=-5 of the training cannot be used"),
     ):
         with pytest.raises(ConfigError, match=said):
             suite_of(view, name)
+
+
+@pytest.mark.parametrize(
+    ("training", "options", "said"),
+    [
+        ({"num_levels": 500}, "{start_level: null, num_levels: 100}", "its levels 0 to 99 overlap the levels 0 to 499"),
+        ({"num_levels": 500}, "{start_level: many}", "start_level='many' of the condition 'far' cannot be used"),
+        ({"num_levels": 500}, "{start_level: 500, num_levels: -5}", "num_levels=-5 of the condition 'far' cannot be"),
+        ({"num_levels": 500}, "{start_level: 500, num_levels: null}", "num_levels=0, which means every level"),
+        ({"start_level": 100, "num_levels": 500}, "{start_level: null, num_levels: 100}", None),
+        ({}, "{start_level: 500, num_levels: 100}", "trained on every level of CoinrunHard-v0"),
+    ],
+)
+def test_levels_called_unseen_in_a_file(
+    training: dict[str, int], options: str, said: str | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "far.yaml"
+    file.write_text(f"conditions: [{{name: a}}, {{name: far, env_options: {options}, labels: {{layouts: unseen}}}}]")
+    if said is None:
+        assert suite_of(runner(**training), str(file)).training_levels == (100, 500)
+        return
+    with pytest.raises(ConfigError, match=said):
+        suite_of(runner(**training), str(file))

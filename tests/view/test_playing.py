@@ -10,6 +10,7 @@ from gymnasium import spaces
 import jostle
 from jostle.errors import ConfigError, EnvError
 from jostle.view import Success, play
+from jostle.view.playing import require_seed
 
 
 class Hours(gym.Env[Any, int]):
@@ -72,6 +73,21 @@ def test_what_is_kept_of_an_episode() -> None:
     assert found[0].as_dict() == {
         "env": 0, "index": 0, "ret": 2.0, "length": 2, "success": True, "disagreement": 0.5, "level_seed": 0,
     }  # fmt: skip
+
+
+def test_the_draw_stands_beside_every_episode() -> None:
+    found = play(Clockwork(), jostle.make_env(Hours, 2), 3, draw="5:0")
+    assert found is not None
+    assert [e.draw for e in found] == ["5:0"] * 3
+    assert found[0].as_dict()["draw"] == "5:0"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, "3", 1.5, None, True])
+def test_seeds_that_cannot_be_used(seed: Any) -> None:
+    with pytest.raises(ConfigError, match=r"seed=.* cannot be used: it must be a whole number from 0 to 4294967295"):
+        require_seed(seed)
+    require_seed(np.int64(7))
+    require_seed(2**32 - 1)
 
 
 def test_success_by_the_return() -> None:

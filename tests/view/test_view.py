@@ -257,7 +257,11 @@ def test_an_unknown_home_is_asked_for() -> None:
     view = as_view(Net(), kind="q", observation_space=seen, action_space=acts)
     with pytest.raises(ConfigError, match="nobody knows where Net was trained: give env="):
         jostle.evaluate(view)
-    with pytest.raises(ConfigError, match="has other spaces than the one that Net was trained in"):
+    said = (
+        r"CartPole-v1 has other spaces than the one that Net was trained in: other bounds of its observations Box\[4\] "
+        r"of float32; choose an environment, and options such as frame_stack or size, that leave both as they were\."
+    )
+    with pytest.raises(ConfigError, match=said):
         jostle.evaluate(view, env="CartPole-v1")
 
 

@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jostle.errors import ConfigError, closest
+from jostle.stress.levels import levels_of, require_unseen
 from jostle.stress.perturbation import Perturbation
 from jostle.view import Success
+
+RESERVED = ("seed", "num_envs", "render_mode", "id")
+"""Arguments of `make_env` that the test sets itself."""
 
 
 @dataclass(frozen=True)
@@ -14,13 +18,16 @@ class Condition:
     """One circumstance.
 
     Attributes:
-        name: unique in its suite.
+        name: unique in its suite, one line without slashes.
         env_options: laid over the policy's own; None as a value takes an option away.
         env: another environment than the policy's own, with the same spaces.
         perturbation: of what the policy sees; the environment is not touched.
         seed_offset: added to the seed. Conditions with equal offsets play the same games where the environment lets
             them, and are then compared episode by episode.
         labels: axis -> level, such as {"layouts": "unseen", "looks": "seen"}; tables and figures are made along them.
+
+    Raises:
+        ConfigError: a name or a seed_offset that cannot be used, or an option that the test sets itself.
     """
 
     name: str
@@ -29,6 +36,20 @@ class Condition:
     perturbation: Perturbation | None = None
     seed_offset: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, "a condition")
+        for key in RESERVED:
+            if key in self.env_options:
+                raise ConfigError(
+                    f"{key} cannot stand in env_options of the condition '{self.name}': the test sets it itself."
+                )
+        offset: object = self.seed_offset
+        if not isinstance(offset, int) or isinstance(offset, bool) or not 0 <= offset < 2**31:
+            raise ConfigError(
+                f"seed_offset={offset!r} of the condition '{self.name}' cannot be used: it must be a whole number from "
+                "0 to 2147483647."
+            )
 
     def options(self, own: Mapping[str, Any]) -> dict[str, Any]:
         """The environment's options: the policy's own with the condition's over them."""
@@ -40,7 +61,7 @@ class Suite:
     """Conditions that belong together.
 
     Attributes:
-        name: for tables and files.
+        name: for tables and files, one line without slashes.
         conditions: at least one.
         reference: the name of the condition that was seen in training; gaps are measured from it.
         success: when an episode is a success; None: only returns are told.
@@ -49,7 +70,8 @@ class Suite:
             Conditions labelled {"layouts": "unseen"} must not share any of them.
 
     Raises:
-        ConfigError: no condition, a name twice, or an unknown reference.
+        ConfigError: a name that cannot be used, no condition, a name twice, an unknown reference, or levels that are
+            called unseen and were trained on.
     """
 
     name: str
@@ -60,6 +82,7 @@ class Suite:
     training_levels: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        _check_name(self.name, "a suite")
         names = self.names
         twice = sorted({name for name in names if names.count(name) > 1})
         if not names:
@@ -92,18 +115,12 @@ def _check_levels(suite: Suite, condition: Condition) -> None:
     """Levels labelled unseen must lie outside of those trained on."""
     if suite.training_levels is None or condition.labels.get("layouts") != "unseen":
         return
-    first, count = suite.training_levels
-    start, number = (
-        int(condition.env_options.get("start_level", first)),
-        int(condition.env_options.get("num_levels", count)),
-    )
-    if number == 0:
-        raise ConfigError(
-            f"the condition '{condition.name}' has num_levels=0, which means every level and ignores start_level: to "
-            f"leave out the levels trained on, give start_level={first + count} and a large num_levels."
-        )
-    if start < first + count and first < start + number:
-        raise ConfigError(
-            f"the condition '{condition.name}' is called unseen, but its levels {start} to {start + number - 1} "
-            f"overlap the levels {first} to {first + count - 1} of the training: start at {first + count}."
-        )
+    own = dict(zip(("start_level", "num_levels"), suite.training_levels, strict=True))
+    start, number = levels_of(condition.options(own), f"the condition '{condition.name}'")
+    require_unseen(start, number, suite.training_levels, condition.name)
+
+
+def _check_name(name: object, whose: str) -> None:
+    """Names stand in tables, and that of a suite is a folder's."""
+    if not isinstance(name, str) or not name.isprintable() or name.strip() in ("", ".", "..") or set(name) & {*"/\\"}:
+        raise ConfigError(f"{whose} cannot be called {name!r}: give it a name of one line without / and \\.")

@@ -56,8 +56,8 @@ def gap(
 ) -> Interval:
     """Seen minus unseen: how much is lost. Of several unseen conditions their mean is taken, each with equal weight.
 
-    Of several runs, row r of both sides is run r. Of one run, episodes of conditions that played the same games
-    (`paired`) are resampled together, others independently.
+    Of several runs, row r of both sides is run r. Of one run, episodes of conditions that are `paired` are resampled
+    together, others independently.
 
     Args:
         seen: the reference's cells, one a run.
@@ -87,7 +87,10 @@ def gap(
 
 
 def paired(a: Cell, b: Cell) -> bool:
-    """Both cells hold the same games: equal seeds and (env, index), and equal levels where they are told."""
+    """Episodes of both cells stand in pairs: equal seeds and (env, index), and equal levels where they are told.
+
+    Of how many pairs it is known that both were the same game, `same_games` says.
+    """
     if a.seed != b.seed or len(a.episodes) != len(b.episodes):
         return False
     return all(
@@ -96,13 +99,22 @@ def paired(a: Cell, b: Cell) -> bool:
     )
 
 
+def same_games(cell: Cell) -> int:
+    """Episodes of a cell that are the same games as those at equal places of any cell that it is `paired` with.
+
+    They are those whose level the environment tells, and the first of each environment, which begins with the seed;
+    where a later one begins may depend on what was played before.
+    """
+    return sum(e.level_seed is not None or e.index == 0 for e in cell.episodes)
+
+
 def improvement(x: Sequence[Cell], y: Sequence[Cell], *, resamples: int = RESAMPLES) -> Interval:
     """How likely X beats Y, ``P(X > Y) + ½ P(X = Y)``.
 
     Of one run each, over pairs of the same episode; of several runs, over all pairs of runs by their mean returns.
 
     Raises:
-        ConfigError: one run each, whose episodes were not the same games.
+        ConfigError: one run each, whose episodes are not `paired`.
     """
     if len(x) == len(y) == 1:
         if not paired(x[0], y[0]):

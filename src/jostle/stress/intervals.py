@@ -36,7 +36,7 @@ class Interval:
         """``0.82 [0.71, 0.90]``: as many decimals as give the interval's width two significant digits."""
         size = max(abs(self.point), 1e-300)
         width = self.high - self.low
-        told = isfinite(width) and width > 1e-9 * size
+        told = isfinite(width) and width > 1e-6 * size  # rewards are float32: what is narrower is their rounding
         digits = 1 - floor(log10(width)) if told else 2 - max(floor(log10(size)), 0)
         digits = min(max(digits, 0), 12)
         # Adding 0.0 turns a rounded -0.0 into 0.0.

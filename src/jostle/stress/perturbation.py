@@ -46,6 +46,10 @@ class Perturbation:
         if self.strength not in STRENGTHS:
             raise ConfigError(f"strength={self.strength} of '{self.kind}' cannot be used: give 1 (weak) to 5 (strong).")
 
+    def fits(self, layout: Layout) -> bool:
+        """Whether pictures of this layout have what it changes: only colours have a hue."""
+        return self.kind != "hue" or layout.channels == 3
+
     def apply(
         self,
         obs: np.ndarray,
@@ -63,7 +67,7 @@ class Perturbation:
             episode: each environment's episode.
             step: steps since the episode's first observation.
         """
-        if self.kind == "hue" and layout.channels != 3:
+        if not self.fits(layout):
             raise ConfigError(
                 f"hue needs 3 channels of colour, and these pictures have {layout.channels}: leave it out."
             )
@@ -180,9 +184,9 @@ def _sign(keys: Keys) -> Float32[np.ndarray, "N 1 1 1 1"]:
     return (2.0 * integers(_bits(keys, 1), 2) - 1.0).astype(np.float32)[:, None, None, None, None]
 
 
-def _colour(keys: Keys, purpose: int, channels: int) -> Float32[np.ndarray, "N 1 1 1 C"]:
-    """One colour per row, never near the middle grey in all channels at once."""
-    values = [uniform(_bits(keys, purpose, 100 + c)) for c in range(channels)]
+def _colour(keys: Keys, purpose: int, channels: int) -> Float32[np.ndarray, "N 1 1 1 _"]:
+    """One colour per row; one grey where the channels are no colours."""
+    values = [uniform(_bits(keys, purpose, 100 + c)) for c in range(channels if channels in (3, 4) else 1)]
     return np.stack(values, -1).astype(np.float32)[:, None, None, None, :]
 
 

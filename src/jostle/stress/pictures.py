@@ -1,7 +1,7 @@
 """Where frames, channels and sides lie in an observation that is a picture."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -9,6 +9,8 @@ from gymnasium import spaces
 from jaxtyping import Float32
 
 from jostle.errors import ConfigError
+from jostle.nn.encoders import Images, channel_axis
+from jostle.view.interface import in_short
 
 SMALLEST = 16
 """Pixels of the shorter side, below which an array with three axes is taken for a grid of symbols."""
@@ -16,74 +18,100 @@ SMALLEST = 16
 
 @dataclass(frozen=True)
 class Layout:
-    """A stack of ``frames`` pictures of ``channels`` channels (3 or 4: RGB first; 1: grey), first or last."""
+    """A stack of ``frames`` pictures of ``channels`` channels (3 or 4: RGB first; 1: grey).
+
+    ``axes`` are those of an observation: K for frames, H and W for the sides, C for the channels of all frames, or of
+    one frame beside K.
+    """
 
     frames: int
     channels: int
-    last: bool
-    flat: bool = False
-    """[H, W], without an axis for channels."""
+    axes: Literal["HW", "CHW", "HWC", "KHWC"]
 
     def unpack(self, obs: np.ndarray) -> Float32[np.ndarray, "N F H W C"]:
         """Observations [N, …] as frames in [0, 1], the newest last."""
         x = obs.astype(np.float32) * np.float32(1 / 255) if obs.dtype == np.uint8 else obs.astype(np.float32)
-        if self.flat:
+        if self.axes == "HW":
             return x[:, None, :, :, None]
-        if self.last:
-            return x[:, None]
-        n, _, height, width = x.shape
-        return np.ascontiguousarray(x.reshape(n, self.frames, self.channels, height, width).transpose(0, 1, 3, 4, 2))
+        if self.axes == "CHW":
+            n, _, height, width = x.shape
+            x = x.reshape(n, self.frames, self.channels, height, width).transpose(0, 1, 3, 4, 2)
+        elif self.axes == "HWC":
+            n, height, width, _ = x.shape
+            x = x.reshape(n, height, width, self.frames, self.channels).transpose(0, 3, 1, 2, 4)
+        return np.ascontiguousarray(x)
 
     def pack(self, frames: Float32[np.ndarray, "N F H W C"], dtype: np.dtype[Any]) -> np.ndarray:
         """Back again, in the observations' own type."""
         x = frames
-        if self.flat:
+        n, f, height, width, c = x.shape
+        if self.axes == "HW":
             x = x[:, 0, :, :, 0]
-        elif self.last:
-            x = x[:, 0]
-        else:
-            n, f, height, width, c = x.shape
+        elif self.axes == "CHW":
             x = x.transpose(0, 1, 4, 2, 3).reshape(n, f * c, height, width)
+        elif self.axes == "HWC":
+            x = x.transpose(0, 2, 3, 1, 4).reshape(n, height, width, f * c)
         return np.rint(x * 255).astype(np.uint8) if dtype == np.uint8 else np.ascontiguousarray(x.astype(dtype))
 
 
-def picture_layout(space: gym.Space[Any], frame_stack: int, env: str) -> Layout:
-    """The layout of an environment's observations.
+def picture_layouts(space: gym.Space[Any], frame_stack: int, env: str) -> dict[str, Layout]:
+    """The layouts of the pictures among an environment's observations, key by key; "" where they are no dictionary.
 
     Args:
         space: of one environment.
-        frame_stack: frames in an observation, 1 if they are not stacked.
+        frame_stack: frames in an observation, 1 if the environment stacks none that it knows of.
         env: its name, for messages.
 
     Raises:
-        ConfigError: the observations are no pictures in [0, 255] (uint8) or [0, 1] (floats).
+        ConfigError: there is no picture in [0, 255] (uint8) or [0, 1] (floats).
     """
-    if not isinstance(space, spaces.Box) or len(space.shape) not in (2, 3):
-        raise ConfigError(
-            f"pictures can be perturbed, and {env} has observations {_short(space)}: use another suite, or an "
-            "environment that shows pixels."
-        )
+    if not isinstance(space, spaces.Dict):
+        return {"": _layout(space, frame_stack, env)}
+    found: dict[str, Layout] = {}
+    nearly: ConfigError | None = None
+    for key, part in space.spaces.items():
+        try:
+            found[key] = _layout(part, frame_stack, f"'{key}' of {env}")
+        except ConfigError as error:
+            nearly = error if nearly is None and len(part.shape or ()) > 1 else nearly
+    if not found:
+        raise nearly or _no_pictures(space, env)
+    return found
+
+
+def _layout(space: gym.Space[Any], frame_stack: int, env: str) -> Layout:
+    """Of one array. Frames that wrappers stacked are told as the encoders tell them, so that both see the same."""
+    if not isinstance(space, spaces.Box) or len(space.shape) not in (2, 3, 4):
+        raise _no_pictures(space, env)
     if space.dtype != np.uint8 and not (space.dtype.kind == "f" and space.low.min() >= 0 and space.high.max() <= 1):
         raise ConfigError(
-            f"pictures must be uint8 or floats in [0, 1], and {env} has {_short(space)}: rescale them in a wrapper."
+            f"pictures must be uint8 or floats in [0, 1], and {env} has {in_short(space)}: rescale them in a wrapper."
         )
-    shape = space.shape
-    last = len(shape) == 3 and shape[2] <= 4 < shape[0]
-    sides = shape if len(shape) == 2 else shape[:2] if last else shape[1:]
-    if min(sides) < SMALLEST:
+    if len(space.shape) == 4 and channel_axis(space.shape[1:]) != -1:
         raise ConfigError(
-            f"the observations {_short(space)} of {env} are a grid of symbols rather than a picture: use another suite."
+            f"the stacked pictures {in_short(space)} of {env} do not end with their channels, [k, H, W, C]: turn them "
+            "round in a wrapper."
         )
-    if len(shape) == 2:
-        return Layout(1, 1, last=False, flat=True)
-    if last:
-        return Layout(1, shape[2], last=True)
-    if shape[0] % frame_stack or shape[0] // frame_stack > 4:
-        raise ConfigError(f"{env} has {shape[0]} channels in {frame_stack} frames, which is no stack of pictures.")
-    return Layout(frame_stack, shape[0] // frame_stack, last=False)
+    images = Images(space)
+    if min(images.size) < SMALLEST:
+        raise ConfigError(
+            f"the observations {in_short(space)} of {env} are a grid of symbols rather than a picture: use another "
+            "suite."
+        )
+    if len(space.shape) == 2:
+        return Layout(1, 1, "HW")
+    if len(space.shape) == 4:
+        return Layout(space.shape[0], space.shape[3], "KHWC")
+    frames = images.frames
+    if frame_stack > 1 and not images.channels_last and images.channels % frame_stack == 0:
+        frames = frame_stack
+    if frames is None:  # the shape does not tell: colours come in threes, all else is one picture
+        frames = images.channels // 3 if images.channels % 3 == 0 else 1
+    return Layout(frames, images.channels // frames, "HWC" if images.channels_last else "CHW")
 
 
-def _short(space: gym.Space[Any]) -> str:
-    """A space without its bounds, which fill a page where they differ from number to number."""
-    shape = list(space.shape) if space.shape is not None else ""
-    return f"{type(space).__name__}{shape}" + (f" of {space.dtype}" if space.dtype is not None else "")
+def _no_pictures(space: gym.Space[Any], env: str) -> ConfigError:
+    return ConfigError(
+        f"pictures can be perturbed, and {env} has observations {in_short(space)}: use another suite, or an "
+        "environment that shows pixels."
+    )

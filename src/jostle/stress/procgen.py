@@ -1,17 +1,16 @@
 """Suites of EnvPool's Procgen: layouts and looks seen and unseen.
 
-A level is its seed: ``start_level`` to ``start_level + num_levels − 1``; ``num_levels=0`` means every level and ignores
-``start_level``. Backgrounds, themes and monochrome assets change a level's looks and nothing else: with equal seeds and
-actions, rewards and endings stay the same. ``use_generated_assets`` changes layouts too, so no suite uses it.
+A level is its seed (`jostle.stress.levels`). Backgrounds, themes and monochrome assets change a level's looks and
+nothing else: with equal seeds and actions, rewards and endings stay the same. ``use_generated_assets`` changes layouts
+too, so no suite uses it.
 """
 
 from jostle.errors import ConfigError
 from jostle.stress.condition import Condition, Suite
+from jostle.stress.levels import levels_of, unseen_levels
 from jostle.stress.target import Target
 from jostle.view import Success
 
-MOST = 2**31 - 1
-"""One more than the last level."""
 _SUCCESS = Success("info", key="prev_level_complete")
 
 
@@ -27,7 +26,7 @@ def procgen_looks(target: Target) -> Suite:
             f"{hard}Hard-v0, or use procgen-levels."
         )
     conditions = []
-    for layouts, options in {"seen": {}, "unseen": unseen_levels(first, count)}.items():
+    for layouts, options in {"seen": {}, "unseen": unseen_levels(first, count, target.env)}.items():
         for looks, changed in looks_of(target).items():
             shown = "seen looks" if looks == "seen" else looks
             name = "seen" if looks == layouts == "seen" else f"{layouts} layouts, {shown}"
@@ -51,22 +50,17 @@ def training_levels(target: Target, suite: str) -> tuple[int, int]:
     """First level and number of levels of the training.
 
     Raises:
-        ConfigError: it is no Procgen, or was trained on every level.
+        ConfigError: it is no Procgen, was trained on every level, or has options that are no levels.
     """
     if not target.is_procgen:
         raise ConfigError(f"the suite '{suite}' is for EnvPool's Procgen (CoinrunHard-v0 …), not {target.env}.")
-    count = int(target.options.get("num_levels", 0))
+    first, count = levels_of(target.options, "the training")
     if count == 0:
         raise ConfigError(
             f"the policy was trained on every level of {target.env} (num_levels=0), so none is unseen: train with "
             "--env-options num_levels=500."
         )
-    return int(target.options.get("start_level", 0)), count
-
-
-def unseen_levels(first: int, count: int) -> dict[str, int]:
-    """Options that leave out the levels of the training: all that follow them."""
-    return {"start_level": first + count, "num_levels": MOST - first - count}
+    return first, count
 
 
 def looks_of(target: Target) -> dict[str, dict[str, bool]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jostle.stress.estimates import estimate, gap, improvement, paired, success_rate
+from jostle.stress.estimates import estimate, gap, improvement, paired, same_games, success_rate
 from jostle.stress.intervals import Interval
 from jostle.stress.result import Cell, StressResult
 from jostle.stress.risk import cvar
@@ -25,7 +25,9 @@ class Line:
         cvar: mean of the worst tenth of the returns.
         success: share of successes; None without a rule.
         gap, success_gap: the reference's minus this condition's; None for the reference.
-        paired: the gap is one of equal games.
+        paired: the episodes stand in pairs with the reference's: equal (environment, index) under equal seeds.
+        same_games: pairs of a run of which it is known that both were the same game: their level is told, or they are
+            the first episodes of their environments; None if they are not paired.
         disagreement: of the draws of noise; None where the mode has none.
         levels: distinct levels played and how many of them the training had, where the environment numbers them.
     """
@@ -43,6 +45,7 @@ class Line:
     gap: Interval | None = None
     success_gap: Interval | None = None
     paired: bool = False
+    same_games: int | None = None
     disagreement: float | None = None
     levels: dict[str, int] | None = None
 
@@ -182,6 +185,7 @@ def _line(result: StressResult, cells: list[Cell], seen: list[Cell]) -> Line:
     told = [cell.successes for cell in cells]
     successes = [s for s in told if s is not None]
     other = cells[0].condition != result.suite.reference and len(seen) == len(cells)
+    pairs = other and paired(seen[0], cells[0])
     doubts = [e.disagreement for cell in cells for e in cell.episodes if e.disagreement is not None]
     return Line(
         cells[0].method,
@@ -196,7 +200,8 @@ def _line(result: StressResult, cells: list[Cell], seen: list[Cell]) -> Line:
         success_rate(successes) if successes else None,
         gap(seen, [cells]) if other else None,
         gap(seen, [cells], success=True) if other and successes else None,
-        other and paired(seen[0], cells[0]),
+        pairs,
+        same_games(cells[0]) if pairs else None,
         float(np.mean(doubts)) if doubts else None,
         _levels(result, cells),
     )

@@ -9,17 +9,17 @@ from typing import Any, Literal
 import numpy as np
 
 from jostle.envs import JostleEnv, make_env
-from jostle.errors import ConfigError, EnvError, closest
+from jostle.errors import ConfigError, EnvError, JostleError, closest
 from jostle.nn.inference import Inference
 from jostle.stress.condition import Condition, Suite
 from jostle.stress.perturbation import Perturbation
-from jostle.stress.pictures import picture_layout
+from jostle.stress.pictures import picture_layouts
 from jostle.stress.result import Cell, StressResult
 from jostle.stress.suites import make_suite
 from jostle.stress.target import Target, target_of
 from jostle.view import Episode, PolicyView, as_view, play, require_fit
 from jostle.view.interface import EnvSource
-from jostle.view.playing import Observe
+from jostle.view.playing import Observe, require_seed
 
 DEFAULT_MODES = ("mean", "sampled", "mc:10")
 """Of policies with noise: clean, one draw, and many draws."""
@@ -70,6 +70,7 @@ def stress_test(
         raise ConfigError(f"episodes={episodes} cannot be used: it must be at least 1.")
     if actions not in ("greedy", "sampled"):
         raise ConfigError(f"actions='{actions}' are unknown; {closest(str(actions), ['greedy', 'sampled'])}")
+    require_seed(seed)
     views = _views(policy)
     target, chosen = prepare(views, suite, env, env_options)
     modes = modes_of(noise, views)
@@ -90,12 +91,13 @@ def stress_test(
                     seed=seed + condition.seed_offset,
                     success=chosen.success,
                     observe=observe,
+                    draw=f"{seed}:0" if mode.kind == "fixed" and view.stochastic else None,
                     notify=partial(_notify, notify, episodes * len(result.cells), total),
                     stop=stop,
                 )
                 if found is None:
                     return result
-                check_levels(chosen, condition, found)
+                check_levels(chosen, condition, found, vector.id)
                 result.cells.append(
                     Cell(method, number, condition.name, str(mode), tuple(found), seed + condition.seed_offset)
                 )
@@ -130,17 +132,23 @@ def prepare(
     return target, chosen
 
 
-def check_levels(suite: Suite, condition: Condition, episodes: Sequence[Episode]) -> None:
+def check_levels(suite: Suite, condition: Condition, episodes: Sequence[Episode], env: str) -> None:
     """The proof by the levels played: those of unseen layouts were not trained on, those of seen ones were.
 
     Raises:
-        EnvError: it is not so.
+        EnvError: it is not so, or the environment does not tell.
     """
     layouts = condition.labels.get("layouts")
     if suite.training_levels is None or layouts not in ("seen", "unseen"):
         return
     first, count = suite.training_levels
-    levels = np.array([-1 if e.level_seed is None else e.level_seed for e in episodes])
+    told = [e.level_seed for e in episodes if e.level_seed is not None]
+    if len(told) < len(episodes):
+        raise EnvError(
+            f"the condition '{condition.name}' has {layouts} layouts, but {env} does not tell which levels it played "
+            "(level_seed), so nothing proves that: take the label 'layouts' away."
+        )
+    levels = np.array(told)
     inside = (levels >= first) & (levels < first + count)
     wrong = inside if layouts == "unseen" else ~inside
     if wrong.any():
@@ -194,18 +202,27 @@ def modes_of(noise: str | Sequence[str] | None, views: Mapping[str, Sequence[Pol
 
 
 def _try_all(suite: Suite, target: Target, views: Mapping[str, Sequence[PolicyView]], seed: int) -> None:
-    """Make one environment of each kind, so that a wrong option stops the test before anything is played."""
-    tried: list[tuple[str | None, dict[str, Any]]] = []
+    """Make one environment of each kind, so that what cannot be played stops the test before anything is played."""
+    kinds: list[tuple[tuple[str | None, dict[str, Any]], list[Condition]]] = []
     for condition in suite.conditions:
         kind = (condition.env, condition.options(target.options))
-        if kind not in tried:
-            tried.append(kind)
-            vector = _make(condition, target, 1, seed)
-            try:
-                for _, _, view in _each(views):
-                    require_fit(view, vector)
-            finally:
-                vector.close()
+        alike = next((conditions for known, conditions in kinds if known == kind), None)
+        if alike is None:
+            kinds.append((kind, [condition]))
+        else:
+            alike.append(condition)
+    for _, conditions in kinds:
+        vector = _make(conditions[0], target, 1, seed)
+        try:
+            for condition in conditions:
+                try:
+                    for _, _, view in _each(views):
+                        require_fit(view, vector)
+                    _observer(condition.perturbation, vector, seed)
+                except ConfigError as error:
+                    raise ConfigError(f"the condition '{condition.name}' cannot be played: {error}") from error
+        finally:
+            vector.close()
 
 
 def _make(condition: Condition, target: Target, count: int, seed: int) -> JostleEnv:
@@ -218,16 +235,22 @@ def _make(condition: Condition, target: Target, count: int, seed: int) -> Jostle
         )
     try:
         return make_env(source, count, seed=seed + condition.seed_offset, **condition.options(target.options))
-    except ConfigError as error:
-        raise ConfigError(f"the condition '{condition.name}' cannot be made: {error}") from error
+    except JostleError as error:
+        raise type(error)(f"the condition '{condition.name}' cannot be made: {error}") from error
 
 
 def _observer(perturbation: Perturbation | None, env: JostleEnv, seed: int) -> Observe | None:
     if perturbation is None:
         return None
-    layout = picture_layout(env.single_observation_space, env.frame_stack, env.id)
+    found = picture_layouts(env.single_observation_space, env.frame_stack, env.id)
+    layouts = {key: layout for key, layout in found.items() if perturbation.fits(layout)}
+    if not layouts:
+        raise ConfigError(f"{perturbation.kind} needs pictures with 3 channels of colour, and {env.id} has none.")
 
     def observe(obs: Any, episode: np.ndarray, step: np.ndarray) -> Any:
-        return perturbation.apply(obs, layout, seed, episode, step)
+        if not isinstance(obs, dict):
+            return perturbation.apply(obs, layouts[""], seed, episode, step)
+        changed = {key: perturbation.apply(obs[key], each, seed, episode, step) for key, each in layouts.items()}
+        return obs | changed
 
     return observe

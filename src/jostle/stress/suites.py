@@ -1,5 +1,6 @@
 """The suites by name, each a function of the environment that the policy was trained in."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from jostle.envs.themes import SPLITS, choose_themes
 from jostle.errors import ConfigError, closest
 from jostle.stress.condition import Condition, Suite
 from jostle.stress.perturbation import KINDS, STRENGTHS, Perturbation
-from jostle.stress.pictures import picture_layout
+from jostle.stress.pictures import picture_layouts
 from jostle.stress.procgen import procgen_levels, procgen_looks
 from jostle.stress.suite_file import read_suite
 from jostle.stress.target import Target
@@ -34,14 +35,13 @@ def themes(target: Target) -> Suite:
 
 def pictures(target: Target) -> Suite:
     """Any environment that shows pictures, under eight graded perturbations of what the policy sees."""
-    layout = picture_layout(target.observation_space, target.frame_stack, target.env)
+    layouts = picture_layouts(target.observation_space, target.frame_stack, target.env).values()
     conditions = [Condition("clean", labels={"perturbation": "none", "strength": "0"})]
-    for kind in KINDS:
-        if kind == "hue" and layout.channels != 3:
-            continue
-        for strength in STRENGTHS:
+    for kind, strength in itertools.product(KINDS, STRENGTHS):
+        perturbation = Perturbation(kind, strength)
+        if any(perturbation.fits(layout) for layout in layouts):
             labels = {"perturbation": kind, "strength": str(strength)}
-            conditions.append(Condition(f"{kind} {strength}", perturbation=Perturbation(kind, strength), labels=labels))
+            conditions.append(Condition(f"{kind} {strength}", perturbation=perturbation, labels=labels))
     success = Success("info", key="caught") if target.env == THEMED_CATCH else None
     return Suite("pictures", tuple(conditions), "clean", success, "perturbed pictures against clean ones")
 
@@ -67,7 +67,9 @@ def make_suite(name: str | Path, target: Target) -> Suite:
     Raises:
         ConfigError: there is none of this name, or it does not fit the environment.
     """
-    if isinstance(name, Path) or str(name).endswith((".yaml", ".yml")):
+    if not isinstance(name, str | Path):
+        raise ConfigError(f"suite={name!r} is none: give one of {', '.join(SUITES)}, a YAML file, or a Suite.")
+    if isinstance(name, Path) or name.endswith((".yaml", ".yml")):
         return read_suite(Path(name), target)
     if name not in SUITES:
         raise ConfigError(f"there is no suite '{name}'; {closest(name, SUITES)} (or give a file, suite.yaml)")

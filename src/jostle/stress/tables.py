@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from jostle.stress.estimates import same_games
 from jostle.stress.intervals import Interval
 from jostle.stress.report import Line, Overall, improvements, lines, overall
 from jostle.stress.result import StressResult
@@ -58,6 +59,9 @@ def markdown_report(result: StressResult) -> str:
         text += ["", f"How likely {method} beats {result.methods[0]}, P(X > Y) + ½ P(X = Y):", ""]
         text += ["| condition | noise | P |", "| --- | --- | --- |"]
         text += [f"| {name} | {noise} | {p} |" for noise, found in modes.items() for name, p in found.items()]
+    compared = len(result.suite.conditions) > 1 or len(result.methods) > 1
+    if compared and result.cells and any(len(runs) == 1 for runs in result.runs.values()):
+        text += ["", _pairs(result)]
     return "\n".join(text) + "\n"
 
 
@@ -69,6 +73,18 @@ def _sentence(line: Overall, result: StressResult) -> str:
     return (
         f"{who}: {lost}; worst condition {line.worst} ({line.worst_return:.4g}); CVaR 10% of the conditions "
         f"{line.cvar_conditions:.4g}, of the episodes {line.cvar_episodes:.4g}"
+    )
+
+
+def _pairs(result: StressResult) -> str:
+    """What is compared with what, and how sure it is that both sides were the same game."""
+    told = "Losses and comparisons pair the episodes of equal (environment, index) under equal seeds and levels"
+    known, count = min((same_games(cell), len(cell.episodes)) for cell in result.cells)
+    if known == count:
+        return f"{told}: the same games, with conditions of other seeds or levels left unpaired."
+    return (
+        f"{told}. Of {known} in {count} it is known that both sides were the same game: they are the first of each "
+        "environment. Later ones are as far as the environment draws the same numbers whatever was played."
     )
 
 

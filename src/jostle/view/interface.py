@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium import spaces
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -200,9 +201,29 @@ def source_of(view: PolicyView, env: EnvSource | None = None) -> EnvSource:
 
 def require_fit(view: PolicyView, env: JostleEnv) -> None:
     """Raises: ConfigError where the policy cannot play in this environment."""
-    if not view.fits(env.single_observation_space) or view.action_space != env.single_action_space:
+    apart = []
+    if not view.fits(env.single_observation_space):
+        apart.append(_apart("observations", env.single_observation_space, view.observation_space))
+    if view.action_space != env.single_action_space:
+        apart.append(_apart("actions", env.single_action_space, view.action_space))
+    if apart:
         trained = view.env_source if isinstance(view.env_source, str) else "the one"
-        raise ConfigError(f"{env.id} has other spaces than {trained} that {view.name} was trained in.")
+        raise ConfigError(
+            f"{env.id} has other spaces than {trained} that {view.name} was trained in: {', and '.join(apart)}; choose "
+            "an environment, and options such as frame_stack or size, that leave both as they were."
+        )
+
+
+def in_short(space: gym.Space[Any]) -> str:
+    """A space without its bounds, which fill a page where they differ from number to number."""
+    if isinstance(space, spaces.Dict):
+        return f"Dict of {', '.join(map(str, space.spaces))}"
+    return f"Box{list(space.shape)} of {space.dtype}" if isinstance(space, spaces.Box) else str(space)
+
+
+def _apart(what: str, there: gym.Space[Any], trained: gym.Space[Any]) -> str:
+    one, other = in_short(there), in_short(trained)
+    return f"{what} {one} instead of {other}" if one != other else f"other bounds of its {what} {one}"
 
 
 def own_noise(module: nn.Module, *, seed: int = 0, role: str = "view", slots: int = 1) -> Noise | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ class Episode:
         success: as the rule says; None without a rule.
         disagreement: of the draws of noise, averaged over the episode's steps; None where the actor tells none.
         level_seed, theme: the game, where the environment tells it.
+        draw: the noise that acted, ``seed:slot`` of the draws; None where no single draw held for the episode.
     """
 
     env: int
@@ -39,6 +41,7 @@ class Episode:
     disagreement: float | None = None
     level_seed: int | None = None
     theme: int | None = None
+    draw: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data without what is None."""
@@ -94,6 +97,7 @@ def play(
     epsilon: float = 0.0,
     success: Success | None = None,
     observe: Observe | None = None,
+    draw: str | None = None,
     notify: Callable[[int], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
     patience: int = PATIENCE,
@@ -111,6 +115,7 @@ def play(
         epsilon: probability of a random action.
         success: when an episode is one.
         observe: what the actor sees of an observation; the environment is not touched.
+        draw: of the noise that the actor holds for all episodes.
         notify: called with the number of finished episodes.
         stop: asked before every step.
         patience: steps without the end of an episode still wanted, after which this gives up.
@@ -160,12 +165,19 @@ def play(
                         None if success is None else success.holds(ret, info, i, env.id),
                         doubt,
                         **{key: int(values[i]) for key, values in tags.items()},
+                        draw=draw,
                     )
                 )
                 played[i] += 1
                 waited = 0
         notify(len(found))
     return sorted(found, key=lambda e: (e.index, e.env))
+
+
+def require_seed(seed: object) -> None:
+    """Raises: ConfigError where environments, draws and perturbations cannot all be seeded with it."""
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= int(seed) < 2**32:
+        raise ConfigError(f"seed={seed!r} cannot be used: it must be a whole number from 0 to {2**32 - 1}.")
 
 
 class _Clock:
