@@ -1,5 +1,7 @@
 """The presets: each trains, names its sources, and differs from its neighbours in what it says it does."""
 
+import importlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,9 +9,13 @@ import pytest
 from jostle import presets
 from jostle.algo.ppo_config import PPOConfig
 from jostle.algo.settings import merged
+from jostle.cli import main
 from jostle.cli.recipe import checked
 from jostle.loading import AGENTS
 
+ROOT = Path(__file__).resolve().parents[1]
+# RND's official network but for its encoder.
+NETWORK: dict[str, Any] = {"hidden": (256, 448), "activation": "relu", "shared": True, "heads": "residual"}
 # What makes a step of a preset cheap and changes nothing else.
 SMALL: dict[str, dict[str, Any]] = {
     "dqn": {},
@@ -60,20 +66,146 @@ def test_the_atari_presets_of_dqn_share_what_they_do_not_name() -> None:
 
 
 def test_rnd_atari_is_the_papers_table() -> None:
-    """Table 5 and the official code, value by value."""
-    preset, settings = presets.load("rnd-atari"), presets.settings("rnd-atari")
-    assert isinstance(settings, PPOConfig)
-    assert (preset["num_envs"], preset["training"]["total"]) == (128, 30_000 * 128 * 128)
-    paper = {
-        "num_steps": 128, "epochs": 4, "minibatches": 4, "minibatch_by": "slices", "coef_ext": 2.0, "coef_int": 1.0,
-        "learning_rate": 1e-4, "lr_schedule": "constant", "optimizer_eps": 1e-8, "gae_lambda": 0.95,
-        "entropy_coef": 0.001, "gamma": 0.999, "gamma_int": 0.99, "clip": 0.1, "value_clip": 0.0, "value_coef": 1.0,
-        "normalise_advantage": False, "max_grad_norm": 0.0, "episodic_int": False, "time_limit": "terminal",
-        "bonus_ending": "reset", "bonus_warmup": 6400, "bonus_obs_clip": 5.0, "bonus_reward_norm": "return_std",
-        "bonus_share": None, "bonus_learning_rate": None, "value_heads": "dual", "reward_norm": "none",
-        "kl_penalty": "none", "target_kl": 0.0, "noisy": "none", "recurrent": "none", "normalise_obs": False,
+    """Tables 2 and 5 and the official code: every value, and nothing else differs from the defaults."""
+    preset = presets.load("rnd-atari")
+    assert (preset["env"], preset["num_envs"]) == ("MontezumaRevenge-v5", 128)
+    assert preset["training"]["total"] == 30_000 * 128 * 128
+    assert preset["env_options"] == {
+        "stack_num": 4, "frame_skip": 4, "gray_scale": True, "img_height": 84, "img_width": 84,
+        "use_inter_area_resize": True, "repeat_action_probability": 0.25, "max_episode_steps": 18_000 // 4,
+        "noop_max": 1, "use_fire_reset": False, "episodic_life": False, "reward_clip": True,
     }  # fmt: skip
-    assert {key: getattr(settings, key) for key in paper} == paper
+    assert presets.settings("rnd-atari") == PPOConfig(
+        **NETWORK, encoder="nature-k4", recurrent="none", bonus=("rnd",), value_heads="dual",
+        num_steps=128, epochs=4, minibatches=4, minibatch_by="slices", coef_ext=2.0, coef_int=1.0,
+        learning_rate=1e-4, lr_schedule="constant", optimizer_eps=1e-8, max_grad_norm=0.0,
+        gae_lambda=0.95, gamma=0.999, gamma_int=0.99, episodic_int=False, time_limit="terminal",
+        entropy_coef=0.001, clip=0.1, value_clip=0.0, value_coef=1.0, normalise_advantage=False,
+        kl_penalty="none", target_kl=0.0, reward_norm="none", reward_clip=0.0, normalise_obs=False, noisy="none",
+        bonus_warmup=128 * 50, bonus_ending="reset", bonus_obs_norm=True, bonus_obs_clip=5.0,
+        bonus_reward_norm="return_std", bonus_share=None, bonus_features=None, bonus_learning_rate=None,
+    )  # fmt: skip
+
+
+def test_rnd_atari_cleanrl_is_cleanrls_script() -> None:
+    preset = presets.load("rnd-atari-cleanrl")
+    assert (preset["env"], preset["num_envs"]) == ("MontezumaRevenge-v5", 128)
+    assert preset["training"]["total"] == 2_000_000_000
+    assert preset["env_options"] == {
+        "repeat_action_probability": 0.25, "episodic_life": True, "reward_clip": True,
+    }  # fmt: skip
+    assert presets.settings("rnd-atari-cleanrl") == PPOConfig(
+        **NETWORK, encoder="nature", bonus=("rnd",), value_heads="dual",
+        num_steps=128, epochs=4, minibatches=4, minibatch_by="rows", coef_ext=2.0, coef_int=1.0,
+        learning_rate=1e-4, lr_schedule="linear", optimizer_eps=1e-5, max_grad_norm=0.5,
+        gae_lambda=0.95, gamma=0.999, gamma_int=0.99, episodic_int=False, time_limit="terminal",
+        entropy_coef=0.001, clip=0.1, value_clip=0.1, value_coef=0.5, normalise_advantage=True,
+        bonus_warmup=128 * 50, bonus_ending="final", bonus_obs_norm=True, bonus_obs_clip=5.0,
+        bonus_reward_norm="return_std", bonus_share=0.25,
+    )  # fmt: skip
+
+
+def test_rnd_tf_agents_is_its_ppo_agent() -> None:
+    """The defaults of PPOAgent; network, preprocessing, learning rate and RND are the paper's."""
+    preset = presets.load("rnd-tf-agents")
+    assert (preset["env"], preset["num_envs"]) == ("MontezumaRevenge-v5", 32)
+    assert preset["training"]["total"] == 30_000 * 128 * 128
+    assert preset["env_options"] == {
+        "repeat_action_probability": 0.25, "max_episode_steps": 4500, "noop_max": 1, "use_fire_reset": False,
+        "episodic_life": False, "reward_clip": False,
+    }  # fmt: skip
+    assert presets.settings("rnd-tf-agents") == PPOConfig(
+        **NETWORK, encoder="nature-k4", bonus=("rnd",), value_heads="single",
+        num_steps=128, epochs=25, minibatches=1, coef_ext=2.0, coef_int=1.0,
+        learning_rate=1e-4, lr_schedule="constant", optimizer_eps=1e-8, max_grad_norm=0.0,
+        gae_lambda=1.0, gamma=0.99, gamma_int=0.99, episodic_int=True, time_limit="terminal",
+        entropy_coef=0.0, clip=0.0, value_clip=0.0, value_coef=1.0, normalise_advantage=True,
+        kl_penalty="adaptive", kl_beta=1.0, kl_target=0.01, target_kl=0.0, reward_norm="return_std", reward_clip=10.0,
+        bonus_warmup=128 * 50, bonus_ending="reset", bonus_obs_norm=True, bonus_obs_clip=5.0,
+        bonus_reward_norm="return_std", bonus_share=None,
+    )  # fmt: skip
+
+
+OFFICIAL: dict[str, Any] = {
+    "encoder": "impala", "hidden": (256,), "activation": "relu", "shared": True,
+    "num_steps": 256, "epochs": 3, "minibatches": 8, "minibatch_by": "rows", "gamma": 0.999, "gae_lambda": 0.95,
+    "time_limit": "terminal", "learning_rate": 5e-4, "lr_schedule": "linear", "optimizer_eps": 1e-5,
+    "clip": 0.2, "value_clip": 0.2, "clip_schedule": "linear", "value_coef": 0.5, "entropy_coef": 0.01,
+    "normalise_advantage": True, "max_grad_norm": 0.5, "weight_decay": 0.0, "dropout": 0.0, "batch_norm": False,
+    "input_noise": "random-conv", "input_use": "act", "input_per": "iteration", "input_clean": 0.1,
+    "input_kernel": 3, "input_depth": 1, "input_init": "xavier-truncated", "input_mixing": "bypass",
+    "input_output": "none", "input_keep": (0, 0, 12, 24), "feature_matching": 0.002, "feature_layer": "hidden",
+    "feature_reduce": "mean", "feature_stop": "clean", "feature_on_clean": True, "feature_teacher": 0.0,
+}  # fmt: skip
+PAPER = {"input_init": "xavier", "input_mixing": "identity", "feature_reduce": "sum", "feature_on_clean": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("network-randomization-official", OFFICIAL), ("network-randomization", OFFICIAL | PAPER)],
+)
+def test_network_randomization_is_that_of_the_official_code(name: str, settings: dict[str, Any]) -> None:
+    """Every value, and nothing else differs from the defaults; the paper's has the four that the code does not."""
+    preset = presets.load(name)
+    assert presets.settings(name) == PPOConfig(**settings)
+    assert (preset["env"], preset["num_envs"], preset["training"]["total"]) == ("CoinrunHard-v0", 32, 256_000_000)
+    assert preset["env_options"] == {
+        "num_levels": 500, "start_level": 0, "use_backgrounds": False, "restrict_themes": True, "paint_vel_info": True,
+    }  # fmt: skip
+
+
+def test_paper_and_code_of_network_randomization_differ_as_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets", "network-randomization", "--diff", "network-randomization-official"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert {row[0]: row[1:] for row in rows} == {
+        "config.input_init": ["xavier", "xavier-truncated"],
+        "config.input_mixing": ["identity", "bypass"],
+        "config.feature_reduce": ["sum", "mean"],
+        "config.feature_on_clean": ["False", "True"],
+    }
+
+
+def test_the_page_says_of_feature_matching_what_the_official_preset_has() -> None:
+    page = (ROOT / "docs/network-randomization.md").read_text(encoding="utf-8")
+    table = page.split("| setting | what it does | official code |", 1)[1].split("\n\n", 1)[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    said = {"the former": "hidden", "average": "mean", "`clean`": "clean", "yes": True, "no": 0.0, "0.002": 0.002}
+    config = presets.settings("network-randomization-official")
+    assert {name.strip("`"): said[code] for name, _, code in rows} == {
+        field: value for field, value in config.as_dict().items() if field.startswith("feature_")
+    }
+
+
+STUDIES = {
+    "deepsea-rnd": ("exploration", "deepsea-20", "rnd"),
+    "lunarlander-ppo": ("exploration", "lunarlander", "ppo"),
+    "minigrid-rnd": ("exploration", "doorkey", "rnd"),
+    "mountaincar-rnd": ("exploration", "mountaincar", "rnd"),
+    "themed-network-randomization": ("network_randomization", "themed-4", "netrand-env"),
+}
+"""Presets that name a study: its module in benchmarks/, task and method."""
+
+
+def test_presets_that_name_a_study_are_all_compared_with_it() -> None:
+    assert {name for name in presets.names() if "those of benchmarks/" in presets.text(name)} == set(STUDIES)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_preset_has_the_settings_of_its_study(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, task, method = STUDIES[name]
+    assert f"those of benchmarks/{module}.py" in presets.text(name)
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    study: Any = importlib.import_module(module)
+    preset, spec = presets.load(name), study.TASKS[task]
+    around = {"env", "env_options", "num_envs", "steps", "suite", "episodes"}
+    wanted = {k: v for k, v in study.settings(task, method).items() if k not in around}
+    if "bonus" not in wanted:  # of which the settings then do nothing
+        wanted = {k: v for k, v in wanted.items() if not k.startswith("bonus_")}
+    assert presets.settings(name) == PPOConfig(**wanted)
+    assert (preset["env"], preset["num_envs"]) == (spec["env"], spec["num_envs"])
+    assert preset.get("env_options") == spec.get("env_options")
+    if "but for its shorter training" not in presets.text(name):
+        assert preset["training"]["total"] == spec["steps"]
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def minibatch(agent: jostle.PPO) -> tuple[Minibatch, Any]:
     return caught[0]
 
 
-def hidden_by_hand(agent: jostle.PPO, obs: Tensor, slots: Tensor | None) -> Tensor:
+def hidden_by_hand(agent: jostle.PPO, obs: Tensor, slots: Tensor | None, layer: str = "hidden") -> Tensor:
     """Features of every row by itself: its φ of 3×3 convolved with it, or the clean picture."""
     network: ActorCritic = agent.network
     pictures = obs.permute(0, 3, 1, 2).float() / 255
@@ -140,16 +140,20 @@ def hidden_by_hand(agent: jostle.PPO, obs: Tensor, slots: Tensor | None) -> Tens
             [torch.nn.functional.conv2d(p[None], phi[s], padding=1) for p, s in zip(pictures, slots, strict=True)]
         )
     encoder: Any = network.encoder
-    hidden: Tensor = torch.nn.Sequential(*network.actor)(encoder.convolutions(pictures))
+    encoded: Tensor = encoder.convolutions(pictures)
+    if layer == "encoder":
+        return encoded
+    hidden: Tensor = torch.nn.Sequential(*network.actor)(encoded)
     return hidden
 
 
 @pytest.mark.parametrize("on_clean", [True, False])
 @pytest.mark.parametrize("reduce", ["mean", "sum"])
-def test_feature_matching_by_hand(lively: Any, reduce: str, on_clean: bool) -> None:
+@pytest.mark.parametrize("layer", ["hidden", "encoder"])
+def test_feature_matching_by_hand(lively: Any, layer: str, reduce: str, on_clean: bool) -> None:
     agent = make(
         lively, input_noise="random-conv", input_per="sample", feature_matching=0.7, feature_reduce=reduce,
-        feature_on_clean=on_clean,
+        feature_on_clean=on_clean, feature_layer=layer,
     )  # fmt: skip
     batch, out = minibatch(agent)
     (term,) = agent.learner.aux
@@ -158,7 +162,7 @@ def test_feature_matching_by_hand(lively: Any, reduce: str, on_clean: bool) -> N
     flags = layer_of(agent).clean[slots]
     assert flags.any()
     assert not flags.all()
-    clean, changed = hidden_by_hand(agent, batch.obs, None), hidden_by_hand(agent, batch.obs, slots)
+    clean, changed = (hidden_by_hand(agent, batch.obs, s, layer) for s in (None, slots))
     if not on_clean:
         changed = torch.where(flags[:, None], clean, changed)
     squares = (changed - clean).square()
@@ -233,10 +237,12 @@ def test_the_teacher_is_a_moving_average(lively: Any) -> None:
     assert loss.item() == pytest.approx(masked_mean((changed - clean).square().mean(1), batch.valid).item(), rel=1e-4)
 
 
-def test_agreement_by_hand(lively: Any) -> None:
+@pytest.mark.parametrize(("coef", "weight"), [(None, 0.1), (0.35, 0.35)])
+def test_agreement_by_hand(lively: Any, coef: float | None, weight: float) -> None:
     agent = make(
-        lively, input_noise="random-conv", input_use="drac", input_per="sample", input_clean=0.0, minibatches=1
-    )
+        lively, input_noise="random-conv", input_use="drac", input_per="sample", input_clean=0.0, minibatches=1,
+        input_coef=coef,
+    )  # fmt: skip
     batch, out = minibatch(agent)
     (term,) = agent.learner.aux
     term.before_minibatch()
@@ -246,23 +252,27 @@ def test_agreement_by_hand(lively: Any) -> None:
     p, q = (torch.log_softmax(agent.network.policy(h), 1) for h in (clean, changed))
     kl = (p.exp() * (p - q)).sum(1)
     error = 0.5 * (agent.network.value(changed) - agent.network.value(clean)).square()[:, 0]
-    assert terms["agreement_policy"].item() == pytest.approx(0.1 * kl[batch.valid].mean().item(), rel=1e-3)
-    assert terms["agreement_value"].item() == pytest.approx(0.1 * error[batch.valid].mean().item(), rel=1e-3)
+    assert terms["agreement_policy"].item() == pytest.approx(weight * kl[batch.valid].mean().item(), rel=1e-3)
+    assert terms["agreement_value"].item() == pytest.approx(weight * error[batch.valid].mean().item(), rel=1e-3)
     # The gradient of the divergence is that of −log π(a | changed), in expectation over a ~ π(clean).
     (ours,) = torch.autograd.grad(terms["agreement_policy"], agent.network.policy.weight, retain_graph=True)
-    expected = -0.1 * (p.exp().detach() * q).sum(1)[batch.valid].mean()
+    expected = -weight * (p.exp().detach() * q).sum(1)[batch.valid].mean()
     (theirs,) = torch.autograd.grad(expected, agent.network.policy.weight)
     torch.testing.assert_close(ours, theirs, atol=1e-7, rtol=1e-3)
     # The clean value is fixed.
     clean, changed = (agent.network.value(hidden_by_hand(agent, batch.obs, s)) for s in (None, slots))
-    expected = 0.1 * 0.5 * (changed - clean.detach()).square()[batch.valid].mean()
+    expected = weight * 0.5 * (changed - clean.detach()).square()[batch.valid].mean()
     (ours,) = torch.autograd.grad(terms["agreement_value"], agent.network.value.weight)
     (theirs,) = torch.autograd.grad(expected, agent.network.value.weight)
     torch.testing.assert_close(ours, theirs, atol=1e-7, rtol=1e-3)
 
 
-def test_clean_targets_by_hand(lively: Any) -> None:
-    agent = make(lively, input_noise="random-conv", input_use="svea", input_per="env", input_clean=0.0, minibatches=1)
+@pytest.mark.parametrize(("coef", "weight"), [(None, 1.0), (0.35, 0.35)])
+def test_clean_targets_by_hand(lively: Any, coef: float | None, weight: float) -> None:
+    agent = make(
+        lively, input_noise="random-conv", input_use="svea", input_per="env", input_clean=0.0, minibatches=1,
+        input_coef=coef,
+    )  # fmt: skip
     batch, out = minibatch(agent)
     r = agent.rollout
     (term,) = agent.learner.aux
@@ -276,7 +286,7 @@ def test_clean_targets_by_hand(lively: Any) -> None:
         + 0.5 * value_loss(value, r.value[:-1].flatten(0, 1), scored.target.flatten(0, 1), 0.0)[:, 0]
         - 0.01 * policy.entropy()
     )
-    assert loss.item() == pytest.approx(rows[batch.valid].mean().item(), rel=1e-3)
+    assert loss.item() == pytest.approx(weight * rows[batch.valid].mean().item(), rel=1e-3)
 
 
 @pytest.mark.parametrize("settings", [

@@ -77,8 +77,13 @@ def test_it_learns_changed_and_bootstraps_clean(lively: Any, per: str, target: s
     assert by_hand(agent, batch, noise, noise) != pytest.approx(by_hand(agent, batch, noise, None), rel=1e-4)
 
 
-def test_feature_matching_by_hand(lively: Any) -> None:
-    agent = make(lively, input_per="sample", feature_matching=0.5, noisy="factorised", dueling=True)
+@pytest.mark.parametrize("reduce", ["mean", "sum"])
+@pytest.mark.parametrize("layer", ["hidden", "encoder"])
+def test_feature_matching_by_hand(lively: Any, layer: str, reduce: str) -> None:
+    agent = make(
+        lively, input_per="sample", feature_matching=0.5, feature_layer=layer, feature_reduce=reduce,
+        noisy="factorised", dueling=True,
+    )  # fmt: skip
     batch = batch_of(agent)
     noise = layer_of(agent.network).noise[torch.arange(12)].clone()
     agent._terms.clear()
@@ -89,15 +94,19 @@ def test_feature_matching_by_hand(lively: Any) -> None:
         for seen in (None, noise):
             encoded = agent.network.encoder.convolutions(pictures(agent, batch.obs, seen))
             streams = (agent.network.value, agent.network.advantage)
-            sides.append(torch.cat([torch.relu(stream[0](encoded)) for stream in streams], 1))
-    assert term.item() == pytest.approx(0.5 * (sides[1] - sides[0]).square().mean().item(), rel=1e-4)
+            hidden = torch.cat([torch.relu(stream[0](encoded)) for stream in streams], 1)
+            sides.append(encoded if layer == "encoder" else hidden)
+    squares = (sides[1] - sides[0]).square()
+    rows = squares.mean(1) if reduce == "mean" else squares.sum(1)
+    assert term.item() == pytest.approx(0.5 * rows.mean().item(), rel=1e-4)
 
 
-def test_svea_acts_clean_and_learns_both_with_clean_targets(lively: Any) -> None:
-    agent = make(lively, input_per="sample", input_use="svea")
+@pytest.mark.parametrize(("coef", "weight"), [(None, 1.0), (0.35, 0.35)])
+def test_svea_acts_clean_and_learns_both_with_clean_targets(lively: Any, coef: float | None, weight: float) -> None:
+    agent = make(lively, input_per="sample", input_use="svea", input_coef=coef)
     batch = batch_of(agent)
     noise = layer_of(agent.network).noise[torch.arange(12)].clone()
-    expected = by_hand(agent, batch, None, None) + by_hand(agent, batch, noise, None)
+    expected = by_hand(agent, batch, None, None) + weight * by_hand(agent, batch, noise, None)
     assert agent.loss(batch).item() == pytest.approx(expected, rel=1e-4)
     with agent.looks.acting(), agent.noise.mean():
         q = agent.network(batch.obs)
