@@ -21,7 +21,7 @@ RAW = RESULTS / "exploration.jsonl"
 POINTS = 50  # of a learning curve
 
 DEEP_SEA = {"num_steps": 40, "learning_rate": 1e-3, "bonus_features": 64, "gamma_int": 0.95}
-SHARED = {name: {"bonus_share": 0.25} for name in ("rnd", "icm", "e3b")}  # of the rows for the bonus's networks: time
+SHARED = {name: {"bonus_share": 0.5} for name in ("icm", "e3b")}  # as RND has by itself
 MINIGRID = {"num_steps": 128, "learning_rate": 3e-4, "hidden": (128,), "minibatches": 8, "bonus_features": 128}
 
 TASKS: dict[str, dict[str, Any]] = {
