@@ -180,7 +180,7 @@ def test_what_cannot_be_tested(
         ((pole, pole, "--suite", gravity), "pole is given twice"),
         ((pole, catch, "--suite", gravity), "so that what was seen differs: test them one by one"),
         ((pole, "--suite", evil), "a suite cannot be called '../../evil': give it a name of one line without / and"),
-        ((pole, "--suite", gravity, "--seed", "-1", "--out", tmp_path / "x"), "seed=-1 cannot be used: it must be"),
+        ((pole, "--suite", gravity, "--seed", "-1", "--out", tmp_path / "y"), "seed=-1 cannot be used: it must be"),
         ((pole, "--suite", gravity, "--noise", "meen"), "noise mode 'meen' is unknown"),
         ((pole, "--suite", gravity, "--noise", "mean", "--noise", "mc:2"), "--noise is given twice"),
         ((pole, "--suite", gravity, "--episodes", "0", "--out", tmp_path / "x"), "episodes=0 cannot be used"),
@@ -193,6 +193,7 @@ def test_what_cannot_be_tested(
         ((pole, "--suite", gravity, "--epsodes", "3"), "no option --epsodes; did you mean --episodes?"),
     ):
         assert said in error_of(capsys, *arguments), arguments
+    assert not (tmp_path / "y").exists()
     assert main(["evaluate", str(pole), "--seed", "-1"]) == 2
     assert capsys.readouterr().err.startswith("error: seed=-1 cannot be used: it must be a whole number from 0 to")
 

@@ -117,7 +117,7 @@ def test_it_is_told_how_many_pairs_are_the_same_game() -> None:
     result = stress_test(watchless(), suite, episodes=8, num_envs=3)
     assert [line.same_games for line in report.lines(result)] == [None, 3]
     assert report.as_dict(result)["lines"][1]["same_games"] == 3
-    assert "Of 3 in 8 it is known that both sides were the same game" in markdown_report(result)
+    assert "Of 3 pairs in 8 it is known that both sides were the same game" in markdown_report(result)
     apart = Suite("apart", (Condition("a"), Condition("b", seed_offset=5)), "a")
     assert report.lines(stress_test(watchless(), apart, episodes=2))[1].same_games is None
 

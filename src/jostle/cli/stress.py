@@ -81,6 +81,7 @@ def stress(arguments: list[str]) -> int:
     from jostle.stress.checks import read_checks, run_checks, write_junit
     from jostle.stress.run import modes_of, prepare, stress_test
     from jostle.stress.suites import DESCRIPTIONS
+    from jostle.view.playing import require_seed
 
     if args.list:
         width = max(map(len, DESCRIPTIONS))
@@ -93,6 +94,7 @@ def stress(arguments: list[str]) -> int:
         raise ConfigError(f"jostle stress needs --suite with one of {', '.join(DESCRIPTIONS)}, or a YAML file.")
     if args.junit is not None and args.checks is None:
         raise ConfigError("--junit is for the results of checks: give --assert FILE.yaml, too.")
+    require_seed(args.seed)  # before a folder is made
     views = _load(args.runs, args.device)
     _, suite = prepare(views, args.suite)
     modes = [str(mode) for mode in modes_of(args.noise, views)]

@@ -83,8 +83,8 @@ def _pairs(result: StressResult) -> str:
     if known == count:
         return f"{told}: the same games, with conditions of other seeds or levels left unpaired."
     return (
-        f"{told}. Of {known} in {count} it is known that both sides were the same game: they are the first of each "
-        "environment. Later ones are as far as the environment draws the same numbers whatever was played."
+        f"{told}. Of {known} pairs in {count} it is known that both sides were the same game: they are the first of "
+        "each environment. Later ones are as far as the environment draws the same numbers whatever was played."
     )
 
 
