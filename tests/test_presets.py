@@ -215,7 +215,8 @@ def test_a_preset_has_the_settings_of_its_study(name: str, monkeypatch: pytest.M
 def test_the_networks_of_the_official_code(name: str, policy: int | None, predictor: int) -> None:
     preset = presets.load(name)
     settings = merged(presets.settings(name), SMALL["ppo"])
-    agent: Any = AGENTS["ppo"](preset["env"], settings, num_envs=2, env_options=preset["env_options"])
+    made: Any = AGENTS["ppo"]
+    agent = made(preset["env"], settings, num_envs=2, env_options=preset["env_options"])
     agent.env.close()
     if policy is not None:
         assert sum(p.numel() for p in agent.network.parameters()) == policy

@@ -15,10 +15,10 @@ STEPS, ENVS, MINIBATCHES = 8, 4, 2
 
 def make(lively: Any, observations: str = "vector", **settings: Any) -> jostle.PPO:
     """Of the rows all are learned from, so that no minibatch is empty."""
-    settings = {"bonus": ("rnd",), "bonus_features": 8, "bonus_warmup": 2, "bonus_share": 1.0} | settings
+    bonus: dict[str, Any] = {"bonus": ("rnd",), "bonus_features": 8, "bonus_warmup": 2, "bonus_share": 1.0}
     return jostle.PPO(
         lambda: lively(observations=observations), num_envs=ENVS, seed=3, num_steps=STEPS, hidden=(8,),
-        minibatches=MINIBATCHES, **settings,
+        minibatches=MINIBATCHES, **bonus, **settings,
     )  # fmt: skip
 
 
