@@ -263,6 +263,8 @@ def test_the_picture_is_the_observation_enlarged() -> None:
         ({"split": "tune", "num_themes": 17}, "has 16 themes"),
         ({"themes": (3, 208)}, "no theme 208"),
         ({"themes": (-1,)}, "no theme -1"),
+        ({"themes": "0,1"}, "no list of whole numbers"),
+        ({"themes": 3}, "no list of whole numbers"),
         ({"themes": ()}, "at least one"),
         ({"themes": (3, 3)}, "twice"),
         ({"themes": (3,), "num_themes": 1}, "not both"),

@@ -105,6 +105,8 @@ def choose_themes(split: str, num_themes: int | None, themes: Iterable[int] | No
     if split not in SPLITS:
         raise ConfigError(f"There is no split {split!r} of themes; {closest(split, SPLITS)}")
     if themes is not None:
+        if isinstance(themes, str) or not isinstance(themes, Iterable):
+            raise ConfigError(f"themes={themes!r} is no list of whole numbers; give one, such as [0, 1].")
         chosen = tuple(themes)
         if num_themes is not None:
             raise ConfigError("Give ThemedCatch either num_themes or themes, not both.")
