@@ -21,6 +21,6 @@ def test_compiled_ppo_learns_the_same() -> None:
     )
     assert run.returncode == 0, run.stderr[-2000:]
     result = json.loads(run.stdout)
-    assert result["graphs"] > 0
+    assert result["graphs"] >= 3, "acting, and all outputs with and without gradients"
     assert result["worst"] <= 1e-5
-    assert result["moved"] > 1e-4
+    assert result["moved"] > 1e-2
