@@ -18,9 +18,7 @@ from jostle.errors import ConfigError
 from jostle.nn.encoders import Observation
 
 
-def make_bonuses(
-    config: BonusSettings, env: JostleEnv, own: Sequence[Bonus], *, bfloat16: bool = False
-) -> list[Bonus]:
+def make_bonuses(config: BonusSettings, env: JostleEnv, own: Sequence[Bonus], *, bfloat16: bool = False) -> list[Bonus]:
     """The bonuses of the settings, for the observations and actions of an environment, and the user's ``own``.
 
     Raises:
