@@ -182,7 +182,7 @@ def test_a_bonus_that_does_not_fit(space: Any, num_envs: int, message: str) -> N
 @pytest.mark.parametrize("actions", [spaces.Discrete(2), spaces.Box(-1, 1, (2,), np.float32)])
 def test_divergence_is_told_and_not_saved(tmp_path: Any, actions: Any) -> None:
     agent = make(lambda: Odd(actions=actions), learning_rate=1e30, max_grad_norm=0.0)
-    with pytest.raises(JostleError, match=r"training diverged: the policy's weights are not finite at step \d+; lower"):
+    with pytest.raises(JostleError, match=r"training diverged: .*weights.* are not finite at step \d+; lower"):
         agent.learn(1_000, run_dir=tmp_path / "run")
     good = jostle.load(tmp_path / "run", env=lambda: Odd(actions=actions))
     assert all(p.isfinite().all() for p in good.network.parameters())

@@ -227,8 +227,10 @@ def test_evaluating_changes_nothing(noise: str, actions: Any) -> None:
 
 def test_what_was_trained_with_other_modules_does_not_load() -> None:
     state = make(**RUNS["rnd"]).state_dict()
-    with pytest.raises(ConfigError, match="do not fit this agent"):
+    with pytest.raises(ConfigError, match="ext, rnd, and this one from ext; give the same bonuses"):
         make().load_state_dict(state)
+    with pytest.raises(ConfigError, match="do not fit this agent"):
+        make(**RUNS["rnd"] | {"hidden": (7,)}).load_state_dict(state)
     agent = make(value_heads="single", bonus=("rnd",))
     single = copy.deepcopy(agent.state_dict())
     with pytest.raises(ConfigError, match="give the same bonuses"):
