@@ -104,7 +104,8 @@ def main() -> None:
     print("|---" * 4 + "|")
     for r in rows:
         print(f"| {r['task']} | {r['together']:,.0f} | {r['halves']:,.0f} | {r['ratio']:.2f} |")
-    data = {"command": "python benchmarks/overlap.py", "rows": rows, **circumstances("jostle", "torch", "envpool")}
+    command = f"python benchmarks/overlap.py --rounds {args.rounds} --seconds {args.seconds:g}"
+    data = {"command": command, "rows": rows, **circumstances("jostle", "torch", "envpool")}
     (RESULTS / "overlap.json").write_text(json.dumps(data, indent=1) + "\n")
 
 

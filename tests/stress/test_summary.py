@@ -173,12 +173,23 @@ def test_profile_figure_steps_at_the_scores() -> None:
 
 
 def test_labels_keep_apart() -> None:
-    found = _apart([(0.0, "a"), (0.1, "b"), (0.1, "c"), (9.9, "d"), (10.0, "e")], gap=1.0, top=10.0)
+    found = _apart([(0.0, "a"), (0.1, "b"), (0.1, "c"), (9.9, "d"), (10.0, "e")], gap=1.0, bottom=-9.0, top=10.0)
     heights = list(found.values())
     assert list(found) == list("abcde")
     assert min(np.diff(heights)) >= 1.0 - 1e-9
     assert heights[-1] <= 10.0
-    assert _apart([(3.0, "alone")], gap=1.0, top=10.0) == {"alone": 3.0}
+    assert _apart([(3.0, "alone")], gap=1.0, bottom=0.0, top=10.0) == {"alone": 3.0}
+    assert _apart([(0.0, "a"), (0.1, "b"), (0.2, "c")], gap=1.0, bottom=0.0, top=10.0) == {"a": 0.0, "b": 1.0, "c": 2.0}
+
+
+def test_names_of_curves_that_end_nearly_together_keep_apart() -> None:
+    curves = {name: [([0.0, 1e5, end], [0.0, 1.0, 5.0])] for name, end in (("a", 499_712.0), ("b", 5e5), ("c", 5e5))}
+    figure = stress.plot_curves(curves | {"low": [([0.0, 5e5], [0.0, 0.0])]}, label="Return", statistic="mean")
+    (panel,) = figure.axes
+    heights = sorted(text.xy[1] for text in panel.texts if hasattr(text, "xy"))
+    low, high = panel.get_ylim()
+    assert len(heights) == 4
+    assert min(np.diff(heights)) > 0.06 * (high - low)
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from jostle.errors import ConfigError
 from jostle.functional import masked_mean
 from jostle.nn.encoders import Observation
 from jostle.nn.noise import CLEAN
@@ -78,3 +79,19 @@ def rows_of(obs: Observation, rows: Tensor) -> Observation:
     if isinstance(obs, dict):
         return {key: value[rows] for key, value in obs.items()}
     return obs[rows]
+
+
+def load_modules(aux: Sequence[Auxiliary], saved: Sequence[dict[str, Any]]) -> None:
+    """Restore the auxiliary losses that are modules.
+
+    Raises:
+        ConfigError: there are more or fewer of them than were saved.
+    """
+    modules = [each for each in aux if isinstance(each, nn.Module)]
+    if len(modules) != len(saved):
+        raise ConfigError(
+            f"{len(saved)} auxiliary losses were trained beside the saved agent, and here are {len(modules)}; give the "
+            "same aux=."
+        )
+    for module, state in zip(modules, saved, strict=True):
+        module.load_state_dict(state)

@@ -16,14 +16,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from jostle.algo.agent import Agent, compiled, in_bytes, load_optimizer, seeded, setup_device
-from jostle.algo.auxiliary import INPUT, Auxiliary, Minibatch, notify
+from jostle.algo.auxiliary import INPUT, Auxiliary, Minibatch, load_modules, notify
 from jostle.algo.bonuses import frozen_parameters, intrinsic_streams, make_bonuses
 from jostle.algo.config import DQNConfig
 from jostle.algo.dqn_bonus import ReplayBonuses, storage
 from jostle.algo.dqn_input import ReplayLooks
 from jostle.algo.dqn_metrics import inspect
 from jostle.algo.dqn_noise import load_noise
-from jostle.algo.dqn_targets import followed, joined
+from jostle.algo.dqn_targets import follow, followed, joined
 from jostle.algo.random_input import make_terms, randomise_input
 from jostle.algo.replay import Batch, Replay
 from jostle.algo.settings import merged
@@ -273,12 +273,7 @@ class DQN(Agent):
         self.updates += 1
         notify(self.aux, "after_step")
         if c.target_tau > 0:
-            with torch.no_grad():
-                torch._foreach_lerp_(list(self.target.parameters()), list(self.network.parameters()), c.target_tau)
-                for mine, theirs in zip(self.target.modules(), self.network.modules(), strict=True):
-                    if isinstance(mine, nn.BatchNorm2d):
-                        for statistic, newest in zip(mine.buffers(), theirs.buffers(), strict=True):
-                            statistic.copy_(newest)
+            follow(self.target, self.network, c.target_tau)
         self._losses.append(loss.detach())
 
     def loss(self, batch: Batch) -> Float[Tensor, ""]:
@@ -435,14 +430,7 @@ class DQN(Agent):
             ) from error
         load_optimizer(self.optimizer, state["optimizer"])
         reasons = load_noise(self, state)
-        modules = [aux for aux in self.aux if isinstance(aux, nn.Module)]
-        if len(modules) != len(state["aux"]):
-            raise ConfigError(
-                f"{len(state['aux'])} auxiliary losses were trained beside the saved agent, and here are "
-                f"{len(modules)}; give the same aux=."
-            )
-        for aux, saved in zip(modules, state["aux"], strict=True):
-            aux.load_state_dict(saved)
+        load_modules(self.aux, state["aux"])
         self._rng_act.bit_generator.state = state["rng"]["act"]
         self._rng_replay.bit_generator.state = state["rng"]["replay"]
         new_episodes = self._load_common(state)

@@ -2,10 +2,20 @@
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from jostle.algo.replay import Batch
 from jostle.nn.encoders import Observation
+
+
+@torch.no_grad()
+def follow(target: nn.Module, network: nn.Module, tau: float) -> None:
+    """Move the target's weights a share ``tau`` towards the network's; batch normalisation's statistics are copied."""
+    torch._foreach_lerp_(list(target.parameters()), list(network.parameters()), tau)
+    for mine, theirs in zip(target.modules(), network.modules(), strict=True):
+        if isinstance(mine, nn.BatchNorm2d):
+            for statistic, newest in zip(mine.buffers(), theirs.buffers(), strict=True):
+                statistic.copy_(newest)
 
 
 def joined(a: Observation, b: Observation | None) -> Observation:

@@ -201,10 +201,16 @@ def _end_labels(panel: "matplotlib.axes.Axes", ends: Mapping[str, tuple[float, f
 
     low, high = panel.get_ylim()
     gap = 0.065 * (high - low)
+    left, right = panel.get_xlim()
     heights: dict[str, float] = {}
-    for x in {x for x, _ in ends.values()}:
-        here = sorted((y, name) for name, (end, y) in ends.items() if end == x)
-        heights |= _apart(here, gap, high)
+    groups: list[list[str]] = []
+    for name in sorted(ends, key=lambda name: ends[name][0]):
+        if groups and ends[name][0] - ends[groups[-1][0]][0] < 0.1 * (right - left):  # a name is as wide as that
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+    for group in groups:
+        heights |= _apart(sorted((ends[name][1], name) for name in group), gap, low + gap / 2, high)
     for number, (name, (x, _)) in enumerate(ends.items()):
         panel.annotate(
             name,
@@ -219,8 +225,8 @@ def _end_labels(panel: "matplotlib.axes.Axes", ends: Mapping[str, tuple[float, f
         )
 
 
-def _apart(wanted: list[tuple[float, str]], gap: float, top: float) -> dict[str, float]:
-    """Heights near the wanted ones (ascending), at least `gap` apart and none above `top`."""
+def _apart(wanted: list[tuple[float, str]], gap: float, bottom: float, top: float) -> dict[str, float]:
+    """Heights near the wanted ones (ascending), at least `gap` apart, from `bottom` to `top` if there is the room."""
     raised = [height for height, _ in wanted]
     lowered = list(raised)
     for i in range(1, len(wanted)):
@@ -229,7 +235,10 @@ def _apart(wanted: list[tuple[float, str]], gap: float, top: float) -> dict[str,
     # Both are far enough apart, so their mean is, and it stays centred on the curves.
     found = [(high + low) / 2 for high, low in zip(raised, lowered, strict=True)]
     ceiling = [top - gap * (len(found) - 1 - i) for i in range(len(found))]
-    return {name: min(height, cap) for (_, name), height, cap in zip(wanted, found, ceiling, strict=True)}
+    within = [min(height, cap) for height, cap in zip(found, ceiling, strict=True)]
+    return {
+        name: max(height, bottom + gap * i) for i, ((_, name), height) in enumerate(zip(wanted, within, strict=True))
+    }
 
 
 def _thousands(value: float, _: object = None) -> str:
