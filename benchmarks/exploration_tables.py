@@ -9,7 +9,9 @@ import numpy as np
 
 from jostle import stress
 
+POOLED_SEEDS = 5
 Runs = Mapping[tuple[str, str, int], dict[str, Any]]
+Methods = Mapping[str, Mapping[str, list[dict[str, Any]]]]
 
 
 def write(runs: Runs, tasks: Mapping[str, Any], main: Sequence[str], sweep: Sequence[str], folder: Path) -> None:
@@ -29,8 +31,9 @@ def write(runs: Runs, tasks: Mapping[str, Any], main: Sequence[str], sweep: Sequ
     for task in tasks:
         if task in by_task:
             parts += ["", f"## {task}", "", *table(by_task[task], tasks[task], main, sweep)]
-            figure(by_task[task], [*main, tasks[task].get("tuned", "ppo")], folder / f"exploration-{task}.png")
+            figure(by_task[task], [*main, _tuned(tasks[task])], folder / f"exploration-{task}.png")
             parts += ["", f"![Learning curves on {task}](exploration-{task}.png)"]
+    parts += together(by_task, tasks, main, folder)
     text = "\n".join(parts) + "\n"
     (folder / "exploration.md").write_text(text)
     print(text)
@@ -41,7 +44,7 @@ def table(
 ) -> list[str]:
     """One row a method, in the order main methods, weights of the entropy, ablations."""
     low, high = spec["range"]
-    tuned = spec.get("tuned", "ppo")
+    tuned = _tuned(spec)
     solved = low + 0.9 * (high - low)
     where = f"{spec['env']}, {spec.get('env_options', {})}"
     lines = [
@@ -65,6 +68,48 @@ def table(
             f"| {method} | {len(rows)} | {iqm} | {mean} | {int((scores >= solved).sum())} | {better} | {seen} |"
         )
     return lines
+
+
+def together(by_task: Methods, tasks: Mapping[str, Any], main: Sequence[str], folder: Path) -> list[str]:
+    """All tasks that have enough seeds of every main method and of the tuned PPO, in one table and one profile."""
+    full = [
+        task
+        for task, spec in tasks.items()
+        if task in by_task and all(len(by_task[task][m]) >= POOLED_SEEDS for m in (*main, _tuned(spec)))
+    ]
+    if len(full) < 2:
+        return []
+    scores = {"tuned ppo": np.stack([_scores(by_task[t][_tuned(tasks[t])], tasks[t]["range"]) for t in full], axis=1)}
+    for method in main:
+        scores[method] = np.stack([_scores(by_task[t][method], tasks[t]["range"]) for t in full], axis=1)
+    drawn = stress.plot_profiles(scores, label="Normalised return τ")
+    drawn.savefig(folder / "exploration-all.png", dpi=150)
+    lines = [
+        "", "## Together", "",
+        f"{', '.join(full)}: {POOLED_SEEDS} seeds of each, returns scaled per task ("
+        + ", ".join(f"{task}: {low:g} is 0, {high:g} is 1" for task in full for low, high in [tasks[task]["range"]])
+        + "). P(better) is against the tuned PPO of each task.",
+        "",
+        "| method | IQM | median | mean | optimality gap | P(better) |",
+        "|---" * 6 + "|",
+    ]  # fmt: skip
+    for method, found in stress.compare(scores, baseline="tuned ppo").items():
+        lines.append(
+            f"| {method} | {found.iqm} | {found.median} | {found.mean} | {found.optimality_gap} | "
+            f"{found.improvement or '–'} |"
+        )
+    return [*lines, "", "![Performance profiles over all tasks](exploration-all.png)"]
+
+
+def _tuned(spec: Mapping[str, Any]) -> str:
+    """The name of PPO with the task's best weight of the entropy."""
+    return str(spec.get("tuned", "ppo"))
+
+
+def _scores(rows: list[dict[str, Any]], ends: tuple[float, float]) -> np.ndarray:
+    """Returns of the first seeds, 0 and 1 at the ends of the task's range."""
+    low, high = ends
+    return np.array([(row["final"] - low) / (high - low) for row in rows[:POOLED_SEEDS]])
 
 
 def figure(methods: Mapping[str, list[dict[str, Any]]], main: Sequence[str], path: Path) -> None:

@@ -107,7 +107,7 @@ def plot_profiles(
             _line(panel, number, levels, performance_profile(matrix, levels), low, high, name, steps=True)
         bare(panel)
         panel.set(xlabel=label, ylabel="Share of runs above τ", ylim=(-0.02, 1.02), xlim=(levels[0], levels[-1]))
-        panel.legend(frameon=False, handlelength=1.6)
+        panel.legend(frameon=False, handlelength=1.6, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
