@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from jostle import presets
+from jostle.algo.config import DQNConfig
 from jostle.algo.ppo_config import PPOConfig
 from jostle.algo.settings import merged
 from jostle.cli.flags import flag_value, parse
@@ -34,7 +35,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
-METHODS = ["ppo", "bonuses", "rnd", "icm", "e3b"]
+METHODS = ["ppo", "dqn", "bonuses", "rnd", "icm", "e3b"]
 
 
 @pytest.mark.parametrize("name", ["environments", "diagnostics", "statistics", *METHODS])
@@ -67,8 +68,8 @@ def test_headings_that_links_name_exist() -> None:
 
 def test_settings_in_the_tables_exist() -> None:
     """The names in the first column of a table of settings, and the defaults where a column has them."""
-    fields = {field.name: field.default for field in dataclasses.fields(PPOConfig)}
-    for name in ("ppo", "bonuses"):
+    for name, kind in (("ppo", PPOConfig), ("bonuses", PPOConfig), ("dqn", DQNConfig)):
+        fields = {field.name: field.default for field in dataclasses.fields(kind)}
         text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
         tables = re.findall(r"^\| setting .*\n\|[-| ]+\n((?:\|.*\n)+)", text, flags=re.MULTILINE)
         assert tables
@@ -79,6 +80,8 @@ def test_settings_in_the_tables_exist() -> None:
             stated = row.split("|")[2].strip()
             if name == "bonuses" and re.fullmatch(r"[\d.]+(, [\d.]+)*", stated):
                 assert [float(x) for x in stated.split(", ")] == [fields[n] for n in names], row
+            elif name == "dqn" and len(names) == 1 and re.fullmatch(r"[\d.,]+", stated):
+                assert float(stated.replace(",", "")) == fields[names[0]], row
 
 
 def test_the_table_of_presets_is_theirs() -> None:

@@ -20,3 +20,10 @@ def test_examples(name: str) -> None:
     found = doctest.testmod(importlib.import_module(name))
     assert found.attempted > 0
     assert found.failed == 0
+
+
+def test_every_public_name_is_found() -> None:
+    for name in jostle.__all__:
+        assert getattr(jostle, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'presetz'"):
+        _ = jostle.presetz

@@ -1,6 +1,7 @@
 """jostle: randomisation in deep reinforcement learning.
 
-The public names are imported when they are first used, so that ``import jostle`` and ``jostle --help`` are quick.
+The public names and modules are imported when they are first used, so that ``import jostle`` and ``jostle --help`` are
+quick.
 """
 
 import importlib
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from jostle import bonus, doctor, envs, functional, nn, presets, stress, watch
     from jostle.algo import DQN, PPO, DQNConfig, PPOConfig
     from jostle.envs import JostleEnv, list_envs, make_env
     from jostle.errors import CheckpointError, ConfigError, EnvError, JostleError
@@ -35,15 +37,23 @@ __all__ = [
     "PPOConfig",
     "StochasticLayer",
     "as_view",
+    "bonus",
+    "doctor",
+    "envs",
     "evaluate",
+    "functional",
     "list_envs",
     "load",
     "make_env",
+    "nn",
+    "presets",
     "read_metrics",
     "resume",
+    "stress",
     "stress_test",
     "to_linear",
     "to_noisy",
+    "watch",
 ]
 
 _HOME = {
@@ -62,8 +72,10 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE:
+    if name not in __all__:
         raise AttributeError(f"module 'jostle' has no attribute '{name}'")
+    if name not in _MODULE:
+        return importlib.import_module(f"jostle.{name}")
     return getattr(importlib.import_module(_MODULE[name]), name)
 
 

@@ -113,6 +113,23 @@ def test_shrunk_pictures_by_hand() -> None:
     assert shrink(np.full((1, 84, 84), 255, np.uint8)).tolist() == [[7] * 49]
 
 
+def test_pictures_differ_by_each_colour_of_the_newest_frame() -> None:
+    places = {}
+    for frames in (1, 2):
+        space = spaces.Box(0, 255, (14, 14, 3), np.uint8)
+        env = make_env(lambda space=space: Scripted(space, [np.zeros(space.shape, np.uint8)], 3), 1, frame_stack=frames)
+        view = find_view(env, {})
+        assert view is not None
+        for plane in range(3 * frames):
+            obs = np.zeros((1, *env.single_observation_space.shape), np.uint8)  # [C, H, W]
+            obs[0, plane] = 255
+            places[frames, plane] = view.identify(view.look(obs, {})[None]).item()
+        empty = view.identify(view.look(np.zeros_like(obs), {})[None]).item()
+        found = [places[frames, plane] for plane in range(3 * frames)]
+        assert set(found[:-3]) <= {empty}
+        assert len({empty, *found[-3:]}) == 4
+
+
 def test_hashes_scatter() -> None:
     assert len(np.unique(mix(np.arange(100_000, dtype=np.uint64)))) == 100_000
     view = find_view(make_env(lambda: Scripted(spaces.MultiDiscrete([100] * 3), [np.zeros(3)], 3), 1), {})

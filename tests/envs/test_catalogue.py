@@ -64,6 +64,7 @@ def test_an_id_may_name_its_module() -> None:
         ({"id": "CartPole-v1", "num_envs": 0}, "num_envs=0"),
         ({"id": "CartPole-v1", "render_mode": "human"}, "render_mode='human'"),
         ({"id": lambda: None, "engine": "envpool"}, "a function was given"),
+        ({"id": lambda: None, "size": 3}, "takes no options .size.: give them to the environment inside it"),
     ],
 )
 def test_wrong_arguments(arguments: dict[str, object], message: str) -> None:

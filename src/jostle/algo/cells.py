@@ -47,7 +47,7 @@ def find_view(env: JostleEnv, info: dict[str, Any]) -> View | None:
     """The view for an environment, whose infos look like ``info``; None where nothing can be told apart.
 
     Known games are seen by their rooms, grids by the agent's position, DeepSea by its cell; other pictures shrunk to
-    7×7 blocks of 8 levels of grey, and other small observations as they are, real numbers in boxes.
+    7×7 blocks of 8 levels of each colour, and other small observations as they are, real numbers in boxes.
     """
     byte = ROOM_BYTES.get(env.id.partition("-")[0])
     if byte is not None and "ram" in info:
@@ -58,8 +58,7 @@ def find_view(env: JostleEnv, info: dict[str, Any]) -> View | None:
     if env.id.startswith("jostle/DeepSea"):
         return View("cells", _lit, lambda kept: kept)
     if _is_picture(space):
-        last = space.shape[-1] < space.shape[0]  # type: ignore[index]  # a picture has three dimensions
-        return View("cells", lambda obs, info: shrink(obs[..., -1] if last else obs[:, -1]), _hashed)
+        return View("cells", lambda obs, info: _newest(obs, env.frame_stack), _hashed)
     return _whole(space)
 
 
@@ -87,8 +86,15 @@ def _is_picture(space: gym.Space[Any]) -> bool:
     )
 
 
+def _newest(obs: Shaped[np.ndarray, "N ..."], frame_stack: int) -> Shaped[np.ndarray, "N cells"]:
+    """The newest frame of each stack of pictures, shrunk colour by colour."""
+    planes = np.moveaxis(obs, -1, 1) if obs.shape[-1] < obs.shape[1] else obs
+    colours = max(1, planes.shape[1] // frame_stack)
+    return np.concatenate([shrink(planes[:, -c]) for c in range(1, colours + 1)], axis=1)
+
+
 def shrink(picture: Shaped[np.ndarray, "N H W"]) -> Shaped[np.ndarray, "N cells"]:
-    """uint8 pictures → the grey levels (0 to 7) of 7×7 blocks, each the mean over every third of its rows."""
+    """uint8 pictures of one colour → the levels (0 to 7) of 7×7 blocks, each the mean over every third of its rows."""
     n, height, width = picture.shape
     high, wide = height // _BLOCKS, width // _BLOCKS
     blocks = picture[:, : high * _BLOCKS, : wide * _BLOCKS].reshape(n, _BLOCKS, high, -1)

@@ -39,7 +39,8 @@ def make_env(
         frame_stack: k > 0 stacks the last k frames of uint8 images; 0 leaves it to the engine (4 for Atari on EnvPool).
         render_mode: "rgb_array" for pictures from `render()`.
         workers: 0 steps Gymnasium environments in this process, k > 0 in k processes.
-        options: handed to the environments: the pool's configuration on EnvPool, the constructor on Gymnasium.
+        options: handed to the environments: the pool's configuration on EnvPool, the constructor on Gymnasium. A
+            function takes none.
 
     Raises:
         ConfigError: an unknown id or option, or arguments that do not go together.
@@ -53,7 +54,7 @@ def make_env(
     """
     name = name_of(id)
     _check_arguments(num_envs, seed, frame_stack, render_mode, workers)
-    chosen = _choose(id, engine, workers)
+    chosen = _choose(id, engine, workers, options)
     stack_here = frame_stack
     runs: Engine
     if chosen == "envpool":
@@ -103,7 +104,9 @@ def _check_arguments(num_envs: int, seed: int, frame_stack: int, render_mode: st
         raise ConfigError(f"workers={workers} must be 0 (this process) or more.")
 
 
-def _choose(id: str | Callable[[], gym.Env[Any, Any]], engine: EngineName, workers: int) -> str:
+def _choose(
+    id: str | Callable[[], gym.Env[Any, Any]], engine: EngineName, workers: int, options: dict[str, Any]
+) -> str:
     """The engine that makes `id`."""
     if engine not in ("auto", "envpool", "gymnasium", "jostle"):
         raise ConfigError(
@@ -113,6 +116,11 @@ def _choose(id: str | Callable[[], gym.Env[Any, Any]], engine: EngineName, worke
         if engine not in ("auto", "gymnasium"):
             raise ConfigError(
                 f"engine={engine!r} makes environments by id, and a function was given: use engine='gymnasium'."
+            )
+        if options:
+            raise ConfigError(
+                f"the function {name_of(id)} makes the environment itself and takes no options "
+                f"({', '.join(sorted(options))}): give them to the environment inside it."
             )
         return "gymnasium"
     if engine == "auto":

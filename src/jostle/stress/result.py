@@ -112,12 +112,13 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         ) from error
 
 
-def read_result(folder: Path) -> StressResult:
+def read_result(folder: str | Path) -> StressResult:
     """The result whose ``summary.json`` and ``episodes.jsonl`` lie in a folder.
 
     Raises:
         ConfigError: they cannot be read.
     """
+    folder = Path(folder)
     rows = read_rows(folder / "episodes.jsonl")
     try:
         told = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
