@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 import jostle
 from jostle import evaluation
+from jostle.envs import random_actions
 from jostle.errors import ConfigError, EnvError
 
 
@@ -101,6 +102,23 @@ def test_evaluation_changes_nothing() -> None:
 def test_epsilon_one_is_random() -> None:
     found = jostle.evaluate(agent_that_takes(5), 1, num_envs=1, seed=19, epsilon=1.0)
     assert 11 < found.mean < 22, "of 11 steps some take action 6"
+
+
+class Luck(Count):
+    """200 steps, each drawing as many numbers as ε-greedy acting does; pays for action 6 without luck."""
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        lucky = self.np_random.random(1)[0] < 0.5
+        random_actions(self.action_space, 1, self.np_random)
+        return np.zeros(1, np.float32), float(action == 6 and not lucky), self.t == 200, False, {}
+
+
+def test_random_actions_are_not_drawn_from_the_stream_of_an_environment() -> None:
+    """Gymnasium seeds an environment with the plain number. From the same stream, acting at random would be luck."""
+    agent = agent_that_takes(5)
+    found = jostle.evaluate(agent, 1, env=Luck, num_envs=1, seed=3, epsilon=0.5)
+    assert 10 < found.mean < 40, "of 200 an eighth"
 
 
 def test_what_cannot_be_evaluated_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

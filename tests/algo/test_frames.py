@@ -86,6 +86,27 @@ def test_stacks_of_colour_pictures_on_gymnasium() -> None:
     assert compared > 2_000
 
 
+def test_a_replay_that_begins_within_episodes_has_their_older_frames() -> None:
+    """As that of a resumed run whose replay was not saved: nothing but the stack tells what came before."""
+    env = jostle.make_env("jostle/ThemedCatch-v0", 2, seed=0, frame_stack=4)
+    obs, info = env.reset()
+    for _ in range(5):
+        obs, *_, info = env.step(np.ones(2, np.int64))
+    replay = Replay(64, 2, env.single_observation_space, frame_stack=4, stack_padding=env.stack_padding)
+    seen = []
+    for _ in range(12):
+        following, reward, terminated, truncated, after = env.step(np.ones(2, np.int64))
+        replay.add(obs, np.zeros(2), reward, terminated, truncated, after["valid"], info["start"])
+        seen.append(obs)
+        obs, info = following, after
+    env.close()
+    rows = np.arange(3, 15)
+    assert not replay.valid[:3].any()
+    rebuilt = replay.observations((rows[:, None] * 2 + np.arange(2)).ravel())
+    assert isinstance(rebuilt, torch.Tensor)
+    np.testing.assert_array_equal(rebuilt.numpy(), np.concatenate(seen))
+
+
 def test_training_on_stacks_of_colour_pictures() -> None:
     agent = jostle.DQN(
         "jostle/ThemedCatch-v0", num_envs=4, warmup=30, hidden=(8,), env_options={"frame_stack": 2}

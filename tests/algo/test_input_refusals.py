@@ -45,6 +45,20 @@ def test_layers_take_floats_only(kind: Any) -> None:
         layer(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
 
 
+@pytest.mark.parametrize(
+    ("agent", "settings", "message"),
+    [
+        (jostle.PPO, {"input_noise": "grey", "input_use": "drac"}, "act with grey"),
+        (jostle.DQN, {"input_noise": "grey", "input_use": "svea"}, "act with grey"),
+        (jostle.DQN, {"input_noise": "random-conv", "input_use": "svea", "input_target": "same"}, "clean with svea"),
+    ],
+)
+def test_settings_that_contradict_each_other(agent: Any, settings: dict[str, Any], message: str) -> None:
+    """Grey is no noise, so an agent that acts on colours and learns grey would be evaluated on what it never saw."""
+    with pytest.raises(ConfigError, match=message):
+        agent.settings(**settings)
+
+
 @pytest.mark.parametrize("agent", [jostle.PPO, jostle.DQN])
 @pytest.mark.parametrize("settings", [{}, {"encoder": "impala", "input_noise": "random-conv"}])
 def test_channels_in_the_middle_are_told(agent: Any, settings: dict[str, Any]) -> None:

@@ -54,6 +54,14 @@ def test_two_streams_of_one_name_are_refused(agent: Any, named: tuple[str, ...])
         agent(walk, num_envs=3, bonus=named, bonuses=mine)
 
 
+@pytest.mark.parametrize("agent", [jostle.PPO, jostle.DQN])
+def test_a_bonus_is_not_called_as_the_extrinsic_stream(agent: Any) -> None:
+    mine = own()
+    mine.name = "ext"
+    with pytest.raises(ConfigError, match="cannot be called 'ext'"):
+        agent(walk, num_envs=3, bonuses=[mine])
+
+
 @pytest.mark.parametrize("given", ["rnd", ["rnd"], [RND]])
 @pytest.mark.parametrize("agent", [jostle.PPO, jostle.DQN])
 def test_what_is_no_bonus_is_refused(agent: Any, given: Any) -> None:

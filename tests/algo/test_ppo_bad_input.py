@@ -200,3 +200,21 @@ def test_an_environment_that_was_moved_by_somebody_else_begins_anew() -> None:
     assert agent.rollout.valid[0].all()
     agent.advance()
     assert not agent.rollout.start[0].any(), "only once"
+
+
+@pytest.mark.parametrize("kind", [jostle.PPO, jostle.DQN])
+def test_moved_environments_begin_anew_in_a_restored_agent_too(kind: Any) -> None:
+    """The saved observation is not the one that the saved environments go on from."""
+    settings: dict[str, Any] = {"num_steps": 7} if kind is jostle.PPO else {"warmup": 4, "batch_size": 4}
+    agent, other = (kind("jostle/DeepSea-v0", num_envs=4, hidden=(8,), seed=seed, **settings) for seed in (0, 1))
+    agent.learn(28)
+    agent.env.step(np.zeros(4, np.int64))
+    other.load_state_dict(agent.state_dict())
+    other.advance()
+    if kind is jostle.PPO:
+        assert other.rollout.start[0].all()
+        assert other.rollout.valid[0].all()
+    else:
+        depth = other.replay.obs["obs"][: other.replay.added].reshape(other.replay.added, 4, 10, 10).any(3).argmax(2)
+        assert (depth[-1] == 0).all(), "the newest row begins an episode"
+        assert not other.replay.valid[other.replay.added - 2].any(), "and no transition leads to it"

@@ -13,7 +13,13 @@ from jostle.errors import ConfigError, EnvError
 
 ACTIONS = spaces.Discrete(3)
 MIXED = spaces.Dict(
-    {"image": grid(), "direction": spaces.Discrete(4), "arm.joints": vector(3), "privileged": vector(2)}
+    {
+        "image": grid(),
+        "direction": spaces.Discrete(4),
+        "arm.joints": vector(3),
+        "privileged": vector(2),
+        "privileged.mass": vector(1),
+    }
 )
 SPACES = [
     pixels(4, 84, 84),
@@ -196,7 +202,7 @@ def test_codes_become_planes() -> None:
 def test_the_privileged_key_is_not_seen() -> None:
     bonus = made("rnd", MIXED)
     obs = observations(MIXED, 6, 3)
-    other = {**obs, "privileged": obs["privileged"] + 100}
+    other = {**obs, "privileged": obs["privileged"] + 100, "privileged.mass": obs["privileged.mass"] + 100}
     assert torch.equal(bonus.raw(rollout(obs)), bonus.raw(rollout(other)))
     for key in ("image", "direction", "arm.joints"):
         changed = {**obs, key: (obs[key] + 1) % 4}

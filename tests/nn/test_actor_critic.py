@@ -17,6 +17,7 @@ from jostle.errors import ConfigError
 from jostle.nn.actor_critic import ActorCritic, Residual
 from jostle.nn.noise import Noise
 from jostle.nn.noisy import NoisyLinear, to_linear, to_noisy
+from jostle.nn.policy import QNetwork
 
 VECTOR = spaces.Box(-np.inf, np.inf, (4,), np.float32)
 PICTURE = spaces.Box(0, 255, (4, 36, 36), np.uint8)
@@ -272,9 +273,11 @@ def test_the_policy_never_sees_what_is_privileged() -> None:
     assert torch.equal(pi, same)
     assert value.ne(different).all()
     assert torch.equal(policy.act(other)[0], pi)
-    assert policy.privileged.normaliser.moments.count == 4
+    assert policy.privileged.encoders["privileged"].normaliser.moments.count == 4
     pictures = made(spaces.Dict({"state": VECTOR, "privileged": PICTURE}), hidden=(8,))
-    assert gains_of(pictures)["privileged.convolutions.0"] == pytest.approx((math.sqrt(2), math.sqrt(2)), rel=1e-4)
+    assert gains_of(pictures)["privileged.encoders.privileged.convolutions.0"] == pytest.approx(
+        (math.sqrt(2), math.sqrt(2)), rel=1e-4
+    )
     shared = made(space, shared=True)
     assert torch.equal(shared(obs)[1], shared(other)[1])
     with pytest.raises(ConfigError, match="see nothing"):
@@ -293,7 +296,35 @@ def test_autocast_keeps_the_state_and_log_std_whole(kind: Any) -> None:
     assert pi[:, 2:].eq(policy.log_std).all()
     exact = policy(obs, state)
     torch.testing.assert_close((pi, value.float(), after), exact, atol=0.02, rtol=0.02)
-    assert value.dtype == torch.bfloat16  # autocast was on
+    assert not torch.equal(value, exact[1])  # autocast was on
+
+
+def test_heads_compute_in_float32_under_autocast() -> None:
+    """Values beyond 64 would else go by halves, and actions with close values tie."""
+    network = made(VECTOR, hidden=(16,))
+    q = QNetwork(VECTOR, 5, hidden=(16,), dueling=True)
+    with torch.no_grad():
+        network.value.bias += 100.0
+        q.value[-1].bias += 100.0
+    obs = observations(VECTOR, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = [network(obs)[1][:, 0], q(obs)[:, 0, 0]]
+    for values in found:
+        assert values.dtype == torch.float32
+        assert len(values.unique()) > 32
+
+
+@pytest.mark.parametrize("keys", [("privileged",), ("privileged.mass", "privileged.friction")])
+def test_what_is_privileged_may_be_several_things(keys: tuple[str, ...]) -> None:
+    """Nested dictionaries come with dotted keys."""
+    space = spaces.Dict({"state": VECTOR} | {key: spaces.Box(-1, 1, (2,)) for key in keys})
+    obs, policy, q = observations(space, 4), made(space), QNetwork(space, 3, hidden=(8,))
+    for key in keys:
+        other = {**obs, key: obs[key] + 1}
+        assert torch.equal(policy(obs)[0], policy(other)[0])
+        assert policy(obs)[1].ne(policy(other)[1]).all()
+        assert torch.equal(q(obs), q(other))
+    assert q.encoder.keys == ["state"]
 
 
 def test_a_recurrent_policy_shares_its_trunk() -> None:

@@ -47,6 +47,22 @@ def test_encoders_take_samples_of_their_space(space: gym.Space, kind: str, featu
     assert out.isfinite().all()
 
 
+@pytest.mark.parametrize(
+    ("space", "kind"),
+    [
+        (spaces.Box(0, 1, (64, 64, 3), np.float32), "Nature"),
+        (spaces.Box(0, 1, (3, 20, 20), np.float32), "Impala"),
+        (spaces.Box(0, 255, (84, 84), np.uint8), "Nature"),
+        (spaces.Box(0, 2, (19, 19), np.uint8), "Flat"),  # a board
+        (spaces.Box(0, 1, (20, 20), np.float32), "Flat"),  # a matrix, DeepSea's for one
+        (spaces.Box(-1, 1, (64, 64, 3), np.float32), "Flat"),
+        (spaces.Box(0, 1, (2, 64, 64, 3), np.float32), "Nature"),
+    ],
+)
+def test_what_auto_takes_for_a_picture(space: spaces.Box, kind: str) -> None:
+    assert type(make_encoder(space)).__name__ == kind
+
+
 def test_nature_has_the_papers_size() -> None:
     """Mnih et al. (2015) at four frames: three convolutions, 512 hidden units."""
     convolutions = (8 * 8 * 4 * 32 + 32) + (4 * 4 * 32 * 64 + 64) + (3 * 3 * 64 * 64 + 64)

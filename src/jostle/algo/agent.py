@@ -22,6 +22,7 @@ from jostle.algo.coverage import Coverage
 from jostle.algo.settings import Settings
 from jostle.envs import JostleEnv, make_env
 from jostle.errors import ConfigError
+from jostle.nn.encoders import is_picture_like
 from jostle.nn.inference import Actor, Inference
 from jostle.store import save_checkpoint
 
@@ -88,12 +89,13 @@ class Agent(ABC):
     @property
     def sees_pictures(self) -> bool:
         """The observations hold images or grids, or stacks of them."""
-        return any(len(s.shape) >= 3 for s in self._boxes())
+        return any(len(s.shape) >= 3 or is_picture_like(s) for s in self._boxes())
 
     @property
     def sees_large_pictures(self) -> bool:
         """The observations hold so many numbers that a minibatch does not fit into a processor's caches."""
-        return any(len(s.shape) >= 3 and math.prod(s.shape) >= _LARGE for s in self._boxes())
+        large = [s for s in self._boxes() if math.prod(s.shape) >= _LARGE]
+        return any(len(s.shape) >= 3 or is_picture_like(s) for s in large)
 
     def _boxes(self) -> list[gym.spaces.Box]:
         space = self.env.single_observation_space
@@ -147,12 +149,16 @@ class Agent(ABC):
             A recurrent agent takes each observation for the first of an episode; use `actor`, which remembers.
 
         Raises:
-            ConfigError: observations of another shape.
+            ConfigError: observations of another shape, none at all, or ones that are not finite.
         """
         inference = Inference.parse(noise)
         batch, single = self._batched(obs)
-        first = next(iter(batch.values())) if isinstance(batch, dict) else batch
-        rows = len(first)
+        parts = list(batch.values()) if isinstance(batch, dict) else [batch]
+        if not all(np.isfinite(part).all() for part in parts):
+            raise ConfigError("the observation holds NaN or infinite numbers: no action can be told from it.")
+        rows = len(parts[0])
+        if not rows:
+            raise ConfigError("the batch holds no observation: give at least one.")
         if self._predictor is None or self._predictor[:2] != (inference, rows):
             self._predictor = inference, rows, self.actor(inference, rows=rows, seed=self.seed), self.updates
         elif self._predictor[3] != self.updates:
@@ -297,7 +303,7 @@ class Agent(ABC):
     def _common_state(self) -> dict[str, Any]:
         return {
             "env": self.env.state_dict() if self.env.can_snapshot else None,
-            "carry": {"obs": self._obs, "start": self._start},
+            "carry": {"obs": self._obs, "start": self._start, "moved": self._was_moved},
             "progress": {
                 "steps": self.steps,
                 "updates": self.updates,
@@ -324,7 +330,7 @@ class Agent(ABC):
             return [f"{self.env.id} cannot be saved in the middle of an episode: new episodes begin"]
         self.env.load_state_dict(state["env"])
         self._obs, self._start = state["carry"]["obs"], state["carry"]["start"]
-        self._moves = self.env.moves
+        self._moves = self.env.moves - int(state["carry"].get("moved", False))
         return []
 
 

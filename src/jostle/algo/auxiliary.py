@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -72,6 +73,11 @@ def notify(auxiliaries: Sequence[Auxiliary], event: str) -> None:
         hook = getattr(auxiliary, event, None)
         if hook is not None:
             hook()
+
+
+def on_device(auxiliaries: Sequence[Auxiliary], device: torch.device) -> list[Auxiliary]:
+    """Auxiliary losses, those that are modules moved to a device."""
+    return [each.to(device) if isinstance(each, nn.Module) else each for each in auxiliaries]
 
 
 def rows_of(obs: Observation, rows: Tensor) -> Observation:

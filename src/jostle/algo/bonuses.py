@@ -22,7 +22,7 @@ def make_bonuses(config: BonusSettings, env: JostleEnv, own: Sequence[Bonus], *,
     """The bonuses of the settings, for the observations and actions of an environment, and the user's ``own``.
 
     Raises:
-        ConfigError: one of ``own`` is no bonus, or two have one name.
+        ConfigError: one of ``own`` is no bonus, or has another's or another stream's name.
     """
     made: list[Bonus] = []
     for name in config.bonus:
@@ -47,6 +47,8 @@ def make_bonuses(config: BonusSettings, env: JostleEnv, own: Sequence[Bonus], *,
                 f"bonuses= takes objects such as jostle.bonus.RND(…), not {bonus!r}; by name they are a setting: "
                 "bonus=('rnd',)."
             )
+        if bonus.name in ("ext", "sum"):
+            raise ConfigError(f"a bonus cannot be called '{bonus.name}', the name of another stream; give it its own.")
         if bonus.name in [other.name for other in made]:
             raise ConfigError(
                 f"two bonuses are called '{bonus.name}', and streams, metrics and weights go by that name; give one of "

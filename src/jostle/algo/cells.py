@@ -15,6 +15,7 @@ from jaxtyping import Int64, Shaped, UInt64
 
 from jostle.envs import JostleEnv
 from jostle.nn.encoders import channel_axis
+from jostle.nn.privileged import is_privileged
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -112,7 +113,7 @@ def _whole(space: gym.Space[Any]) -> View | None:
     """Small observations as they are, real numbers in boxes; None if they are large."""
     inner = {"": space}
     if isinstance(space, spaces.Dict):
-        inner = {key: part for key, part in space.spaces.items() if key != "privileged"}
+        inner = {key: part for key, part in space.spaces.items() if not is_privileged(key)}
     parts = list(inner.values())
     if not parts or any(part.shape is None for part in parts):
         return None

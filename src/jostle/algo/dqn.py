@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from jostle.algo.agent import Agent, compiled, in_bytes, load_optimizer, seeded, setup_device
-from jostle.algo.auxiliary import INPUT, Auxiliary, Minibatch, load_modules, notify
+from jostle.algo.auxiliary import INPUT, Auxiliary, Minibatch, load_modules, notify, on_device
 from jostle.algo.bonuses import frozen_parameters, intrinsic_streams, make_bonuses
 from jostle.algo.config import DQNConfig
 from jostle.algo.dqn_bonus import ReplayBonuses, storage
@@ -128,7 +128,7 @@ class DQN(Agent):
         extrinsic = Stream("ext", c.gamma, coefficient=c.coef_ext)
         self.streams = Streams([extrinsic, *intrinsic_streams(c, bonuses, 1.0)], self.device)
         self.discount, self.coefficient = self.streams.discount, self.streams.coefficient
-        self.aux = [*make_terms(c, self.network, self._features, self.looks), *aux]
+        self.aux = [*make_terms(c, self.network, self._features, self.looks), *on_device(aux, self.device)]
         self.optimizer = self._make_optimizer()
         self._forward = compiled(self.network, c.compile, self.device)
         self._forward_target = compiled(self.target, c.compile, self.device)
@@ -149,7 +149,6 @@ class DQN(Agent):
         # Updates owed are counted from here, so that the replay ratio is constant and survives a resume.
         self._learning_since: tuple[int, int] | None = None
         self._warm_until = c.warmup
-        self._losses: list[Tensor] = []
         self._terms: dict[str, list[Tensor]] = defaultdict(list)
 
     @staticmethod
@@ -274,7 +273,7 @@ class DQN(Agent):
         notify(self.aux, "after_step")
         if c.target_tau > 0:
             follow(self.target, self.network, c.target_tau)
-        self._losses.append(loss.detach())
+        self._terms["losses/td_loss"].append(loss.detach())
 
     def loss(self, batch: Batch) -> Float[Tensor, ""]:
         """The loss of one minibatch under the noise drawn last."""
@@ -365,9 +364,7 @@ class DQN(Agent):
             learned = (self.updates - update0) * self.config.batch_size
             metrics["charts/replay_ratio"] = learned / max(1, self.steps - step0)
         metrics["charts/epsilon"] = self.config.epsilon(self.steps)
-        if self._losses:
-            metrics["losses/td_loss"] = torch.stack(self._losses).mean().item()
-            self._losses.clear()
+        if self._terms:
             metrics |= {name: torch.stack(values).mean().item() for name, values in self._terms.items()}
             self._terms.clear()
             # A generator of its own: looking must not change what is learned.
@@ -408,7 +405,7 @@ class DQN(Agent):
             "learning": {
                 "since": self._learning_since,
                 "warm_until": self._warm_until,
-                "losses": torch.stack(self._losses) if self._losses else None,
+                "terms": {name: torch.stack(values) for name, values in self._terms.items()},
             },
         }
 
@@ -437,7 +434,9 @@ class DQN(Agent):
         reasons += new_episodes
         learning = state["learning"]
         self._learning_since, self._warm_until = learning["since"], learning["warm_until"]
-        self._losses = [] if learning["losses"] is None else list(learning["losses"].to(self.device))
+        self._terms.clear()
+        for name, values in learning["terms"].items():
+            self._terms[name].extend(values.to(self.device))
         if new_episodes and self.config.noise_resample == "episode":
             self._redraw_where(self._start)
         if state["replay"] is None:

@@ -77,6 +77,10 @@ class InputSettings(Settings):
         self.need("input_use", self.input_use == "act" or randomised, "act without input_noise")
         weighted = self.input_coef is None or self.input_use != "act"
         self.need("input_coef", weighted, "None unless input_use is drac or svea")
+        acts = self.input_use == "act" or self.input_noise != "grey"
+        self.need("input_use", acts, "act with grey, which is no noise: what the agent learns from it must act so too")
+        clean = self.input_use != "svea" or self.input_target == "clean"
+        self.need("input_target", clean, "clean with svea, whose targets are those of clean pictures")
         one_view = self.feature_matching == 0 and self.input_use == "act"
         why = "with feature_matching, drac and svea, whose second view would have"
         self.need("dropout", self.dropout == 0 or one_view, f"0 {why} other masks")

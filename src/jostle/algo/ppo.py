@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jostle.algo.agent import Agent, in_bytes, seeded, setup_device
-from jostle.algo.auxiliary import INPUT, WEIGHTS, Auxiliary
+from jostle.algo.auxiliary import INPUT, WEIGHTS, Auxiliary, on_device
 from jostle.algo.bonuses import frozen_parameters, intrinsic_streams, make_bonuses, successors, transitions, warm_up_all
 from jostle.algo.forward import Forward
 from jostle.algo.input_draws import RolloutDraws
@@ -77,7 +77,7 @@ class PPO(Agent):
     ) -> None:
         self.config = merged(config or PPOConfig(), settings)
         self.device = setup_device(self.config.device)
-        self.aux = list(aux)
+        self.aux = on_device(aux, self.device)
         super().__init__(env, seed=seed, num_envs=num_envs, env_options=env_options)
         try:
             self._build(bonuses)
@@ -266,7 +266,7 @@ class PPO(Agent):
         """Values and probabilities of the whole rollout by the learner's kernels, a piece at a time."""
         r, total = self.rollout, self.config.num_steps * self.num_envs
         draws = r.draw.flatten(0, 1)
-        pi, value, piece = [], [], 256 if self.sees_large_pictures else _PIECE
+        pi, value, piece = [], [], self.learner.pictures or _PIECE
         for rows in torch.split(torch.arange(total + self.num_envs, device=self.device), piece):
             out = self.forward.values(r.observations(rows), None, None, draws[rows])
             pi.append(out.pi)

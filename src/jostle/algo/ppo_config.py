@@ -67,7 +67,7 @@ class PPOConfig(InputSettings, BonusSettings):
     """What a minibatch is made of: random transitions, whole rollouts of random environments, or of neighbouring ones
     in fixed order (as in RND's official code). Recurrent policies need envs or slices."""
     microbatch: int = 0
-    """Rows that go through the network at once, their gradients accumulated; 0: 256 pictures, or all."""
+    """Rows that go through the network at once, their gradients accumulated; 0: 256 pictures on a CPU, or all."""
     clip: float = 0.2
     """Clip range of the probability ratio; 0: not clipped."""
     value_clip: float = 0.0

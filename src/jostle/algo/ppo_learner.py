@@ -78,7 +78,8 @@ class Learner:
         self.beta, self.entropy_coef = config.kl_beta, config.entropy_weight
         self.sums: dict[str, list[Tensor]] = defaultdict(list)
         self._clip, self._value_clip = config.clip or math.inf, config.value_clip
-        self._piece = config.microbatch or (_PIECE if pictures else 0)
+        self.pictures = _PIECE if pictures and generator.device.type == "cpu" else 0
+        self._piece = config.microbatch or self.pictures
         self.modules = [*bonuses, *(a for a in aux if isinstance(a, nn.Module))]
         self._parameters = [list(forward.network.parameters())]
         rates = [config.learning_rate]

@@ -162,6 +162,8 @@ class Replay:
         start: Array,
     ) -> None:
         """Add row t of every environment: (obs_t, action_t, reward_t, terminated_t, truncated_t, valid_t, start_t)."""
+        if self.stack > 1 and not self.added and not start.all():
+            self._add_older_frames(obs)
         row = self.added % self.rows
         if self.stack > 1:
             if start.any():
@@ -180,6 +182,13 @@ class Replay:
         self.truncated[row] = truncated
         self.valid[row] = valid
         self.added += 1
+
+    def _add_older_frames(self, obs: Array) -> None:
+        """A replay that begins within episodes: the older frames of the first stack as rows of their own, not valid."""
+        frames = obs.reshape(self.num_envs, self.stack, self.channels, *obs.shape[2:])
+        for row in range(self.stack - 1):
+            self.obs[_ONLY][row], self.age[row] = frames[:, row], row
+        self.added = self.stack - 1
 
     def cut(self, obs: Any) -> None:
         """Close every running episode: the environments are about to be reset although their episodes go on.

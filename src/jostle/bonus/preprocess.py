@@ -12,16 +12,14 @@ from torch import Tensor, nn
 from jostle.bonus.part import Part
 from jostle.errors import ConfigError
 from jostle.nn.encoders import Observation
+from jostle.nn.privileged import is_privileged
 
 Rows = list[Tensor]
 """Observations row by row: one tensor [B, …] for each part of the space."""
 
-# A draw of domain randomisation is no place that the agent could explore.
-HIDDEN_KEYS = ("privileged",)
-
 
 class Preprocess(nn.Module):
-    """All parts of an observation space. The key "privileged" of a dictionary is left out.
+    """All parts of an observation space but the privileged one: physics drawn anew are no place to explore.
 
     Raises:
         ConfigError: a part of the space is none of Box, Discrete, MultiDiscrete and MultiBinary.
@@ -33,7 +31,7 @@ class Preprocess(nn.Module):
         self.keys: list[str] | None = None
         leaves = [space]
         if isinstance(space, spaces.Dict):
-            self.keys = [key for key in space.spaces if key not in HIDDEN_KEYS]
+            self.keys = [key for key in space.spaces if not is_privileged(key)]
             leaves = [space.spaces[key] for key in self.keys]
             if not leaves:
                 raise ConfigError(f"{owner}: the observation space {space} has nothing to see; give it another key.")
@@ -55,7 +53,7 @@ class Preprocess(nn.Module):
             if tuple(value.shape) != (*lead, *part.space_shape):
                 raise ConfigError(
                     f"{self.owner}: observations of shape {[*lead, *part.space_shape]} are needed, not "
-                    f"{list(value.shape)}; make the bonus with the environment's own observation space."
+                    f"{list(value.shape)}; make the bonus with the environment's own observation space and frame_stack."
                 )
             out.append(part.newest(value.reshape(-1, *part.space_shape)))
         return out

@@ -3,23 +3,21 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import gymnasium as gym
 import torch
-from gymnasium import spaces
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from jostle.errors import ConfigError
 from jostle.nn.distributions import make_distribution
 from jostle.nn.encoders import EncoderKind, Observation, make_encoder
-from jostle.nn.linear import Chain, run
+from jostle.nn.linear import Chain, in_full, run
+from jostle.nn.privileged import split
 from jostle.nn.recurrent import GRU, LSTM, Recurrent
 from jostle.nn.tanh import Tanh
 
-PRIVILEGED = "privileged"
-"""The key of a dictionary observation that the critic may see and the policy may not."""
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 
@@ -92,7 +90,7 @@ class ActorCritic(nn.Module):
             raise ConfigError(f"a recurrent policy (recurrent='{recurrent}') shares its trunk: set shared=True.")
         self.head = make_distribution(action_space)
         self.num_streams = num_streams
-        actor_space, privileged = _split(observation_space)
+        actor_space, privileged = split(observation_space)
         self.encoder = make_encoder(actor_space, encoder, normalise=normalise_obs)
         see = privileged if not shared else None
         self.privileged = make_encoder(see, normalise=normalise_obs) if see is not None else None
@@ -150,9 +148,9 @@ class ActorCritic(nn.Module):
         if self.critic is not None:
             seen = encoded
             if self.privileged is not None:
-                seen = torch.cat([encoded, self.privileged(cast(dict[str, Tensor], obs)[PRIVILEGED])], 1)
+                seen = torch.cat([encoded, self.privileged(obs)], 1)
             critic = self.critic(seen)
-        return Outputs(self._pi(x), self.value(critic), state, encoded, hidden)
+        return Outputs(self._pi(x), in_full(self.value, critic), state, encoded, hidden)
 
     def features(self, obs: Observation) -> tuple[Float[Tensor, "B E"], Float[Tensor, "B F"]]:
         """The encoder's features, and those behind the policy's last fully connected layer."""
@@ -176,10 +174,10 @@ class ActorCritic(nn.Module):
         """
         self.encoder.update_normaliser(obs, mask)
         if self.privileged is not None:
-            self.privileged.update_normaliser(cast(dict[str, Tensor], obs)[PRIVILEGED], mask)
+            self.privileged.update_normaliser(obs, mask)
 
     def _pi(self, x: Tensor) -> Tensor:
-        pi: Tensor = self.policy(x)
+        pi = in_full(self.policy, x)
         return pi if self.log_std is None else torch.cat([pi, self.log_std.expand_as(pi)], 1)
 
     def _recur(self, x: Tensor, state: Tensor | None, start: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -226,13 +224,3 @@ def _trunk(sizes: Sequence[int], activation: str) -> Chain:
 def _head(width: int, outputs: int, residual: bool, gain: float) -> nn.Module:
     linear = orthogonal(nn.Linear(width, outputs), gain)
     return nn.Sequential(Residual(width), linear) if residual else linear
-
-
-def _split(space: gym.Space[Any]) -> tuple[gym.Space[Any], gym.Space[Any] | None]:
-    """The space that the policy sees, and the privileged part."""
-    if not isinstance(space, spaces.Dict) or PRIVILEGED not in space.spaces:
-        return space, None
-    rest = {key: part for key, part in space.spaces.items() if key != PRIVILEGED}
-    if not rest:
-        raise ConfigError(f"all observations are under the key '{PRIVILEGED}', so the policy would see nothing.")
-    return spaces.Dict(rest), space.spaces[PRIVILEGED]

@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from jostle.errors import ConfigError, closest
-from jostle.nn.actor_critic import PRIVILEGED
 from jostle.nn.colour import Grey, Inversion, Jitter
 from jostle.nn.encoders import Flat, Grid, ImageEncoder, Images
 from jostle.nn.input_layer import InputLayer, uniform
+from jostle.nn.privileged import PRIVILEGED
 from jostle.nn.random_conv import RandomConv2d
 
 InputKind = Literal["random-conv", "cutout", "grey", "inversion", "jitter", "shift"]

@@ -350,8 +350,9 @@ class Join(Encoder):
 def make_encoder(space: gym.Space[object], kind: EncoderKind = "auto", *, normalise: bool = False) -> Encoder:
     """The encoder for an observation space; its ``out_features`` is the width of what it returns.
 
-    ``auto`` takes ``nature`` for pictures of at least 36×36, ``impala`` for smaller ones from 16×16, ``grid`` for small
-    symbolic grids [H, W, 3], indicators for categories, and ``flat`` for the rest. Dictionaries are encoded key by key.
+    ``auto`` takes ``nature`` for pictures (`is_picture_like`) of at least 36×36, ``impala`` for smaller ones from
+    16×16, ``grid`` for small symbolic grids [H, W, 3], indicators for categories, and ``flat`` for the rest.
+    Dictionaries are encoded key by key.
     ``normalise`` gives vectors of floats a running `Normaliser`; pictures and categories stay as they are.
 
     Raises:
@@ -392,13 +393,24 @@ def _is_image(space: gym.Space[object]) -> bool:
 
 
 def _auto(space: spaces.Box) -> EncoderKind:
-    if len(space.shape) < 3 or (space.dtype != np.uint8 and len(space.shape) != 4):
-        return "flat"
-    if len(space.shape) == 3 and channel_axis(space.shape) is None:
+    if not is_picture_like(space):
         return "flat"
     height, width = Images(space).size
     if min(height, width) >= 36:
         return "nature"
     if min(height, width) >= 16:
         return "impala"
-    return "grid" if space.dtype == np.uint8 and space.shape[-1] == 3 and min(height, width) >= 4 else "flat"
+    codes = space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[-1] == 3
+    return "grid" if codes and min(height, width) >= 4 else "flat"
+
+
+def is_picture_like(space: spaces.Box) -> bool:
+    """Bytes, or floats within [0, 1], with an axis of channels and perhaps one of frames; or [H, W] of bytes up to 255.
+
+    Floats [H, W] are taken for a matrix, such as the one-hot grid of DeepSea.
+    """
+    if space.dtype == np.uint8 and len(space.shape) == 2:
+        return int(space.high.min()) == 255
+    if space.dtype != np.uint8 and not (float(space.low.min()) >= 0 and float(space.high.max()) <= 1):
+        return False
+    return len(space.shape) == 4 or (len(space.shape) == 3 and channel_axis(space.shape) is not None)

@@ -124,6 +124,7 @@ class InputLayer(StochasticLayer):
 
     def _change(self, x: Float[Tensor, "B C H W"], draw: Int[Tensor, "S"]) -> Float[Tensor, "B C H W"]:
         """All rows randomised, the kept region aside; clean rows may be asked for, and get anything."""
+        draw = draw[:1] if len(self.noise) == 1 else draw  # the only slot is everybody's
         parameters = self.noise.index_select(0, draw.clamp(min=0))[:, :-1].to(x.dtype)  # a copy: no redraw can touch it
         if self.keep is None:
             return self.randomise(x, parameters, None).to(x.dtype)

@@ -50,6 +50,15 @@ def linear(
     return out.view(*x.shape[:-1], -1)
 
 
+def in_full(last: nn.Module, x: Tensor) -> Tensor:
+    """The last layers of a network, in float32 under autocast too: in bfloat16 values beyond 64 would go by halves."""
+    if not torch.is_autocast_enabled(x.device.type):
+        y: Tensor = last(x)
+        return y
+    with torch.autocast(x.device.type, enabled=False):
+        return last(x.float())  # type: ignore[no-any-return]
+
+
 class Chain(nn.Sequential):
     """`torch.nn.Sequential` whose neighbouring `nn.Linear`, ReLUs, leaky ones and `Tanh` run as one step of autograd.
 

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from jostle.nn.encoders import EncoderKind, Observation, make_encoder
-from jostle.nn.linear import Chain, run
+from jostle.nn.linear import Chain, in_full, run
+from jostle.nn.privileged import split
 
 
 class QOutputs(NamedTuple):
@@ -35,7 +36,8 @@ class QNetwork(nn.Module):
     An encoder without fully connected layers is followed by the head. Plain: fully connected layers ``hidden``, then
     K·A outputs. Dueling (Wang et al. 2016): the last hidden layer stands twice, once in the value's stream and once in
     the advantage's, and ``Q = V + A − mean_a A``. Every fully connected layer may carry noise, those of both streams
-    included (Fortunato et al. 2017); the convolutions stay plain.
+    included (Fortunato et al. 2017); the convolutions stay plain. The key ``"privileged"`` of a dictionary observation
+    is not seen.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class QNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.num_actions, self.num_streams, self.dueling = num_actions, num_streams, dueling
-        self.encoder = make_encoder(observation_space, encoder)
+        self.encoder = make_encoder(split(observation_space)[0], encoder)
         sizes = [self.encoder.out_features, *hidden]
         if dueling:
             shared = mlp(sizes[:-1])
@@ -88,7 +90,7 @@ class QNetwork(nn.Module):
 
     def _values(self, hidden: list[Tensor]) -> Float[Tensor, "B K A"]:
         """Action values from what comes to the last layers."""
-        last: list[Tensor] = [stream[-1](h) for stream, h in zip(self._streams(), hidden, strict=True)]
+        last = [in_full(stream[-1], h) for stream, h in zip(self._streams(), hidden, strict=True)]
         if not self.dueling:
             return last[0].view(-1, self.num_streams, self.num_actions)
         value = last[0].view(-1, self.num_streams, 1)

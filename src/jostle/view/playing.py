@@ -123,7 +123,8 @@ def play(
     Raises:
         EnvError: the environment failed, or its episodes never end.
     """
-    rng, rows = np.random.default_rng(seed), env.num_envs
+    rng = np.random.default_rng([seed, 6])  # no stream of an environment, which Gymnasium seeds with the number alone
+    rows = env.num_envs
     share = np.array([len(part) for part in np.array_split(np.arange(episodes), rows)])
     played = np.zeros(rows, np.int64)
     found: list[Episode] = []
