@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import jostle
+from jostle.algo.agent import in_bytes
 from jostle.nn.augment import Cutout, Shift
 from jostle.nn.colour import Grey, Inversion, Jitter
 from jostle.nn.input_layer import InputLayer
@@ -111,6 +112,15 @@ def test_ppo_tells_how_many_draws_there_are_and_what_they_weigh(per: str, use: s
     assert agent.storage()["input"] == told
     (layer,) = layers(agent)
     assert told.startswith(f"{len(layer.noise)} ")
+
+
+@pytest.mark.parametrize(("each", "told"), [(True, "3 draws (one per env)"), (False, "1 draws (one per rollout)")])
+def test_ppo_tells_what_the_draws_of_its_weights_weigh(each: bool, told: str) -> None:
+    """Independent noise in a layer behind pictures takes megabytes per environment, and as many in a checkpoint."""
+    agent = make("ppo", noisy="independent", noise_per_env=each)
+    weigh = sum(layer.noise.numel() * 4 for layer in agent.noise.layers.values())
+    assert agent.storage()["noise"] == f"{told}, {in_bytes(weigh)}"
+    assert "noise" not in make("ppo").storage()
 
 
 @pytest.mark.parametrize(

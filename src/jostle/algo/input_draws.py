@@ -39,11 +39,6 @@ class RolloutDraws:
         self.noise = Noise(network, seed=seed, role="online input", slots=slots, layers=family("input"))
         self._current = np.zeros(num_envs, np.int64)  # of each environment's own slots
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all draws."""
-        return _nbytes(self.noise)
-
     def begin(self) -> None:
         """Before a rollout: draw anew what its first row does not see through."""
         if self.per in ("iteration", "env"):
@@ -97,11 +92,6 @@ class MinibatchDraws:
         slots = {"iteration": 1, "sample": rows}.get(per, num_envs)
         self.noise = Noise(network, seed=seed, role="online input", slots=slots, layers=family("input"))
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all draws."""
-        return _nbytes(self.noise)
-
     def draw(self) -> None:
         """Before a minibatch."""
         self.noise.draw()
@@ -127,7 +117,3 @@ class MinibatchDraws:
             CheckpointError: it is of other layers or sizes.
         """
         self.noise.load_state_dict(state["noise"])
-
-
-def _nbytes(noise: Noise) -> int:
-    return sum(layer.noise.numel() * layer.noise.element_size() for layer in noise.layers.values())

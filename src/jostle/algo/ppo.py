@@ -351,13 +351,16 @@ class PPO(Agent):
         return frozen_parameters(self.bonuses)
 
     def storage(self) -> dict[str, str]:
-        """The rollout, and the streams of rewards."""
+        """The draws of noise, the rollout, and the streams of rewards."""
         c = self.config
-        looks = {}
+        draws = {}
         if self.looks is not None:
-            size = in_bytes(self.looks.nbytes)
-            looks = {"input": f"{self.looks.noise.total:,} draws (one per {c.input_per}), {size}"}
-        return looks | {
+            size = in_bytes(self.looks.noise.nbytes)
+            draws["input"] = f"{self.looks.noise.total:,} draws (one per {c.input_per}), {size}"
+        if self.noise.layers:
+            each = "env" if c.noise_per_env else "rollout"
+            draws["noise"] = f"{self.noise.total:,} draws (one per {each}), {in_bytes(self.noise.nbytes)}"
+        return draws | {
             "rollout": f"{c.num_steps} steps of {self.num_envs} environments, {in_bytes(self.rollout.nbytes)}; "
             f"{c.epochs} epochs of {c.minibatches} minibatches",
             "rewards": self.streams.describe(),

@@ -266,6 +266,11 @@ class Noise:
         """Within the block, forward passes use no noise: `using(mode="mean")`."""
         return self.using(mode="mean")
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all draws."""
+        return sum(layer.noise.nbytes for layer in self.layers.values())
+
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """The noise of every layer and every group's generator state (uint8), copied."""
         return {
