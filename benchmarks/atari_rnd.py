@@ -27,13 +27,14 @@ RESULTS = Path(__file__).parent / "results"
 
 def train(game: str, steps: int, folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
     """Train one game up to ``steps``; what it took, and what the run's metrics say."""
-    run = folder / game
+    run, trained = folder / game, True
     began = time.perf_counter()
     if (run / "run.json").exists():
         agent: Any = jostle.load(run)
         missing = steps - agent.steps
         agent.env.close()
-        if missing > 0:
+        trained = missing > 0
+        if trained:
             agent = jostle.resume(run, steps=missing, progress=True)
     else:
         preset = presets.load("rnd-atari")
@@ -53,7 +54,7 @@ def train(game: str, steps: int, folder: Path, changes: dict[str, Any]) -> dict[
         "seconds_of_this_call": round(seconds),
         "steps_per_second": rates[len(rates) // 2],
         "rollout_MB": round(agent.rollout.nbytes / 1e6),
-        "peak_memory_MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
+        "peak_memory_MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3) if trained else None,
         "last": {
             k: v for k, v in last.items() if k.startswith(("coverage/", "bonus/", "charts/", "values/", "losses/"))
         },
@@ -86,6 +87,23 @@ def figure(rows: list[dict[str, Any]], path: Path) -> None:
     drawn.savefig(path, dpi=150)
 
 
+def write(rows: list[dict[str, Any]]) -> None:
+    """Table, curves and raw metrics."""
+    lines = ["| game | steps | steps/s (median) | rollout | peak memory, MB | rooms | mean return |", "|---" * 7 + "|"]
+    for row in rows:
+        last = row["last"]
+        lines.append(
+            f"| {row['game']} | {row['steps']:,} | {row['steps_per_second']:.0f} | {row['rollout_MB']} MB | "
+            f"{row['peak_memory_MB'] or '–'} | {last.get('coverage/rooms', '–')} | "
+            f"{last.get('charts/episodic_return', float('nan')):.3g} |"
+        )
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "atari_rnd.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (RESULTS / "atari_rnd.md").write_text("\n".join(lines) + "\n\n![Curves](atari_rnd.png)\n")
+    figure(rows, RESULTS / "atari_rnd.png")
+    print("\n".join(lines))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--games", nargs="+", default=["MontezumaRevenge-v5", "Venture-v5"])
@@ -97,19 +115,7 @@ def main() -> None:
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
         changes = {"bfloat16": args.bfloat16}
         rows = [pool.submit(train, game, args.steps, args.folder, changes).result() for game in args.games]
-    lines = ["| game | steps | steps/s (median) | rollout | peak memory | rooms | mean return |", "|---" * 7 + "|"]
-    for row in rows:
-        last = row["last"]
-        lines.append(
-            f"| {row['game']} | {row['steps']:,} | {row['steps_per_second']:.0f} | {row['rollout_MB']} MB | "
-            f"{row['peak_memory_MB']} MB | {last.get('coverage/rooms', '–')} | "
-            f"{last.get('charts/episodic_return', float('nan')):.3g} |"
-        )
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "atari_rnd.json").write_text(json.dumps(rows, indent=1) + "\n")
-    (RESULTS / "atari_rnd.md").write_text("\n".join(lines) + "\n\n![Curves](atari_rnd.png)\n")
-    figure(rows, RESULTS / "atari_rnd.png")
-    print("\n".join(lines))
+    write(rows)
 
 
 if __name__ == "__main__":

@@ -90,8 +90,8 @@ def together(by_task: Methods, tasks: Mapping[str, Any], main: Sequence[str], fo
         "", "## Together", "",
         f"{', '.join(full)}: {seeds} seeds of each, returns scaled per task ("
         + ", ".join(f"{task}: {low:g} is 0, {high:g} is 1" for task in full for low, high in [tasks[task]["range"]])
-        + "). P(better) is against the tuned PPO of each task; on DeepSea an agent that explores in vain pays for its moves "
-        "and so counts as worse than one that has given up.",
+        + "). P(better) is against the tuned PPO of each task; on DeepSea an agent that explores in vain pays for its "
+        "moves and so counts as worse than one that has given up.",
         "",
         "| method | IQM | median | mean | optimality gap | P(better) |",
         "|---" * 6 + "|",
