@@ -335,6 +335,12 @@ def test_predict_takes_one_observation_or_a_batch(identity: Any, pixels: Any) ->
         agent.predict(obs[0].astype(np.float32) / 255)
     with pytest.raises(ConfigError, match="noise mode"):
         agent.predict(obs[0], noise="mc:0")
+    with pytest.raises(ConfigError, match="no observation"):
+        agent.predict(obs[:0])
+    pole = jostle.DQN("CartPole-v1", num_envs=1, hidden=(4,))
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ConfigError, match="NaN or infinite"):
+            pole.predict(np.array([0, bad, 0, 0], np.float32))
 
 
 def test_predict_follows_training_and_never_disturbs_it(identity: Any) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import jostle
+from jostle.algo.auxiliary import on_device
 from jostle.algo.dqn import LEARN
 from jostle.algo.replay import Batch
 from jostle.errors import ConfigError
@@ -163,6 +164,25 @@ def test_auxiliary_losses_of_a_users_own(lively: Any) -> None:
     agent.learn(200)
     assert float(aux.weight.detach()) < 1
     assert agent.updates > 0
+
+
+def test_a_restored_agent_still_tells_the_losses_since_the_last_line(lively: Any) -> None:
+    agent, other = (
+        jostle.DQN(lambda: lively(observations="picture"), num_envs=3, warmup=6, hidden=(8,), aux=[Pull()])
+        for _ in range(2)
+    )
+    while agent.updates < 3:
+        agent.advance()
+    other.load_state_dict(agent.state_dict())
+    mine, theirs = agent.drain_metrics(), other.drain_metrics()
+    for name in ("losses/td_loss", "losses/pull"):
+        assert mine[name] == theirs[name]
+
+
+def test_modules_go_where_the_agent_is() -> None:
+    (moved,) = on_device([Pull()], torch.device("meta"))
+    assert isinstance(moved, Pull)
+    assert moved.weight.device.type == "meta"
 
 
 def test_there_is_no_policy_to_pull_together(lively: Any) -> None:

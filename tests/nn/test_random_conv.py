@@ -374,6 +374,23 @@ def test_a_noise_of_each_family() -> None:
         net(x)
 
 
+def test_the_only_slot_is_one_kernel_for_all_rows_even_where_draws_are_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a GPU and in compiled code nobody looks whether rows share a slot; a kernel for each would take for ever."""
+    layer, noise = made(slots=1)
+    kernels: list[int] = []
+    randomise = layer.randomise
+    monkeypatch.setattr(layer, "randomise", lambda x, p, hidden: (kernels.append(len(p)), randomise(x, p, hidden))[1])
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    x = pictures(4, 3, 8, 8)
+    with noise.using(torch.zeros(4, dtype=torch.int64)):
+        y = layer(x)
+    monkeypatch.undo()
+    assert kernels == [1]
+    torch.testing.assert_close(y, by_hand(layer, x, [0, 0, 0, 0]))
+
+
 def test_bad_arguments() -> None:
     for options, message in (
         ({"kernel_size": 4}, "odd"),

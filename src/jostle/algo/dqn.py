@@ -435,7 +435,7 @@ class DQN(Agent):
         learning = state["learning"]
         self._learning_since, self._warm_until = learning["since"], learning["warm_until"]
         self._terms.clear()
-        for name, values in learning["terms"].items():
+        for name, values in learning.get("terms", {}).items():  # older checkpoints have none
             self._terms[name].extend(values.to(self.device))
         if new_episodes and self.config.noise_resample == "episode":
             self._redraw_where(self._start)
