@@ -10,6 +10,11 @@ import numpy as np
 from jostle import stress
 
 POOLED_SEEDS = 5  # at least, of a task that is put together with others
+LABELS = {
+    "ppo": "PPO", "tuned ppo": "tuned PPO", "rnd": "PPO + RND", "icm": "PPO + ICM", "e3b": "PPO + E3B",
+    "noisy": "noisy PPO",
+}  # fmt: skip
+"""Names in figures; methods of the sweep are called by their weight."""
 Runs = Mapping[tuple[str, str, int], dict[str, Any]]
 Methods = Mapping[str, Mapping[str, list[dict[str, Any]]]]
 
@@ -84,7 +89,7 @@ def together(by_task: Methods, tasks: Mapping[str, Any], main: Sequence[str], fo
         name: np.stack([_scores(by_task[t][m or _tuned(tasks[t])][:seeds], tasks[t]["range"]) for t in full], axis=1)
         for name, m in {"tuned ppo": None, **{method: method for method in main}}.items()
     }
-    drawn = stress.plot_profiles(scores, label="Normalised return τ")
+    drawn = stress.plot_profiles({_label(k): v for k, v in scores.items()}, label="Normalised return τ")
     drawn.savefig(folder / "exploration-all.png", dpi=150)
     lines = [
         "", "## Together", "",
@@ -109,6 +114,11 @@ def _tuned(spec: Mapping[str, Any]) -> str:
     return str(spec.get("tuned", "ppo"))
 
 
+def _label(method: str) -> str:
+    """A method's name in figures."""
+    return LABELS.get(method, method.replace("ppo-entropy-", "PPO, entropy "))
+
+
 def _scores(rows: list[dict[str, Any]], ends: tuple[float, float]) -> np.ndarray:
     """Returns, 0 and 1 at the ends of the task's range."""
     low, high = ends
@@ -123,7 +133,7 @@ def figure(methods: Mapping[str, list[dict[str, Any]]], main: Sequence[str], pat
     for method in dict.fromkeys(main):
         rows = [row for row in methods.get(method, ()) if row["curve"]]
         if rows:
-            curves[method] = [([p[0] for p in row["curve"]], [p[1] for p in row["curve"]]) for row in rows]
+            curves[_label(method)] = [([p[0] for p in row["curve"]], [p[1] for p in row["curve"]]) for row in rows]
     if curves:
         drawn = stress.plot_curves(curves, label="Return", statistic="mean")
         drawn.savefig(path, dpi=150)
