@@ -87,7 +87,7 @@ def together(by_task: Methods, tasks: Mapping[str, Any], main: Sequence[str], fo
     seeds = min(len(by_task[task][m]) for task in full for m in (*main, _tuned(tasks[task])))
     scores = {
         name: np.stack([_scores(by_task[t][m or _tuned(tasks[t])][:seeds], tasks[t]["range"]) for t in full], axis=1)
-        for name, m in {"tuned ppo": None, **{method: method for method in main}}.items()
+        for name, m in {**{method: method for method in main}, "tuned ppo": None}.items()
     }
     drawn = stress.plot_profiles({_label(k): v for k, v in scores.items()}, label="Normalised return τ")
     drawn.savefig(folder / "exploration-all.png", dpi=150)
