@@ -32,6 +32,7 @@ TASKS: dict[str, dict[str, Any]] = {
             "num_envs": 32,
             "steps": 10_000 * size,
             "settings": DEEP_SEA,
+            "of": {"rnd": {"bonus_learning_rate": 1e-2}, "rnd-joint": {"bonus_learning_rate": None}},
             "seeds": 10,
             "range": (0.0, 0.99),
         }
@@ -65,8 +66,9 @@ TASKS: dict[str, dict[str, Any]] = {
         },
     },
 }  # fmt: skip
-"""Per task the environment, the settings that all methods share, steps, seeds, the returns that are 0 and 1 when scores
-of several tasks are put together, and PPO with the best weight of the entropy (``ppo`` unless given)."""
+"""Per task the environment, the settings that all methods share, ``of`` those of one method (and its ablations, which
+begin with its name), steps, seeds, the returns that are 0 and 1 when scores of several tasks are put together, and PPO
+with the best weight of the entropy (``ppo`` unless given)."""
 
 RND = {"bonus": ("rnd",), "entropy_coef": 0.003}
 METHODS: dict[str, dict[str, Any]] = {
@@ -88,6 +90,7 @@ METHODS |= {
     "rnd-no-obs-norm": RND | {"bonus_obs_norm": False},
     "rnd-no-clip": RND | {"bonus_obs_clip": 1e6},
     "rnd-no-reward-norm": RND | {"bonus_reward_norm": "none"},
+    "rnd-joint": RND,
     "rnd-share-0.1": RND | {"bonus_share": 0.1},
     "rnd-gru": RND | {"recurrent": "gru", "recurrent_size": 64, "minibatch_by": "envs"},
     "rnd-no-gae": RND | {"gae_lambda": 1.0},
@@ -101,7 +104,7 @@ SWEEP_SEEDS = 2
 as many seeds as the others; 0.003 is what the bonuses have."""
 ABLATIONS = tuple(name for name in METHODS if name.startswith("rnd-") and name != "rnd-intrinsic-only")
 COVERAGE = ("rnd-intrinsic-only", "ppo-no-reward")
-EXTRA = {"deepsea-20": ABLATIONS + COVERAGE}
+EXTRA = {"deepsea-10": ("rnd-joint",), "deepsea-20": ABLATIONS + COVERAGE, "deepsea-30": ("rnd-joint",)}
 """What is run beside the main methods and the sweep, and where."""
 
 
@@ -113,7 +116,8 @@ def wanted(task: str) -> tuple[str, ...]:
 
 def settings(task: str, method: str) -> dict[str, Any]:
     """The settings of a run."""
-    return TASKS[task]["settings"] | METHODS[method] | TASKS[task].get("of", {}).get(method, {})
+    of: dict[str, Any] = TASKS[task].get("of", {})
+    return TASKS[task]["settings"] | METHODS[method] | of.get(method, of.get(method.split("-")[0], {}))
 
 
 def seeds(task: str, method: str) -> int:
