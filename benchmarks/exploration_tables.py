@@ -32,7 +32,8 @@ def write(runs: Runs, tasks: Mapping[str, Any], main: Sequence[str], sweep: Sequ
         "(stratified bootstrap over seeds; docs/statistics.md says what few seeds are worth). P(better) is the",
         "probability that a run of the method ends above one of PPO with the best of five weights of the entropy,",
         "chosen by two seeds. `ppo` has 0.01, the bonuses 0.003 (on MiniGrid 0.01), `noisy` 0. On DeepSea the learning",
-        "rate of RND's predictor was chosen by two seeds of size 30; ICM and E3B have the policy's.",
+        "rate of RND's predictor was chosen by seeds 0 and 1 of size 30, which stand here too; ICM and E3B have the",
+        "policy's.",
     ]
     for task in tasks:
         if task in by_task:

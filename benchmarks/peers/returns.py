@@ -67,7 +67,7 @@ def race(name: str, folder: Path, seeds: int, limit: float, pythons: dict[str, s
                 {"name": entry.name, "seeds": seeds, "steps": [], "seconds": [], "seconds_warm": []},
             )
             if found is None:
-                print(f"  {entry.name}, seed {seed}: not in {limit:.0f} s", flush=True)
+                print(f"  {entry.name}, seed {seed}: not in its steps or {limit:.0f} s", flush=True)
                 continue
             for key, value in zip(("steps", "seconds", "seconds_warm"), found, strict=True):
                 row[key].append(value)
