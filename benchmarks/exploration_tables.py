@@ -15,6 +15,15 @@ LABELS = {
     "noisy": "noisy PPO",
 }  # fmt: skip
 """Names in figures; methods of the sweep are called by their weight."""
+ABLATIONS = {
+    "rnd": "PPO + RND", "rnd-single-head": "one value head", "rnd-episodic": "episodic intrinsic returns",
+    "rnd-gamma-0.999": "discount of rewards 0.999", "rnd-no-obs-norm": "observations not normalised",
+    "rnd-no-clip": "observations not clipped", "rnd-no-reward-norm": "bonus not normalised",
+    "rnd-joint": "predictor in the policy's optimiser", "rnd-share-0.1": "a tenth of the rows for the predictor",
+    "rnd-gru": "recurrent policy (GRU)", "rnd-no-gae": "no GAE (λ = 1)", "rnd-kl-penalty": "KL penalty, no clipping",
+    "ppo": "PPO",
+}  # fmt: skip
+"""What differs from RND, in the figure of the task where all of them have run."""
 Runs = Mapping[tuple[str, str, int], dict[str, Any]]
 Methods = Mapping[str, Mapping[str, list[dict[str, Any]]]]
 
@@ -29,7 +38,8 @@ def write(runs: Runs, tasks: Mapping[str, Any], main: Sequence[str], sweep: Sequ
         "",
         "Made by `python benchmarks/exploration.py --table` from `exploration.jsonl`.",
         "Returns of the last 100 training episodes, actions sampled; IQM and mean over seeds with 95% intervals",
-        "(stratified bootstrap over seeds; docs/statistics.md says what few seeds are worth). P(better) is the",
+        "(stratified bootstrap over seeds; docs/statistics.md says what few seeds are worth). *After steps*: until the",
+        "curve first is that high, in the median run; a dash where half of the runs never are. P(better) is the",
         "probability that a run of the method ends above one of PPO with the best of five weights of the entropy,",
         "chosen by two seeds. `ppo` has 0.01, the bonuses 0.003 (on MiniGrid 0.01), `noisy` 0. On DeepSea the learning",
         "rate of RND's predictor was chosen by seeds 0 and 1 of size 30, which stand here too; ICM and E3B have the",
@@ -40,6 +50,9 @@ def write(runs: Runs, tasks: Mapping[str, Any], main: Sequence[str], sweep: Sequ
             parts += ["", f"## {task}", "", *table(by_task[task], tasks[task], main, sweep)]
             figure(by_task[task], [*main, _tuned(tasks[task])], folder / f"exploration-{task}.png")
             parts += ["", f"![Learning curves on {task}](exploration-{task}.png)"]
+            if set(ABLATIONS) <= set(by_task[task]):
+                ablations(by_task[task], folder / f"exploration-{task}-ablations.png")
+                parts += ["", f"![Ablations of RND on {task}](exploration-{task}-ablations.png)"]
     parts += together(by_task, tasks, main, folder)
     text = "\n".join(parts) + "\n"
     (folder / "exploration.md").write_text(text)
@@ -57,8 +70,8 @@ def table(
     lines = [
         f"{where}, {spec['steps']:,} steps in {spec['num_envs']} environments. P(better) is against `{tuned}`.",
         "",
-        f"| method | seeds | IQM | mean | seeds ≥ {solved:.3g} | P(better) | distinct states seen |",
-        "|---" * 7 + "|",
+        f"| method | seeds | IQM | mean | seeds ≥ {solved:.3g} | after steps | P(better) | distinct states seen |",
+        "|---" * 8 + "|",
     ]
     order = [*main, *sweep]
     for method in sorted(methods, key=lambda m: (order.index(m) if m in order else len(order), m)):
@@ -71,8 +84,9 @@ def table(
             better = str(stress.improvement_interval(scores, against))
         cells = [row["metrics"].get("coverage/cells") for row in rows]
         seen = f"{np.mean([c for c in cells if c is not None]):,.0f}" if any(c is not None for c in cells) else "–"
+        above = int((scores >= solved).sum())
         lines.append(
-            f"| {method} | {len(rows)} | {iqm} | {mean} | {int((scores >= solved).sum())} | {better} | {seen} |"
+            f"| {method} | {len(rows)} | {iqm} | {mean} | {above} | {_soon(rows, solved)} | {better} | {seen} |"
         )
     return lines
 
@@ -111,6 +125,13 @@ def together(by_task: Methods, tasks: Mapping[str, Any], main: Sequence[str], fo
     return [*lines, "", "![Performance profiles over all tasks](exploration-all.png)"]
 
 
+def _soon(rows: list[dict[str, Any]], solved: float) -> str:
+    """Steps until the curve first reaches the return, in the median run; a dash where that run never does."""
+    first = [next((step for step, score, *_ in row["curve"] if score >= solved), np.inf) for row in rows]
+    median = np.sort(first)[len(first) // 2]  # the later of two in the middle
+    return f"{median:,.0f}" if np.isfinite(median) else "–"
+
+
 def _tuned(spec: Mapping[str, Any]) -> str:
     """The name of PPO with the task's best weight of the entropy."""
     return str(spec.get("tuned", "ppo"))
@@ -125,6 +146,12 @@ def _scores(rows: list[dict[str, Any]], ends: tuple[float, float]) -> np.ndarray
     """Returns, 0 and 1 at the ends of the task's range."""
     low, high = ends
     return np.array([(row["final"] - low) / (high - low) for row in rows])
+
+
+def ablations(methods: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
+    """Mean and IQM of RND, of RND with one thing different, and of PPO."""
+    scores = {label: np.array([[row["final"]] for row in methods[name]]) for name, label in ABLATIONS.items()}
+    stress.plot_intervals(stress.compare(scores), metrics=("mean", "iqm"), label="Return").savefig(path, dpi=150)
 
 
 def figure(methods: Mapping[str, list[dict[str, Any]]], main: Sequence[str], path: Path) -> None:
