@@ -15,7 +15,7 @@ LABELS = {
     "noisy": "noisy PPO",
 }  # fmt: skip
 """Names in figures; methods of the sweep are called by their weight."""
-ABLATIONS = {
+ABLATION_LABELS = {
     "rnd": "PPO + RND", "rnd-single-head": "one value head", "rnd-episodic": "episodic intrinsic returns",
     "rnd-gamma-0.999": "discount of rewards 0.999", "rnd-no-obs-norm": "observations not normalised",
     "rnd-no-clip": "observations not clipped", "rnd-no-reward-norm": "bonus not normalised",
@@ -51,7 +51,7 @@ def write(runs: Runs, tasks: Mapping[str, Any], main: Sequence[str], sweep: Sequ
             parts += ["", f"## {task}", "", *table(by_task[task], tasks[task], main, sweep)]
             figure(by_task[task], [*main, _tuned(tasks[task])], folder / f"exploration-{task}.png")
             parts += ["", f"![Learning curves on {task}](exploration-{task}.png)"]
-            if set(ABLATIONS) <= set(by_task[task]):
+            if set(ABLATION_LABELS) <= set(by_task[task]):
                 ablations(by_task[task], folder / f"exploration-{task}-ablations.png")
                 parts += ["", f"![Ablations of RND on {task}](exploration-{task}-ablations.png)"]
     parts += together(by_task, tasks, main, folder)
@@ -151,7 +151,7 @@ def _scores(rows: list[dict[str, Any]], ends: tuple[float, float]) -> np.ndarray
 
 def ablations(methods: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
     """Mean and IQM of RND, of RND with one thing different, and of PPO."""
-    scores = {label: np.array([[row["final"]] for row in methods[name]]) for name, label in ABLATIONS.items()}
+    scores = {label: np.array([[row["final"]] for row in methods[name]]) for name, label in ABLATION_LABELS.items()}
     stress.plot_intervals(stress.compare(scores), metrics=("mean", "iqm"), label="Return").savefig(path, dpi=150)
 
 
