@@ -13,7 +13,7 @@ import pytest
 from jostle import stress
 from jostle.errors import ConfigError
 from jostle.stress import bootstrap
-from jostle.stress.curves import hold
+from jostle.stress.curves import between
 from jostle.stress.plots import _apart
 
 RNG = np.random.default_rng(2)
@@ -86,18 +86,18 @@ def test_bad_tables_are_named() -> None:
             function({})
 
 
-def test_a_value_is_held_and_never_extrapolated() -> None:
-    found = hold([10, 20, 40], [1.0, 2.0, 4.0], np.array([9.0, 10, 19, 20, 39, 40, 41]))
-    np.testing.assert_array_equal(found, [np.nan, 1, 1, 2, 2, 4, np.nan])
+def test_values_lie_between_records_and_never_beyond() -> None:
+    found = between([10, 20, 40], [1.0, 2.0, 4.0], np.array([9.0, 10, 19, 20, 39, 40, 41]))
+    np.testing.assert_allclose(found, [np.nan, 1, 1.9, 2, 3.9, 4, np.nan])
 
 
 def test_curve_by_hand() -> None:
     """Two runs that record at different steps: the curve lies where both have a value."""
     line = stress.curve([([0, 10, 20, 30], [0.0, 1.0, 2.0, 3.0]), ([5, 15, 25], [10.0, 11.0, 12.0])], "mean")
     np.testing.assert_array_equal(line.steps, [5, 10, 15, 20, 25])
-    np.testing.assert_array_equal(line.point, [5.0, 5.5, 6.0, 6.5, 7.0])
-    np.testing.assert_array_equal(line.low, [0, 1, 1, 2, 2])  # a quarter of the resamples is the lower run twice
-    np.testing.assert_array_equal(line.high, [10, 10, 11, 11, 12])
+    np.testing.assert_allclose(line.point, [5.25, 5.75, 6.25, 6.75, 7.25])
+    np.testing.assert_allclose(line.low, [0.5, 1, 1.5, 2, 2.5])  # a quarter of the resamples is the lower run twice
+    np.testing.assert_allclose(line.high, [10, 10.5, 11, 11.5, 12])
     assert line.runs == 2
 
 
@@ -119,7 +119,7 @@ def test_curves_of_one_run_and_of_many_points() -> None:
     long = stress.curve([(np.arange(1000), np.arange(1000.0))] * 3)
     assert len(long.steps) == 200
     assert (long.steps[0], long.steps[-1]) == (0, 999)
-    np.testing.assert_array_equal(long.point, np.floor(long.steps))
+    np.testing.assert_allclose(long.point, long.steps)
 
 
 @pytest.mark.parametrize(

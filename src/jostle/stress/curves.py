@@ -31,12 +31,10 @@ class Curve:
     runs: int
 
 
-def hold(steps: ArrayLike, values: ArrayLike, grid: Float[np.ndarray, "T"]) -> Float[np.ndarray, "T"]:
-    """The last value recorded at or before each grid step; NaN before the first record and after the last."""
+def between(steps: ArrayLike, values: ArrayLike, grid: Float[np.ndarray, "T"]) -> Float[np.ndarray, "T"]:
+    """Values at the grid's steps, on straight lines between records; NaN before the first record and after the last."""
     at, recorded = _series(steps, values, "the run")
-    index = np.searchsorted(at, grid, side="right") - 1
-    inside = (grid >= at[0]) & (grid <= at[-1])
-    return np.where(inside, recorded[np.maximum(index, 0)], np.nan)
+    return np.interp(grid, at, recorded, left=np.nan, right=np.nan)
 
 
 def curve(
@@ -49,8 +47,8 @@ def curve(
 ) -> Curve:
     """A statistic over the seeds of one method, at the steps that every seed has reached.
 
-    Runs may be recorded at different steps: between two records the earlier value is held. The curve begins where the
-    last run begins and ends where the first one ends, since beyond that the survivors are another set of runs.
+    Runs may be recorded at different steps: between two records lies a straight line. The curve begins where the last
+    run begins and ends where the first one ends, since beyond that the survivors are another set of runs.
 
     Args:
         runs: per seed ``(steps, values)``, with increasing steps.
@@ -73,7 +71,7 @@ def curve(
     grid = grid[(grid >= first) & (grid <= last)]
     if len(grid) > POINTS:
         grid = np.linspace(first, last, POINTS)
-    table = np.stack([hold(at, values, grid) for at, values in series])  # [R, T]
+    table = np.stack([between(at, values, grid) for at, values in series])  # [R, T]
     function = lookup(statistic)
     point = function(table.T[:, :, None])
     if len(table) == 1:
