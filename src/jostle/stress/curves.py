@@ -34,7 +34,8 @@ class Curve:
 def between(steps: ArrayLike, values: ArrayLike, grid: Float[np.ndarray, "T"]) -> Float[np.ndarray, "T"]:
     """Values at the grid's steps, on straight lines between records; NaN before the first record and after the last."""
     at, recorded = _series(steps, values, "the run")
-    return np.interp(grid, at, recorded, left=np.nan, right=np.nan)
+    found: np.ndarray = np.interp(grid, at, recorded, left=np.nan, right=np.nan)
+    return found
 
 
 def curve(
