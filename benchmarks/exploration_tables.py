@@ -41,7 +41,7 @@ def write(runs: Runs, tasks: Mapping[str, Any], main: Sequence[str], sweep: Sequ
         "(stratified bootstrap over seeds; docs/statistics.md says what few seeds are worth). *After steps*: until the",
         "curve first is that high, in the median run; a dash where half of the runs never are. P(better) is the",
         "probability that a run of the method ends above one of PPO with the best weight of the entropy among those in",
-        "the table, chosen by its first two seeds (0.01 where none finds anything: DeepSea from size 20, MultiRoom;",
+        "the table, chosen by at most two seeds (0.01 where none finds anything: DeepSea from size 20, MultiRoom;",
         "0.03 on KeyCorridor, as on DoorKey). `ppo` has 0.01, the bonuses 0.003 (on MiniGrid 0.01), `noisy` 0.",
         "Learning rates of RND's predictor were chosen by seeds that stand here too: on DeepSea by seeds 0 and 1 of",
         "size 30, on MultiRoom by seed 0, and KeyCorridor has the same; ICM and E3B have the policy's.",
