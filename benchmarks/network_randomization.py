@@ -23,10 +23,10 @@ RAW = RESULTS / "network_randomization.jsonl"
 POINTS = 30  # of a learning curve
 
 THEMED: dict[str, Any] = {
-    "env": "jostle/ThemedCatch-v0", "num_envs": 64, "steps": 60_000, "suite": "themes", "episodes": 256,
-    "settings": {
-        "encoder": "impala", "hidden": (256,), "num_steps": 64, "minibatches": 8, "epochs": 4, "learning_rate": 5e-4,
-        "input_clean": 0.1, "bfloat16": True,
+    "env": "jostle/ThemedCatch-v0", "num_envs": 64, "steps": 30_000, "suite": "themes", "episodes": 128,
+    "settings": {  # of an episode of seven steps with a reward at each
+        "encoder": "impala", "hidden": (256,), "num_steps": 16, "minibatches": 8, "epochs": 2, "gamma": 0.9,
+        "gae_lambda": 0.8, "learning_rate": 1e-3, "lr_schedule": "linear", "input_clean": 0.1,
     },
 }  # fmt: skip
 PROCGEN: dict[str, Any] = {
@@ -34,7 +34,7 @@ PROCGEN: dict[str, Any] = {
     "env_options": {"num_levels": 500, "start_level": 0, "use_backgrounds": False, "restrict_themes": True},
     "settings": {
         "encoder": "nature", "hidden": (512,), "num_steps": 128, "minibatches": 8, "epochs": 3, "gamma": 0.999,
-        "learning_rate": 5e-4, "reward_norm": "return_std", "input_clean": 0.1, "bfloat16": True,
+        "learning_rate": 5e-4, "reward_norm": "return_std", "input_clean": 0.1,
     },
 }  # fmt: skip
 TASKS: dict[str, dict[str, Any]] = {
