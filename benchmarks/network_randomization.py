@@ -39,8 +39,8 @@ PROCGEN: dict[str, Any] = {
 }  # fmt: skip
 TASKS: dict[str, dict[str, Any]] = {
     **{f"themed-{n}": THEMED | {"env_options": {"num_themes": n}} for n in (1, 4, 16)},
-    "colour": THEMED | {"env_options": {"num_themes": 4, "rule": "colour"}, "steps": 100_000},
-    "colour-shape": THEMED | {"env_options": {"num_themes": 4, "rule": "colour-shape"}, "steps": 100_000},
+    "colour": THEMED | {"env_options": {"num_themes": 4, "rule": "colour"}, "steps": 40_000},
+    "colour-shape": THEMED | {"env_options": {"num_themes": 4, "rule": "colour-shape"}, "steps": 40_000},
     "coinrun": PROCGEN | {"env": "CoinrunHard-v0"},
     "bigfish": PROCGEN | {"env": "BigfishHard-v0"},
 }

@@ -5,8 +5,9 @@
 
 Reads the agents that the study left in benchmarks/agents, plays the same games in seen and unseen looks with a player
 that always moves towards the ball, and looks at the features behind the last fully connected layer: cycle-consistency
-of trajectories, distance of clean and randomised features, and how probabilities settle as more draws are averaged.
-Writes network_randomization_analysis.json, .md and .png into benchmarks/results.
+of trajectories, distance of clean and randomised features, and how returns and probabilities settle as more draws are
+averaged. Every agent is one line of benchmarks/results/network_randomization_analysis.jsonl, and is not looked at again
+once it stands there; the .md and .png beside it are made from all of them.
 """
 
 import argparse
@@ -16,11 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from runs import circumstances  # beside this file
+from network_randomization import RAW as STUDY  # beside this file
+from network_randomization import settings
+from runs import Row, circumstances, finished
 
 AGENTS = Path(__file__).parent / "agents"
 RESULTS = Path(__file__).parent / "results"
+RAW = RESULTS / "network_randomization_analysis.jsonl"
+TASK = "themed-4"
+METHODS = ("ppo", "netrand", "netrand-env", "netrand-no-matching", "rad-conv", "jitter")
 GAMES, STEPS = 64, 7
+EPISODES = 128  # played with each number of draws
 SEEN, UNSEEN = (0, 1, 2, 3), tuple(range(144, 208, 4))
 SIZES = (1, 2, 5, 10, 20)
 LAYER = "actor.1"  # the ReLU behind the last fully connected layer
@@ -55,7 +62,7 @@ def features(view: Any, pictures: np.ndarray, **how: Any) -> np.ndarray:
     return found.reshape(*pictures.shape[:2], -1)
 
 
-def analyse(folder: Path, pictures: dict[int, np.ndarray]) -> dict[str, Any]:
+def analyse(folder: Path, pictures: dict[int, np.ndarray]) -> Row:
     """The measures of one agent."""
     import jostle
     from jostle import stress
@@ -74,7 +81,7 @@ def analyse(folder: Path, pictures: dict[int, np.ndarray]) -> dict[str, Any]:
             found["cycle_3way"].append(stress.cycle_consistency_3way(v[:, game], u[:, game], w[:, game]))
         apart = stress.feature_distance(v.reshape(STEPS * GAMES, -1), u.reshape(STEPS * GAMES, -1))
         found["moved_by_looks"].append(apart.relative)
-    row: dict[str, Any] = {name: float(np.mean(values)) for name, values in found.items()}
+    row: Row = {name: float(np.mean(values)) for name, values in found.items()}
     if view.stochastic:
         view.redraw(2 * max(SIZES), seed=1)
         frames = pictures[UNSEEN[0]][:, :16]
@@ -84,19 +91,24 @@ def analyse(folder: Path, pictures: dict[int, np.ndarray]) -> dict[str, Any]:
         flat = frames.reshape(-1, *frames.shape[2:])
         outputs = np.stack([view.distribution(flat, draw=m).p.numpy() for m in range(2 * max(SIZES))])
         means, variances = stress.average_of_draws(outputs, SIZES)
-        row["draws"] = {"sizes": list(SIZES), "variance": variances.tolist(), "mean": means.tolist()}
+        played = [
+            jostle.evaluate(agent, EPISODES, noise=f"mc:{m}", num_envs=64, env_options={"themes": list(UNSEEN)})
+            for m in SIZES
+        ]
+        row["draws"] = {
+            "sizes": list(SIZES), "variance": variances.tolist(), "mean": means.tolist(),
+            "return": [found.mean for found in played], "disagreement": [found.disagreement for found in played],
+        }  # fmt: skip
     agent.env.close()
     return row
 
 
-def write(rows: list[dict[str, Any]]) -> None:
+def write(rows: list[Row]) -> None:
     """Table and figure."""
-    import matplotlib.pyplot as plt
-
     from jostle import stress
 
-    by_method: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
+    by_method: dict[str, list[Row]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row["seed"]):
         by_method[row["method"]].append(row)
     lines = [
         "# Hidden states under Network Randomization",
@@ -115,39 +127,78 @@ def write(rows: list[dict[str, Any]]) -> None:
             values = [row[name] for row in found if name in row]
             cells.append(str(stress.interval(np.array(values), "iqm")) if values else "–")
         lines.append(f"| {method} | {len(found)} | {' | '.join(cells)} |")
-    lines += ["", "![Variance of the averaged probabilities](network_randomization_analysis.png)"]
+    noisy = {m: [row["draws"] for row in found] for m, found in by_method.items() if all("draws" in r for r in found)}
+    lines += [
+        "",
+        f"Return in the unseen themes ({EPISODES} episodes) when M draws are averaged, and the variance of averaged",
+        "probabilities between sets of M draws:",
+        "",
+        "| method | | " + " | ".join(f"M = {m}" for m in SIZES) + " |",
+        "|---" * (len(SIZES) + 2) + "|",
+    ]
+    for method, draws in noisy.items():
+        returns = [str(stress.interval(np.array([d["return"][i] for d in draws]), "iqm")) for i in range(len(SIZES))]
+        variances = [f"{np.mean([d['variance'][i] for d in draws]):.2g}" for i in range(len(SIZES))]
+        lines += [f"| {method} | return | {' | '.join(returns)} |", f"| | variance | {' | '.join(variances)} |"]
+    lines += ["", "![Returns and variances as more draws are averaged](network_randomization_analysis.png)"]
     (RESULTS / "network_randomization_analysis.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
-    drawn, axes = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
-    for method, found in by_method.items():
-        variances = np.array([row["draws"]["variance"] for row in found if "draws" in row])
-        if len(variances):
-            axes.loglog(SIZES, variances.mean(0), "o-", label=method)
-    axes.set_xlabel("Draws averaged, M")
-    axes.set_ylabel("Variance of a probability")
-    axes.set_xticks(SIZES, [str(size) for size in SIZES])
-    axes.minorticks_off()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    figure(noisy)
+
+
+def figure(noisy: dict[str, list[Row]]) -> None:
+    """Return and variance over the number of draws, a line for each method that has noise."""
+    import matplotlib.pyplot as plt
+
+    from jostle import stress
+
+    drawn, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.4), layout="constrained")
+    for number, (method, draws) in enumerate(noisy.items()):
+        colour = f"C{number}"
+        found = [stress.interval(np.array([d["return"][i] for d in draws]), "mean") for i in range(len(SIZES))]
+        left.semilogx(SIZES, [f.point for f in found], "o-", color=colour, label=method)
+        left.fill_between(SIZES, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.15, lw=0)
+        right.loglog(SIZES, np.mean([d["variance"] for d in draws], axis=0), "o-", color=colour, label=method)
+    left.set_ylabel("Return in unseen themes")
+    left.set_title("Mean over seeds, 95% band", loc="left", fontsize="medium")
+    right.set_ylabel("Variance")
+    right.set_title("Variance of an averaged probability", loc="left", fontsize="medium")
+    ticks = (0.002, 0.005, 0.01, 0.02, 0.05)
+    right.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    for axes in (left, right):
+        axes.set_xlabel("Draws averaged, M")
+        axes.set_xticks(SIZES, [str(size) for size in SIZES])
+        axes.minorticks_off()
+        axes.spines[["top", "right"]].set_visible(False)
+    right.legend(frameon=False)
     drawn.savefig(RESULTS / "network_randomization_analysis.png", dpi=150)
     plt.close(drawn)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", default="themed-4")
-    args = parser.parse_args()
-    folders = sorted(AGENTS.glob(f"{args.task}--*"))
-    if not folders:
-        parser.error(f"{AGENTS} holds no agents of {args.task}: run network_randomization.py first")
-    pictures = {theme: games(theme) for theme in (*SEEN, *UNSEEN)}
-    rows = []
-    for folder in folders:
-        _, method, seed = folder.name.split("--")
-        rows.append({"method": method, "seed": int(seed), **analyse(folder, pictures)})
-        print(folder.name, {name: round(rows[-1][name], 3) for name in MEASURES if name in rows[-1]}, flush=True)
-    out = {"task": args.task, "rows": rows, **circumstances("jostle", "torch", "numpy")}
-    (RESULTS / "network_randomization_analysis.json").write_text(json.dumps(out, indent=1) + "\n")
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    import torch
+
+    torch.set_num_threads(1)
+    have, trained = finished(RAW, settings), finished(STUDY, settings)
+    pictures: dict[int, np.ndarray] = {}
+    with RAW.open("a") as file:
+        for folder in sorted(AGENTS.glob(f"{TASK}--*")):
+            _, method, seed = folder.name.split("--")
+            job = (TASK, method, int(seed))
+            if method not in METHODS or job in have or job not in trained:
+                continue
+            pictures = pictures or {theme: games(theme) for theme in (*SEEN, *UNSEEN)}
+            row = {
+                "task": TASK, "method": method, "seed": int(seed), "settings": settings(TASK, method),
+                **analyse(folder, pictures), **circumstances("jostle", "torch", "numpy"),
+            }  # fmt: skip
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            print(folder.name, {name: round(row[name], 3) for name in MEASURES if name in row}, flush=True)
+    rows = list(finished(RAW, settings).values())
+    if not rows:
+        raise SystemExit(f"{AGENTS} holds no agents of {TASK}: run network_randomization.py first.")
     write(rows)
 
 

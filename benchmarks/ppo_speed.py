@@ -212,9 +212,10 @@ def main() -> None:
         "jax": args.jax_python,
         "sample_factory": args.factory_python,
     }
-    command = " ".join(
-        ["python", "benchmarks/ppo_speed.py", "--peers", "DIR", "--only", *args.only, "--rounds", str(args.rounds)]
-    )
+    command = " ".join([
+        "python", "benchmarks/ppo_speed.py", "--peers", "DIR", "--only", *args.only,
+        "--rounds", str(args.rounds), "--seeds", str(args.seeds), "--limit", f"{args.limit:g}",
+    ])  # fmt: skip
     load = os.getloadavg()[0]
     results = []
     for name in args.only:
