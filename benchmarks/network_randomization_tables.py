@@ -12,6 +12,8 @@ from jostle import stress
 Runs = Mapping[tuple[str, str, int], dict[str, Any]]
 Rows = Mapping[str, list[dict[str, Any]]]
 METHODS_DRAWN = 16
+CHOSEN_BY = "tune"  # the condition that the best baseline is chosen by, where there is one
+MARKS = (("#4477aa", "o"), ("#228833", "D"), ("#ccbb44", "^"), ("#ee6677", "s"))
 
 
 def write(runs: Runs, tasks: Mapping[str, Any], folder: Path) -> None:
@@ -25,7 +27,8 @@ def write(runs: Runs, tasks: Mapping[str, Any], folder: Path) -> None:
         "Made by `python benchmarks/network_randomization.py --table` from `network_randomization.jsonl`.",
         "IQM over training seeds with 95% intervals (stratified bootstrap; docs/statistics.md says what few seeds are",
         "worth), greedy actions. The inference mode stands beside each number: `mean` sees clean pictures, `sampled`",
-        "one draw per action, `mc:10` the average over ten. The gap is seen − unseen, paired by training seed.",
+        "one draw per action, `mc:10` the average over ten, which the figures show of all that have draws. The gap is",
+        "seen − unseen, paired by training seed. The best baseline is chosen on `tune`.",
     ]
     for task in tasks:
         if task in by_task:
@@ -87,25 +90,24 @@ def methods_have_success(methods: Rows) -> bool:
 
 
 def figure(methods: Rows, path: Path) -> None:
-    """Seen and unseen of every method in its best mode: a dot and an interval each."""
+    """Every method, with noise in its last mode, under every condition that nothing was chosen by."""
     import matplotlib.pyplot as plt
 
-    names = conditions(methods)
-    best = {m: max(modes(rows), key=lambda mode: scores(rows, names[-1], mode).mean()) for m, rows in methods.items()}
-    order = sorted(methods, key=lambda m: scores(methods[m], names[-1], best[m]).mean())[-METHODS_DRAWN:]
+    names = [name for name in conditions(methods) if name != CHOSEN_BY]
+    mode = {method: modes(rows)[-1] for method, rows in methods.items()}
+    order = sorted(methods, key=lambda m: scores(methods[m], names[-1], mode[m]).mean())[-METHODS_DRAWN:]
     drawn, axes = plt.subplots(figsize=(6.4, 0.9 + 0.32 * len(order)), layout="constrained")
-    ends = ((names[0], "#4477aa", "o"), (names[-1], "#ee6677", "s"))
-    for label, colour, marker in ends:
+    for label, (colour, marker) in zip(names, (*MARKS[: len(names) - 1], MARKS[-1]), strict=True):
         for at, method in enumerate(order):
-            found = stress.interval(scores(methods[method], label, best[method]), "iqm")
+            found = stress.interval(scores(methods[method], label, mode[method]), "iqm")
             axes.plot([found.low, found.high], [at, at], color=colour, lw=2, alpha=0.6)
             axes.plot(found.point, at, marker, color=colour, label=label if at == 0 else None)
-    axes.set_yticks(range(len(order)), [f"{m} ({best[m]})" for m in order])
+    axes.set_yticks(range(len(order)), [f"{m} ({mode[m]})" for m in order])
     axes.set_ylim(-0.6, len(order) - 0.4)
     axes.set_xlabel("Share of successes" if methods_have_success(methods) else "Return")
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2 if len(names) > 3 else len(names))
     drawn.savefig(path, dpi=150)
     plt.close(drawn)
