@@ -29,6 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 
 from returns import RACES, race
+from runs import processor  # beside this file
 from tasks import COMMITS, OPTIONAL, TASKS, Entry, Task
 from turns import Contestant, interleave, quickest
 
@@ -228,7 +229,7 @@ def main() -> None:
             result = measure(TASKS[name](args.peers), args.rounds, pythons)
         results.append(result)
         print(report(result) + "\n", flush=True)
-        machine = {"cpus": os.cpu_count(), "load_average_before": load}
+        machine = {"cpus": os.cpu_count(), "processor": processor(), "load_average_before": load}
         data = {"command": command, "versions": versions(pythons), "machine": machine, "tasks": results}
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
