@@ -1,31 +1,22 @@
-"""What Network Randomization does to hidden states: the paper's analyses, on the agents of the study.
+"""What Network Randomization does to hidden states: the paper's analyses, of the agents of `network_randomization.py`.
 
-    python benchmarks/network_randomization.py --only themed-4 --methods ppo netrand netrand-env jitter
-    python benchmarks/network_randomization_analysis.py
-
-Reads the agents that the study left in benchmarks/agents, plays the same games in seen and unseen looks with a player
-that always moves towards the ball, and looks at the features behind the last fully connected layer: cycle-consistency
-of trajectories, distance of clean and randomised features, and how returns and probabilities settle as more draws are
-averaged. Every agent is one line of benchmarks/results/network_randomization_analysis.jsonl, and is not looked at again
-once it stands there; the .md and .png beside it are made from all of them.
+The same games in seen and unseen looks, played by one that always moves towards the ball, and what an agent's features
+behind the last fully connected layer make of them: cycle-consistency of trajectories, distance of clean and randomised
+features, and how returns and probabilities settle as more draws are averaged.
 """
 
-import argparse
-import json
 from collections import defaultdict
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from network_randomization import RAW as STUDY  # beside this file
-from network_randomization import settings
-from runs import Row, circumstances, finished
+from runs import Row  # beside this file
 
-AGENTS = Path(__file__).parent / "agents"
-RESULTS = Path(__file__).parent / "results"
-RAW = RESULTS / "network_randomization_analysis.jsonl"
 TASK = "themed-4"
-METHODS = ("ppo", "netrand", "netrand-env", "netrand-no-matching", "rad-conv", "jitter")
+METHODS = ("ppo", "netrand", "netrand-env", "netrand-no-matching", "rad-conv")
+"""Of which task and of which methods the agents are looked at."""
 GAMES, STEPS = 64, 7
 EPISODES = 128  # played with each number of draws
 SEEN, UNSEEN = (0, 1, 2, 3), tuple(range(144, 208, 4))
@@ -40,6 +31,7 @@ MEASURES = {
 }
 
 
+@cache
 def games(theme: int) -> np.ndarray:
     """Pictures [steps, games, …] of the same games in one theme, played by one that follows the ball."""
     from jostle import make_env
@@ -62,13 +54,13 @@ def features(view: Any, pictures: np.ndarray, **how: Any) -> np.ndarray:
     return found.reshape(*pictures.shape[:2], -1)
 
 
-def analyse(folder: Path, pictures: dict[int, np.ndarray]) -> Row:
+def analyse(agent: Any) -> Row:
     """The measures of one agent."""
     import jostle
     from jostle import stress
 
-    agent = jostle.load(folder)
     view = jostle.as_view(agent)
+    pictures = {theme: games(theme) for theme in (*SEEN, *UNSEEN)}
     hidden = {theme: features(view, frames) for theme, frames in pictures.items()}
     found: dict[str, list[float]] = defaultdict(list)
     rng = np.random.default_rng(0)
@@ -99,21 +91,21 @@ def analyse(folder: Path, pictures: dict[int, np.ndarray]) -> Row:
             "sizes": list(SIZES), "variance": variances.tolist(), "mean": means.tolist(),
             "return": [found.mean for found in played], "disagreement": [found.disagreement for found in played],
         }  # fmt: skip
-    agent.env.close()
     return row
 
 
-def write(rows: list[Row]) -> None:
-    """Table and figure."""
+def write(rows: Iterable[Row], folder: Path) -> None:
+    """Table and figure of the runs whose agents were looked at."""
     from jostle import stress
 
     by_method: dict[str, list[Row]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: row["seed"]):
-        by_method[row["method"]].append(row)
+    for row in rows:
+        by_method[row["method"]].append(row["analysis"])
     lines = [
         "# Hidden states under Network Randomization",
         "",
-        "Made by `python benchmarks/network_randomization_analysis.py`. IQM over training seeds with 95% intervals.",
+        "Made by `python benchmarks/network_randomization.py --table` from `network_randomization.jsonl`.",
+        f"Agents of {TASK}; IQM over training seeds with 95% intervals.",
         f"{GAMES} games of {STEPS} steps in {len(UNSEEN)} unseen themes against the {len(SEEN)} of training. Chance",
         f"is {(3 * STEPS - 2) / STEPS**2:.2f} for 2-way cycles with a tolerance of one step, {1 / STEPS:.2f} without.",
         "Distances are relative to that of two different observations.",
@@ -141,12 +133,12 @@ def write(rows: list[Row]) -> None:
         variances = [f"{np.mean([d['variance'][i] for d in draws]):.2g}" for i in range(len(SIZES))]
         lines += [f"| {method} | return | {' | '.join(returns)} |", f"| | variance | {' | '.join(variances)} |"]
     lines += ["", "![Returns and variances as more draws are averaged](network_randomization_analysis.png)"]
-    (RESULTS / "network_randomization_analysis.md").write_text("\n".join(lines) + "\n")
+    (folder / "network_randomization_analysis.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
-    figure(noisy)
+    figure(noisy, folder / "network_randomization_analysis.png")
 
 
-def figure(noisy: dict[str, list[Row]]) -> None:
+def figure(noisy: dict[str, list[Row]], path: Path) -> None:
     """Return and variance over the number of draws, a line for each method that has noise."""
     import matplotlib.pyplot as plt
 
@@ -171,36 +163,5 @@ def figure(noisy: dict[str, list[Row]]) -> None:
         axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
     right.legend(frameon=False)
-    drawn.savefig(RESULTS / "network_randomization_analysis.png", dpi=150)
+    drawn.savefig(path, dpi=150)
     plt.close(drawn)
-
-
-def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    import torch
-
-    torch.set_num_threads(1)
-    have, trained = finished(RAW, settings), finished(STUDY, settings)
-    pictures: dict[int, np.ndarray] = {}
-    with RAW.open("a") as file:
-        for folder in sorted(AGENTS.glob(f"{TASK}--*")):
-            _, method, seed = folder.name.split("--")
-            job = (TASK, method, int(seed))
-            if method not in METHODS or job in have or job not in trained:
-                continue
-            pictures = pictures or {theme: games(theme) for theme in (*SEEN, *UNSEEN)}
-            row = {
-                "task": TASK, "method": method, "seed": int(seed), "settings": settings(TASK, method),
-                **analyse(folder, pictures), **circumstances("jostle", "torch", "numpy"),
-            }  # fmt: skip
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            print(folder.name, {name: round(row[name], 3) for name in MEASURES if name in row}, flush=True)
-    rows = list(finished(RAW, settings).values())
-    if not rows:
-        raise SystemExit(f"{AGENTS} holds no agents of {TASK}: run network_randomization.py first.")
-    write(rows)
-
-
-if __name__ == "__main__":
-    main()
