@@ -120,7 +120,18 @@ def write(rows: Iterable[Row], folder: Path) -> None:
             cells.append(str(stress.interval(np.array(values), "iqm")) if values else "–")
         lines.append(f"| {method} | {len(found)} | {' | '.join(cells)} |")
     noisy = {m: [row["draws"] for row in found] for m, found in by_method.items() if all("draws" in r for r in found)}
-    lines += [
+    if noisy:
+        lines += averages(noisy)
+        figure(noisy, folder / "network_randomization_analysis.png")
+    (folder / "network_randomization_analysis.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+def averages(noisy: dict[str, list[Row]]) -> list[str]:
+    """The table of returns and variances over the number of draws."""
+    from jostle import stress
+
+    lines = [
         "",
         f"Return in the unseen themes ({EPISODES} episodes) when M draws are averaged, and the variance of averaged",
         "probabilities between sets of M draws:",
@@ -132,10 +143,7 @@ def write(rows: Iterable[Row], folder: Path) -> None:
         returns = [str(stress.interval(np.array([d["return"][i] for d in draws]), "iqm")) for i in range(len(SIZES))]
         variances = [f"{np.mean([d['variance'][i] for d in draws]):.2g}" for i in range(len(SIZES))]
         lines += [f"| {method} | return | {' | '.join(returns)} |", f"| | variance | {' | '.join(variances)} |"]
-    lines += ["", "![Returns and variances as more draws are averaged](network_randomization_analysis.png)"]
-    (folder / "network_randomization_analysis.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
-    figure(noisy, folder / "network_randomization_analysis.png")
+    return [*lines, "", "![Returns and variances as more draws are averaged](network_randomization_analysis.png)"]
 
 
 def figure(noisy: dict[str, list[Row]], path: Path) -> None:
