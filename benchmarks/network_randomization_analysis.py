@@ -82,13 +82,13 @@ def analyse(agent: Any) -> Row:
         row["moved_by_draws"] = stress.feature_distance(clean, np.stack(draws)).relative
         flat = frames.reshape(-1, *frames.shape[2:])
         outputs = np.stack([view.distribution(flat, draw=m).p.numpy() for m in range(2 * max(SIZES))])
-        means, variances = stress.average_of_draws(outputs, SIZES)
+        _, variances = stress.average_of_draws(outputs, SIZES)
         played = [
             jostle.evaluate(agent, EPISODES, noise=f"mc:{m}", num_envs=64, env_options={"themes": list(UNSEEN)})
             for m in SIZES
         ]
         row["draws"] = {
-            "sizes": list(SIZES), "variance": variances.tolist(), "mean": means.tolist(),
+            "sizes": list(SIZES), "variance": variances.tolist(),
             "return": [found.mean for found in played], "disagreement": [found.disagreement for found in played],
         }  # fmt: skip
     return row

@@ -28,7 +28,7 @@ def write(runs: Runs, tasks: Mapping[str, Any], folder: Path) -> None:
         "IQM over training seeds with 95% intervals (stratified bootstrap; docs/statistics.md says what few seeds are",
         "worth), greedy actions. The inference mode stands beside each number: `mean` sees clean pictures, `sampled`",
         "one draw per action, `mc:10` the average over ten, which the figures show of all that have draws. The gap is",
-        "seen − unseen, paired by training seed. The best baseline is chosen on `tune`.",
+        "seen − unseen, paired by training seed. `tune` is for choosing, and no figure shows it.",
     ]
     for task in tasks:
         if task in by_task:
