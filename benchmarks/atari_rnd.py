@@ -4,7 +4,8 @@
     python benchmarks/atari_rnd.py --games MontezumaRevenge-v5 --steps 5000000 --folder runs/atari   # goes on there
 
 Uses the preset `rnd-atari` (128 environments, 128 steps, the random play before training included). Runs live in
---folder and are resumed where they stopped; table, curves and raw metrics go to benchmarks/results/atari_rnd.*.
+--folder and are resumed where they stopped; table, curves and raw metrics go to benchmarks/results/atari_rnd.*, where
+games that are not named stay as they were.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from jostle import presets
 from jostle.algo.settings import merged
 
 RESULTS = Path(__file__).parent / "results"
+RAW = RESULTS / "atari_rnd.json"
 
 
 def train(game: str, steps: int, folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def write(rows: list[dict[str, Any]]) -> None:
             f"{last.get('charts/episodic_return', float('nan')):.3g} |"
         )
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "atari_rnd.json").write_text(json.dumps(rows, indent=1) + "\n")
+    RAW.write_text(json.dumps(rows, indent=1) + "\n")
     (RESULTS / "atari_rnd.md").write_text("\n".join(lines) + "\n\n![Curves](atari_rnd.png)\n")
     figure(rows, RESULTS / "atari_rnd.png")
     print("\n".join(lines))
@@ -114,8 +116,9 @@ def main() -> None:
     spawn = multiprocessing.get_context("spawn")  # each game in its own process, whose peak of memory is the game's
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
         changes = {"bfloat16": args.bfloat16}
-        rows = [pool.submit(train, game, args.steps, args.folder, changes).result() for game in args.games]
-    write(rows)
+        rows = {game: pool.submit(train, game, args.steps, args.folder, changes).result() for game in args.games}
+    before = {row["game"]: row for row in json.loads(RAW.read_text())} if RAW.exists() else {}
+    write(list((before | rows).values()))
 
 
 if __name__ == "__main__":
