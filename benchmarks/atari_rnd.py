@@ -11,13 +11,13 @@ games that are not named stay as they were.
 import argparse
 import json
 import multiprocessing
-import platform
 import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from runs import circumstances  # beside this file
 
 import jostle
 from jostle import presets
@@ -61,8 +61,7 @@ def train(game: str, steps: int, folder: Path, changes: dict[str, Any]) -> dict[
             k: v for k, v in last.items() if k.startswith(("coverage/", "bonus/", "charts/", "values/", "losses/"))
         },
         "metrics": rows,
-        "versions": {name: version(name) for name in ("jostle", "torch", "numpy", "envpool")},
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        **circumstances("jostle", "torch", "numpy", "envpool"),
     }
 
 
