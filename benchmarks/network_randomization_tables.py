@@ -11,9 +11,10 @@ from jostle import stress
 
 Runs = Mapping[tuple[str, str, int], dict[str, Any]]
 Rows = Mapping[str, list[dict[str, Any]]]
-METHODS_DRAWN = 16
+ABLATED = "netrand-env"  # its variants are named after it
+COUNTED = "themed-"  # tasks that differ in the number of themes, which ends their names
 CHOSEN_BY = "tune"  # the condition that the best baseline is chosen by, where there is one
-MARKS = (("#4477aa", "o"), ("#228833", "D"), ("#ccbb44", "^"), ("#ee6677", "s"))
+MARKS = (("#4477aa", "o"), ("#228833", "D"), ("#ccbb44", "^"), ("#66ccee", "v"), ("#ee6677", "s"))
 
 
 def write(runs: Runs, tasks: Mapping[str, Any], folder: Path) -> None:
@@ -31,13 +32,28 @@ def write(runs: Runs, tasks: Mapping[str, Any], folder: Path) -> None:
         "seen − unseen, paired by training seed. `tune` is for choosing, and no figure shows it.",
     ]
     for task in tasks:
-        if task in by_task:
-            parts += ["", f"## {task}", "", *table(by_task[task], tasks[task])]
-            figure(by_task[task], folder / f"network_randomization-{task}.png")
-            parts += ["", f"![Seen and unseen on {task}](network_randomization-{task}.png)"]
+        for name, methods in parts_of(task, by_task.get(task, {})).items():
+            parts += ["", f"## {name}", "", *table(methods, tasks[task])]
+            figure(methods, folder / f"network_randomization-{name}.png")
+            parts += ["", f"![Seen and unseen: {name}](network_randomization-{name}.png)"]
+    counted = {int(task.removeprefix(COUNTED)): by_task[task] for task in tasks if task in by_task and COUNTED in task}
+    if len(counted) > 1:
+        figure_of_themes(counted, folder / "network_randomization-themes.png")
+        parts += ["", "## Number of themes in training", ""]
+        parts += ["![What is caught over the number of themes in training](network_randomization-themes.png)"]
     text = "\n".join(parts) + "\n"
     (folder / "network_randomization.md").write_text(text)
     print(text)
+
+
+def parts_of(task: str, methods: Rows) -> dict[str, Rows]:
+    """The methods that are compared, and apart from them a method and its ablations."""
+    ablations = {name: rows for name, rows in methods.items() if name.startswith(f"{ABLATED}-")}
+    compared = {name: rows for name, rows in methods.items() if name not in ablations}
+    found: dict[str, Rows] = {task: compared} if compared else {}
+    if ablations and ABLATED in methods:
+        found[f"{task}-ablations"] = {ABLATED: methods[ABLATED]} | ablations
+    return found
 
 
 def scores(rows: list[dict[str, Any]], condition: str, noise: str) -> np.ndarray:
@@ -95,7 +111,7 @@ def figure(methods: Rows, path: Path) -> None:
 
     names = [name for name in conditions(methods) if name != CHOSEN_BY]
     mode = {method: modes(rows)[-1] for method, rows in methods.items()}
-    order = sorted(methods, key=lambda m: scores(methods[m], names[-1], mode[m]).mean())[-METHODS_DRAWN:]
+    order = sorted(methods, key=lambda m: scores(methods[m], names[-1], mode[m]).mean())
     drawn, axes = plt.subplots(figsize=(6.4, 0.9 + 0.32 * len(order)), layout="constrained")
     for label, (colour, marker) in zip(names, (*MARKS[: len(names) - 1], MARKS[-1]), strict=True):
         for at, method in enumerate(order):
@@ -109,5 +125,31 @@ def figure(methods: Rows, path: Path) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2 if len(names) > 3 else len(names))
+    drawn.savefig(path, dpi=150)
+    plt.close(drawn)
+
+
+def figure_of_themes(tasks: Mapping[int, Rows], path: Path) -> None:
+    """Over the number of themes in training what the methods of all of them reach in unseen looks."""
+    import matplotlib.pyplot as plt
+
+    counts = sorted(tasks)
+    shared = [method for method in tasks[counts[0]] if all(method in tasks[count] for count in counts)]
+    names = [name for name in conditions(tasks[counts[0]]) if name != CHOSEN_BY][1:]
+    drawn, panels = plt.subplots(1, len(names), figsize=(8.4, 3.4), sharey=True, layout="constrained", squeeze=False)
+    for name, axes in zip(names, panels[0], strict=True):
+        for method, (colour, marker) in zip(shared, MARKS, strict=False):
+            mode = modes(tasks[counts[0]][method])[-1]
+            found = [stress.interval(scores(tasks[count][method], name, mode), "iqm") for count in counts]
+            axes.semilogx(counts, [f.point for f in found], f"{marker}-", color=colour, label=f"{method} ({mode})")
+            axes.fill_between(counts, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.15, lw=0)
+        axes.set_title(f"Looks: {name}", loc="left", fontsize="medium")
+        axes.set_xlabel("Themes in training")
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.minorticks_off()
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0][0].set_ylabel("Share of successes")
+    panels[0][0].legend(frameon=False)
     drawn.savefig(path, dpi=150)
     plt.close(drawn)
