@@ -41,6 +41,7 @@ TASKS: dict[str, dict[str, Any]] = {
     **{f"themed-{n}": THEMED | {"env_options": {"num_themes": n}} for n in (1, 4, 16)},
     "colour": THEMED | {"env_options": {"num_themes": 4, "rule": "colour"}},
     "colour-shape": THEMED | {"env_options": {"num_themes": 4, "rule": "colour-shape"}},
+    "colour-shape-long": THEMED | {"env_options": {"num_themes": 4, "rule": "colour-shape"}, "steps": 180_000},
     "coinrun": PROCGEN | {"env": "CoinrunHard-v0"},
     "bigfish": PROCGEN | {"env": "BigfishHard-v0"},
 }
@@ -87,7 +88,7 @@ def seeds(task: str, method: str) -> int:
     """How many."""
     if task.startswith("themed"):
         return 10 if method in MAIN else 3 if method.startswith("netrand-env-") else 5
-    return 5 if task.startswith("colour") else 3
+    return 5 if task in ("colour", "colour-shape") else 3
 
 
 def settings(task: str, method: str) -> dict[str, Any]:
