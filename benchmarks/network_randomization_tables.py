@@ -36,7 +36,7 @@ def write(runs: Runs, tasks: Mapping[str, Any], folder: Path) -> None:
             parts += ["", f"## {name}", "", *table(methods, tasks[task])]
             figure(methods, folder / f"network_randomization-{name}.png")
             parts += ["", f"![Seen and unseen: {name}](network_randomization-{name}.png)"]
-    counted = {int(task.removeprefix(COUNTED)): by_task[task] for task in tasks if task in by_task and COUNTED in task}
+    counted = {int(task.removeprefix(COUNTED)): by_task[task] for task in by_task if task.startswith(COUNTED)}
     if len(counted) > 1:
         figure_of_themes(counted, folder / "network_randomization-themes.png")
         parts += ["", "## Number of themes in training", ""]
@@ -48,12 +48,10 @@ def write(runs: Runs, tasks: Mapping[str, Any], folder: Path) -> None:
 
 def parts_of(task: str, methods: Rows) -> dict[str, Rows]:
     """The methods that are compared, and apart from them a method and its ablations."""
-    ablations = {name: rows for name, rows in methods.items() if name.startswith(f"{ABLATED}-")}
-    compared = {name: rows for name, rows in methods.items() if name not in ablations}
-    found: dict[str, Rows] = {task: compared} if compared else {}
-    if ablations and ABLATED in methods:
-        found[f"{task}-ablations"] = {ABLATED: methods[ABLATED]} | ablations
-    return found
+    compared = {name: rows for name, rows in methods.items() if not name.startswith(f"{ABLATED}-")}
+    ablations = {name: rows for name, rows in methods.items() if name.startswith(ABLATED)}
+    found = {task: compared, f"{task}-ablations": ablations if ablations.keys() - compared.keys() else {}}
+    return {name: rows for name, rows in found.items() if rows}
 
 
 def scores(rows: list[dict[str, Any]], condition: str, noise: str) -> np.ndarray:
