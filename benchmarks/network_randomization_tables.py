@@ -14,6 +14,8 @@ Rows = Mapping[str, list[dict[str, Any]]]
 ABLATED = "netrand-env"  # its variants are named after it
 COUNTED = "themed-"  # tasks that differ in the number of themes, which ends their names
 CHOSEN_BY = "tune"  # the condition that the best baseline is chosen by, where there is one
+LOOKS = ("seen looks", "backgrounds", "themes", "monochrome", "backgrounds and themes")
+"""Of Procgen's suite. With seen and unseen layouts the first and the last are the 2×2 table."""
 MARKS = (("#4477aa", "o"), ("#228833", "D"), ("#ccbb44", "^"), ("#66ccee", "v"), ("#ee6677", "s"))
 
 
@@ -27,14 +29,14 @@ def write(runs: Runs, tasks: Mapping[str, Any], folder: Path) -> None:
         "",
         "Made by `python benchmarks/network_randomization.py --table` from `network_randomization.jsonl`.",
         "IQM over training seeds with 95% intervals (stratified bootstrap; docs/statistics.md says what few seeds are",
-        "worth), greedy actions. The inference mode stands beside each number: `mean` sees clean pictures, `sampled`",
-        "one draw per action, `mc:10` the average over ten, which the figures show of all that have draws. The gap is",
-        "seen − unseen, paired by training seed. `tune` is for choosing, and no figure shows it.",
+        "worth). The inference mode stands beside each number: `mean` sees clean pictures, `sampled` one draw per",
+        "action, `mc:10` the average over ten, which figures show of all that have draws. The gap is seen − unseen,",
+        "paired by training seed. `tune` is for choosing, and no figure shows it.",
     ]
     for task in tasks:
         for name, methods in parts_of(task, by_task.get(task, {})).items():
             parts += ["", f"## {name}", "", *table(methods, tasks[task])]
-            figure(methods, folder / f"network_randomization-{name}.png")
+            figure(methods, tasks[task], folder / f"network_randomization-{name}.png")
             parts += ["", f"![Seen and unseen: {name}](network_randomization-{name}.png)"]
     counted = {int(task.removeprefix(COUNTED)): by_task[task] for task in by_task if task.startswith(COUNTED)}
     if len(counted) > 1:
@@ -54,20 +56,27 @@ def parts_of(task: str, methods: Rows) -> dict[str, Rows]:
     return {name: rows for name, rows in found.items() if rows}
 
 
-def scores(rows: list[dict[str, Any]], condition: str, noise: str) -> np.ndarray:
-    """One number per training seed: the share of successes, or the mean return where there is no rule."""
-    found = []
-    for row in rows:
-        for cell in row["cells"]:
-            if (cell["condition"], cell["noise"]) == (condition, noise):
-                found.append(cell["return"] if cell["success"] is None else cell["success"])
-    return np.array(found)
+def scores(rows: list[dict[str, Any]], condition: str, noise: str, score: str = "success") -> np.ndarray:
+    """One number per training seed: the share of successes or the mean return."""
+    cells = [cell for row in rows for cell in row["cells"] if (cell["condition"], cell["noise"]) == (condition, noise)]
+    return np.array([cell[score] for cell in cells])
 
 
 def conditions(methods: Rows) -> list[str]:
     """Names of the conditions, the seen one first."""
     rows = next(iter(methods.values()))
     return list(dict.fromkeys(cell["condition"] for cell in rows[0]["cells"]))
+
+
+def panels_of(names: list[str]) -> dict[str, dict[str, str]]:
+    """Conditions that are shown together: title -> what differs among them -> condition."""
+    if not any("layouts" in name for name in names):
+        return {"": {name: name for name in names}}
+    panels = {
+        f"{layouts} layouts": {look: f"{layouts} layouts, {look}" for look in LOOKS} for layouts in ("seen", "unseen")
+    }
+    panels["seen layouts"]["seen looks"] = names[0]
+    return panels
 
 
 def modes(rows: list[dict[str, Any]]) -> list[str]:
@@ -77,52 +86,60 @@ def modes(rows: list[dict[str, Any]]) -> list[str]:
 
 def table(methods: Rows, spec: Mapping[str, Any]) -> list[str]:
     """A row for each method and mode, the methods in the order of what they reach where looks are unseen."""
-    names = conditions(methods)
-    unit = "share of successes" if methods_have_success(methods) else "mean return"
+    score = spec.get("score", "success")
     about = f"{spec['env']}, {spec['env_options']}, {spec['steps']:,} steps in {spec['num_envs']} environments"
-    lines = [
-        f"{about}, {spec['episodes']} episodes per condition; {unit}.",
-        "",
-        "| method | inference | seeds | " + " | ".join(names) + f" | gap to {names[-1]} |",
-        "|---" * (len(names) + 4) + "|",
-    ]
-    order = sorted(
-        methods, key=lambda m: -max(scores(methods[m], names[-1], mode).mean() for mode in modes(methods[m]))
-    )
-    for method in order:
-        for mode in modes(methods[method]):
-            cells = [scores(methods[method], name, mode) for name in names]
-            shown = [str(stress.interval(cell, "iqm")) for cell in cells]
-            gap = stress.interval(cells[0] - cells[-1], "mean")
-            lines.append(f"| {method} | {mode} | {len(cells[0])} | {' | '.join(shown)} | {gap} |")
+    unit = "share of successes" if score == "success" else "mean return"
+    lines = [f"{about}, {spec['episodes']} episodes per condition, {spec.get('actions', 'greedy')} actions; {unit}."]
+    seen = conditions(methods)[0]
+    for title, panel in panels_of(conditions(methods)).items():
+        last = list(panel)[-1]
+        lines += ["", f"**{title.capitalize()}**"] if title else []
+        lines += ["", "| method | inference | seeds | " + " | ".join(panel) + f" | gap from seen to {last} |"]
+        lines += ["|---" * (len(panel) + 4) + "|"]
+
+        def reached(method: str, hardest: str = panel[last]) -> float:
+            return max(scores(methods[method], hardest, mode, score).mean() for mode in modes(methods[method]))
+
+        for method in sorted(methods, key=reached, reverse=True):
+            for mode in modes(methods[method]):
+                cells = [scores(methods[method], name, mode, score) for name in panel.values()]
+                shown = [str(stress.interval(cell, "iqm")) for cell in cells]
+                gap = stress.interval(scores(methods[method], seen, mode, score) - cells[-1], "mean")
+                lines.append(f"| {method} | {mode} | {len(cells[0])} | {' | '.join(shown)} | {gap} |")
     return lines
 
 
-def methods_have_success(methods: Rows) -> bool:
-    """The suite says what a success is."""
-    return next(iter(methods.values()))[0]["cells"][0]["success"] is not None
-
-
-def figure(methods: Rows, path: Path) -> None:
+def figure(methods: Rows, spec: Mapping[str, Any], path: Path) -> None:
     """Every method, with noise in its last mode, under every condition that nothing was chosen by."""
     import matplotlib.pyplot as plt
 
-    names = [name for name in conditions(methods) if name != CHOSEN_BY]
+    score = spec.get("score", "success")
+    panels = panels_of([name for name in conditions(methods) if name != CHOSEN_BY])
     mode = {method: modes(rows)[-1] for method, rows in methods.items()}
-    order = sorted(methods, key=lambda m: scores(methods[m], names[-1], mode[m]).mean())
-    drawn, axes = plt.subplots(figsize=(6.4, 0.9 + 0.32 * len(order)), layout="constrained")
-    for label, (colour, marker) in zip(names, (*MARKS[: len(names) - 1], MARKS[-1]), strict=True):
-        for at, method in enumerate(order):
-            found = stress.interval(scores(methods[method], label, mode[method]), "iqm")
-            axes.plot([found.low, found.high], [at, at], color=colour, lw=2, alpha=0.6)
-            axes.plot(found.point, at, marker, color=colour, label=label if at == 0 else None)
-    axes.set_yticks(range(len(order)), [f"{m} ({mode[m]})" for m in order])
-    axes.set_ylim(-0.6, len(order) - 0.4)
-    axes.set_xlabel("Share of successes" if methods_have_success(methods) else "Return")
-    axes.grid(axis="x", alpha=0.3)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2 if len(names) > 3 else len(names))
+    hardest = list(list(panels.values())[-1].values())[-1]
+    order = sorted(methods, key=lambda m: scores(methods[m], hardest, mode[m], score).mean())
+    size, apart = ((6.4, 0.9 + 0.32 * len(order)), 0.0) if len(panels) == 1 else ((9.6, 1.4 + 0.6 * len(order)), 0.14)
+    drawn, subplots = plt.subplots(
+        1, len(panels), figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    for (title, panel), axes in zip(panels.items(), subplots[0], strict=True):
+        marks = (*MARKS[: len(panel) - 1], MARKS[-1])
+        for nth, ((label, name), (colour, marker)) in enumerate(zip(panel.items(), marks, strict=True)):
+            for row, method in enumerate(order):
+                at = row + apart * ((len(panel) - 1) / 2 - nth)
+                found = stress.interval(scores(methods[method], name, mode[method], score), "iqm")
+                axes.plot([found.low, found.high], [at, at], color=colour, lw=2, alpha=0.6)
+                axes.plot(found.point, at, marker, color=colour, label=None if row else label)
+        axes.set_title(title.capitalize(), loc="left", fontsize="medium")
+        axes.set_yticks(range(len(order)), [f"{m} ({mode[m]})" for m in order])
+        axes.set_ylim(-0.6, len(order) - 0.4)
+        axes.set_xlabel("Share of successes" if score == "success" else "Return")
+        axes.grid(axis="x", alpha=0.3)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    drawn.legend(
+        *subplots[0][0].get_legend_handles_labels(), frameon=False, loc="outside upper right", ncols=len(panel)
+    )
     drawn.savefig(path, dpi=150)
     plt.close(drawn)
 
