@@ -324,6 +324,51 @@ def test_every_draw_has_a_hidden_state_and_keeps_it_for_the_episode(
     assert actor._state.shape == (1, draws * rows, 8)
 
 
+@pytest.mark.parametrize("piece", [64, 2])
+@pytest.mark.parametrize("mode", ["mean", "fixed", "sampled", "mc:3"])
+@pytest.mark.parametrize("recurrent", ["none", "gru"])
+def test_rows_that_do_not_count_change_nothing_for_the_others(
+    recurrent: Any, mode: str, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference_module, "PIECE", piece)
+    network = policy("both", spaces.Discrete(50), recurrent=recurrent, recurrent_size=8)
+    with torch.no_grad():
+        for parameter in network.policy.parameters():
+            parameter.mul_(1e-2)  # far from certain
+    whole, part = (PolicyActor(network, Inference.parse(mode), rows=4, seed=2, sample=True) for _ in range(2))
+    chosen = {id(actor): [] for actor in (whole, part)}
+    pictures: list[int] = []
+    part.network.encoder.register_forward_hook(lambda _module, _args, out: pictures.append(len(out)))
+    for actor in (whole, part):
+        choose = actor._choose
+        actor._choose = lambda pi, choose=choose, actor=actor: (chosen[id(actor)].append(pi), choose(pi))[1]
+    for t, among in enumerate([[0, 1, 2, 3], [1, 2, 3], [1, 3], [1, 3], [3]]):
+        obs, start = observations(4, seed=t), np.array([t == 0, t == 2, t == 3, t in (0, 3)])
+        every, some = whole.act(obs, start), part.act(obs, start, np.array(among))
+        assert some.shape == (4,)
+        assert every[among].tolist() == some[among].tolist()
+        full, small = chosen[id(whole)][-1], chosen[id(part)][-1]
+        torch.testing.assert_close(small[:, among], full[:, among], atol=1e-5, rtol=1e-4)
+        assert (full[:, 1] - full[:, 3]).abs().max() > 1e-3, "rows are told apart"
+        if mode.startswith("mc"):
+            np.testing.assert_allclose(part.disagreement[among], whole.disagreement[among], atol=1e-5)
+        assert sum(pictures) == len(among) * part.draws, "nothing is computed for nobody"
+        pictures.clear()
+
+
+@pytest.mark.parametrize("mode", ["mean", "fixed", "sampled", "mc:3"])
+def test_action_values_of_some_rows(mode: str) -> None:
+    torch.manual_seed(0)
+    network = noisy(QNetwork(BOTH, 4, num_streams=2, hidden=(16,)), "both")
+    whole, part = (QActor(network, torch.ones(2), Inference.parse(mode), rows=4, seed=1) for _ in range(2))
+    for t, among in enumerate([[0, 2, 3], [2], [1, 2]]):
+        obs = observations(4, BOTH, seed=t)
+        every, some = whole._each(tensors(obs)), part._each(tensors(obs), np.array(among))
+        torch.testing.assert_close(some[:, among], every[:, among])
+        assert (every[:, 1] - every[:, 2]).abs().max() > 1e-3
+        assert whole.act(obs)[among].tolist() == part.act(obs, None, np.array(among))[among].tolist()
+
+
 def test_draws_are_the_actors_own() -> None:
     network = policy("both")
     layers = [m for m in network.modules() if isinstance(m, InputLayer)]

@@ -41,7 +41,7 @@ class Clockwork:
 
     disagreement: Any = None
 
-    def act(self, obs: Any, start: Any = None) -> Any:
+    def act(self, obs: Any, start: Any = None, among: Any = None) -> Any:
         number, episode, t = obs.T
         self.disagreement = np.where(t == number + 2 + episode, 1000.0, t).astype(np.float32)
         return np.zeros(len(obs), np.int64)
@@ -73,6 +73,28 @@ def test_what_is_kept_of_an_episode() -> None:
     assert found[0].as_dict() == {
         "env": 0, "index": 0, "ret": 2.0, "length": 2, "success": True, "disagreement": 0.5, "level_seed": 0,
     }  # fmt: skip
+
+
+def test_the_actor_is_told_whose_actions_still_count() -> None:
+    told: list[tuple[list[int], list[int]]] = []
+
+    class Told(Clockwork):
+        def act(self, obs: Any, start: Any = None, among: Any = None) -> Any:
+            told.append((obs[:, 1].astype(int).tolist(), among.tolist()))
+            action = super().act(obs, start)
+            return np.where(np.isin(np.arange(len(obs)), among), action, 1)
+
+    shares = [2, 2, 1, 1]
+    found = play(Told(), jostle.make_env(Hours, 4), 6)
+    assert [(e.env, e.index) for e in found or []] == [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1), (1, 1)]
+    assert told[0][1] == [0, 1, 2, 3]
+    for episodes, among in told:
+        assert set(among) >= {i for i in range(4) if episodes[i] < shares[i] - 1}, "an episode to come counts"
+        assert set(among) <= {i for i in range(4) if episodes[i] < shares[i]}, "after the share nothing counts"
+    assert told[-1][1] == [1], "the longest is left"
+    few = play(Told(), jostle.make_env(Hours, 4), 2)
+    assert [(e.env, e.length) for e in few or []] == [(0, 2), (1, 3)]
+    assert told[-1][1] == [1]
 
 
 def test_the_draw_stands_beside_every_episode() -> None:

@@ -198,6 +198,21 @@ def test_a_module_of_mean_actions_is_clipped_to_the_space() -> None:
     assert found.std.abs().max() == 0
 
 
+@pytest.mark.parametrize("mode", ["mean", "fixed", "sampled", "mc:3"])
+def test_a_module_computes_the_rows_that_count(mode: str) -> None:
+    torch.manual_seed(0)
+    layer = NoisyLinear(4, 50, sigma0=3.0)
+    view = as_view(layer, kind="logits", observation_space=spaces.Box(-9, 9, (4,)), action_space=spaces.Discrete(50))
+    whole, part = (view.actor(mode, rows=3, seed=1, sample=True) for _ in range(2))
+    computed: list[int] = []
+    part.view.module.register_forward_hook(lambda _module, _args, out: computed.append(len(out)))
+    for among in ([0, 2], [2], [1, 2]):
+        assert whole.act(OBS)[among].tolist() == part.act(OBS, None, np.array(among))[among].tolist()
+        if mode == "mc:3":
+            np.testing.assert_allclose(part.disagreement[among], whole.disagreement[among], atol=1e-5)
+        assert computed.pop() == len(among) * (3 if mode == "mc:3" else 1)
+
+
 def test_noise_inside_a_module_works_in_every_mode() -> None:
     torch.manual_seed(0)
     view = as_view(NoisyLinear(4, 2, sigma0=3.0), kind="logits", env="CartPole-v1")

@@ -63,6 +63,17 @@ def test_continuous_actions(kind: Any) -> None:
     assert len(jostle.evaluate(view, 2).episodes) == 2
 
 
+def test_rows_that_count() -> None:
+    model = A2C("MlpPolicy", "Pendulum-v1", **thin())
+    view = as_view(model, env="Pendulum-v1", env_options={"engine": "gymnasium"})
+    obs = np.array([[1.0, 0.0, 3.0], [0.0, 1.0, -8.0], [0.6, 0.8, 1.0]], np.float32)
+    every, some = view.actor(rows=3).act(obs), view.actor(rows=3).act(obs, None, np.array([1, 2]))
+    assert some.shape == (3, 1)
+    assert some.dtype == every.dtype
+    np.testing.assert_allclose(some[1:], every[1:], rtol=1e-5)
+    assert some[0] == some[1], "an action as good as any"
+
+
 def test_sampled_actions_have_a_generator_of_their_own() -> None:
     view = as_view(PPO("MlpPolicy", "CartPole-v1", **thin()), env="CartPole-v1")
     before = torch.get_rng_state()

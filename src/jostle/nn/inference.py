@@ -6,11 +6,11 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from jostle.errors import ConfigError
@@ -21,6 +21,7 @@ from jostle.nn.encoders import Observation
 from jostle.nn.noise import Noise, StochasticLayer
 from jostle.nn.policy import QNetwork, greedy, map_observation
 from jostle.nn.repeat import RowRepeater
+from jostle.nn.rows import Rows, length, put_back, take, which
 
 PIECE = 64
 """Noisy pictures that go through a network at a time on a CPU: 2,560 of 64×64 in one pass through IMPALA take more than
@@ -69,6 +70,10 @@ class Inference:
         return f"mc:{self.draws}" if self.kind == "mc" else self.kind
 
 
+Starts: TypeAlias = Bool[np.ndarray, "B"]
+"""Whose observation is the first of an episode."""
+
+
 class Actor(ABC):
     """A frozen copy of an agent's network that acts under an inference mode, with draws of its own.
 
@@ -103,7 +108,7 @@ class Actor(ABC):
         self._repeater = RowRepeater(encoder)
         self._noisy_encoder = any(isinstance(layer, StochasticLayer) for layer in encoder.modules())
 
-    def _redraw(self, begins: np.ndarray[Any, np.dtype[np.bool_]] | None) -> None:
+    def _redraw(self, begins: Starts | None) -> None:
         """Draw what is due before an action; ``begins`` says whose episode begins."""
         if self.noise is None or self.inference.kind in ("mean", "fixed"):
             return
@@ -126,16 +131,16 @@ class Actor(ABC):
         return [(m + a, m + min(a + PIECE, batch)) for m in range(0, total, batch) for a in range(0, batch, PIECE)]
 
     @contextlib.contextmanager
-    def _under_noise(self, batch: int, a: int, b: int) -> Iterator[None]:
-        """For the rows a to b of a piece: each under its draw, observations repeated for every draw."""
+    def _under_noise(self, who: Int[Tensor, "W"], a: int, b: int) -> Iterator[None]:
+        """For the rows a to b of draws·W: each under its draw, observations of ``who`` acts repeated for every draw."""
         if self.noise is None:
             yield
         elif self.inference.kind in ("mean", "fixed"):
             with self.noise.using(0, "mean" if self.inference.kind == "mean" else "randomised"):
                 yield
         else:
-            flat = torch.arange(a, b, device=self.device)
-            draw, row = flat // batch, flat % batch % self.rows
+            batch, flat = len(who), torch.arange(a, b, device=self.device)
+            draw, row = flat // batch, who[flat % batch]
             if self.recurrent:
                 draw = draw * self.rows + row
             elif self.inference.kind == "sampled":
@@ -148,10 +153,14 @@ class Actor(ABC):
         self.network.load_state_dict(network.state_dict())
 
     @abstractmethod
-    def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, np.dtype[Any]]:
+    def act(self, obs: Any, start: Starts | None = None, among: Rows | None = None) -> np.ndarray[Any, np.dtype[Any]]:
         """Actions that the environment takes, for a batch of its observations; noise is redrawn at every call.
 
-        ``start`` says whose observation is the first of an episode; None: nobody's but at the first call.
+        Args:
+            obs: [B, …], or a dictionary of them.
+            start: whose observation is the first of an episode; None: nobody's but at the first call.
+            among: whose actions are wanted; None: everybody's. Nothing is computed for the others, which get actions
+                and disagreement that mean nothing.
         """
 
 
@@ -178,19 +187,21 @@ class QActor(Actor):
         return self._each(obs).mean(0)
 
     @torch.no_grad()
-    def _each(self, obs: Observation) -> Float[Tensor, "M B K A"]:
-        batch = len(next(iter(obs.values())) if isinstance(obs, dict) else obs)
+    def _each(self, obs: Observation, among: Rows | None = None) -> Float[Tensor, "M B K A"]:
+        batch = length(obs)
+        who = which(among, batch, self.device)
+        seen = take(obs, who)
         self._redraw(None)
         parts = []
-        for a, b in self._pieces(batch):
-            with self._under_noise(batch, a, b):
-                parts.append(self.network(_rows_of(obs, batch, a, b)))
+        for a, b in self._pieces(len(who)):
+            with self._under_noise(who % self.rows, a, b):
+                parts.append(self.network(_rows_of(seen, len(who), a, b)))
         q = torch.cat(parts)
-        return q.view(self.draws, batch, *q.shape[1:])
+        return put_back(q.view(self.draws, len(who), *q.shape[1:]), who, batch)
 
-    def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, np.dtype[Any]]:
+    def act(self, obs: Any, start: Starts | None = None, among: Rows | None = None) -> np.ndarray[Any, np.dtype[Any]]:
         """Greedy actions on the averaged values; `disagreement` is the variance of the taken actions' values."""
-        each = self._each(map_observation(obs, self.device))
+        each = self._each(map_observation(obs, self.device), among)
         best = greedy(each.mean(0), self.coefficient)
         if self.inference.kind == "mc":
             combined = (each * self.coefficient[:, None]).sum(2)
@@ -218,23 +229,25 @@ class PolicyActor(Actor):
         self._state = self.network.initial_state(self.draws * rows)
 
     @torch.no_grad()
-    def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, np.dtype[Any]]:
+    def act(self, obs: Any, start: Starts | None = None, among: Rows | None = None) -> np.ndarray[Any, np.dtype[Any]]:
         """Actions that the environment takes."""
+        who = which(among, self.rows, self.device)
         begins = torch.zeros(self.rows, dtype=torch.bool) if start is None else torch.tensor(start)
-        begins = begins.to(self.device).repeat(self.draws)
-        seen = map_observation(obs, self.device)
+        begins = begins.to(self.device)[who].repeat(self.draws)
+        seen = take(map_observation(obs, self.device), who)
         self._redraw(start)
-        parts, states = [], []
-        for a, b in self._pieces(self.rows):
-            state = None if self._state is None else self._state[:, a:b]
-            with self._under_noise(self.rows, a, b):
-                part, state = self.network.act(_rows_of(seen, self.rows, a, b), state, begins[None, a:b])
+        own = (torch.arange(self.draws, device=self.device)[:, None] * self.rows + who).flatten()  # of states
+        parts = []
+        for a, b in self._pieces(len(who)):
+            state = None if self._state is None else self._state[:, own[a:b]]
+            with self._under_noise(who, a, b):
+                part, state = self.network.act(_rows_of(seen, len(who), a, b), state, begins[None, a:b])
             parts.append(part)
-            states.append(state)
+            if self._state is not None:
+                assert state is not None
+                self._state[:, own[a:b]] = state
         pi = torch.cat(parts)
-        if self._state is not None:
-            self._state = torch.cat([state for state in states if state is not None], 1)
-        action = self._choose(pi.view(self.draws, -1, pi.shape[-1]))
+        action = self._choose(put_back(pi.view(self.draws, len(who), -1), who, self.rows))
         return self.network.head.to_env(action.cpu().numpy())
 
     def _choose(self, pi: Float[Tensor, "M B P"]) -> Tensor:

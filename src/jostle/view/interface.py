@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from jostle.envs import JostleEnv
 from jostle.errors import ConfigError, closest
-from jostle.nn.inference import Inference
+from jostle.nn.inference import Inference, Starts
 from jostle.nn.noise import Noise, StochasticLayer
 from jostle.nn.policy import map_observation
+from jostle.nn.rows import Rows
 
 EnvSource: TypeAlias = str | Callable[[], gym.Env[Any, Any]]
 """What `make_env` takes: an id, or a function that makes one environment."""
@@ -29,8 +30,12 @@ class Acts(Protocol):
     disagreement: np.ndarray[Any, np.dtype[np.float32]] | None
     """How far the draws of noise disagreed in the last `act`, per row [B]; None in modes that average nothing."""
 
-    def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, Any]:
-        """Actions that the environment takes; ``start`` marks the rows that begin an episode."""
+    def act(self, obs: Any, start: Starts | None = None, among: Rows | None = None) -> np.ndarray[Any, Any]:
+        """Actions that the environment takes.
+
+        ``start`` marks the rows that begin an episode. ``among`` are the rows whose actions are wanted (None: all);
+        for the others any action will do, so that nothing need be computed.
+        """
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from jostle.errors import ConfigError, closest
 from jostle.nn.disagreement import action_variance, mutual_information, value_variance
-from jostle.nn.inference import Inference
+from jostle.nn.inference import Inference, Starts
 from jostle.nn.policy import map_observation
+from jostle.nn.rows import Rows, put_back, take, which
 from jostle.view.interface import EnvSource, MeanStd, Output, PolicyView, Probabilities, own_noise
 
 Kind = Literal["logits", "q", "mean"]
@@ -121,9 +122,9 @@ class ModuleActor:
         self.disagreement: np.ndarray[Any, np.dtype[np.float32]] | None = None
 
     @torch.no_grad()
-    def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, Any]:
+    def act(self, obs: Any, start: Starts | None = None, among: Rows | None = None) -> np.ndarray[Any, Any]:
         """Actions that the environment takes; noise is redrawn at every call."""
-        out = self._outputs(map_observation(obs, self.view.device))
+        out = self._outputs(map_observation(obs, self.view.device), which(among, self.rows, self.view.device))
         mean, kind, space = out.mean(0), self.view.kind, self.view.action_space
         best = mean.argmax(-1)
         if self.inference.kind == "mc":
@@ -143,17 +144,16 @@ class ModuleActor:
         action = torch.multinomial(mean, 1, generator=self.generator).squeeze(1) if self.sample else best
         return action.cpu().numpy() + int(space.start)
 
-    def _outputs(self, obs: Any) -> Float[Tensor, "M B A"]:
-        """Probabilities, action values or means of each draw."""
+    def _outputs(self, obs: Any, who: Int[Tensor, "W"]) -> Float[Tensor, "M B A"]:
+        """Probabilities, action values or means of each draw, computed for the rows that act."""
         noise, kind = self.view.noise, self.inference.kind
         draws = self.inference.draws if noise is not None and kind == "mc" else 1
         draw: Tensor | None = None
         if noise is not None and kind != "mean":
             if kind in ("sampled", "mc"):
                 noise.draw()
-            device = self.view.device
-            rows = torch.arange(self.rows, device=device)
-            draw = torch.arange(draws, device=device).repeat_interleave(self.rows) if kind != "sampled" else rows
+            draw = torch.arange(draws, device=who.device).repeat_interleave(len(who)) if kind != "sampled" else who
+        obs = take(obs, who)
         if draws > 1:
             obs = {k: _repeat(v, draws) for k, v in obs.items()} if isinstance(obs, dict) else _repeat(obs, draws)
         out = self.view.forward(obs, draw=draw)
@@ -164,7 +164,7 @@ class ModuleActor:
         else:
             assert out.distribution is not None
             flat = out.distribution.mean
-        return flat.unflatten(0, (draws, -1))  # type: ignore[no-untyped-call,no-any-return]
+        return put_back(flat.reshape(draws, len(who), -1), who, self.rows)
 
 
 def _described(seen: Any) -> str:

@@ -105,7 +105,8 @@ def play(
     """Play episodes and return them ordered by (index, environment); None if ``stop`` said so before the last one.
 
     Every environment plays a fixed share, so short episodes are not favoured. For the same reason nothing is returned
-    after a stop: the episodes that are over first are the short ones.
+    after a stop: the episodes that are over first are the short ones. Environments that have played their share go on
+    with the others, but the actor need not compute their actions.
 
     Args:
         actor: acts in all environments of ``env`` together.
@@ -138,7 +139,7 @@ def play(
         clock.tick(info["start"])
         _read_tags(tags, info)
         seen = obs if observe is None else observe(obs, clock.episode, clock.step)
-        action = actor.act(seen, info["start"])
+        action = actor.act(seen, info["start"], np.flatnonzero(played < share))
         uncertain.add(actor.disagreement, ~ended)  # the action of a row that has ended is ignored
         if epsilon > 0:
             random = rng.random(rows) < epsilon

@@ -12,7 +12,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from jostle.errors import ConfigError
-from jostle.nn.inference import Inference
+from jostle.nn.inference import Inference, Starts
+from jostle.nn.rows import Rows, length, put_back, take, which
 from jostle.view.interface import EnvSource, MeanStd, Output, PolicyView, Probabilities
 
 KNOWN = ("PPO", "A2C", "DQN", "SAC", "TD3", "DDPG")
@@ -116,15 +117,17 @@ class SB3Actor:
         self.disagreement: np.ndarray[Any, np.dtype[np.float32]] | None = None  # there are no draws
         self._random = torch.Generator().manual_seed(seed).get_state()
 
-    def act(self, obs: Any, start: np.ndarray[Any, np.dtype[np.bool_]] | None = None) -> np.ndarray[Any, Any]:
+    def act(self, obs: Any, start: Starts | None = None, among: Rows | None = None) -> np.ndarray[Any, Any]:
         """Actions that the environment takes."""
         seen = obs if self.view._normalise is None else self.view._normalise(obs)
         policy: Any = self.view.module
+        rows = length(seen)
         with torch.random.fork_rng(devices=[]):  # predict samples from torch's global generator
             torch.set_rng_state(self._random)
-            action: np.ndarray = policy.predict(seen, deterministic=not self.sample)[0]
+            action = policy.predict(seen if among is None else take(seen, among), deterministic=not self.sample)[0]
             self._random = torch.get_rng_state()
-        return action
+        who = which(among, rows, torch.device("cpu"))
+        return put_back(torch.as_tensor(action)[None], who, rows)[0].numpy()
 
 
 def _frozen_copy(policy: Any) -> Any:
