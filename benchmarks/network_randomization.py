@@ -33,7 +33,7 @@ PROCGEN: dict[str, Any] = {
     "num_envs": 64, "steps": 1_000_000, "suite": "procgen-looks", "episodes": 200, "actions": "sampled",
     "env_options": {"num_levels": 20, "start_level": 0, "use_backgrounds": False, "restrict_themes": True},
     "settings": {  # few levels, and less far-sighted than usual, so that a million steps show something
-        "encoder": "nature", "hidden": (512,), "num_steps": 128, "minibatches": 8, "epochs": 3, "gamma": 0.99,
+        "encoder": "nature", "hidden": (512,), "num_steps": 256, "minibatches": 16, "epochs": 3, "gamma": 0.99,
         "learning_rate": 5e-4, "reward_norm": "return_std", "input_clean": 0.1,
     },
 }  # fmt: skip
