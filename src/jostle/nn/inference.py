@@ -132,7 +132,7 @@ class Actor(ABC):
 
     @contextlib.contextmanager
     def _under_noise(self, who: Int[Tensor, "W"], a: int, b: int) -> Iterator[None]:
-        """For the rows a to b of draws·W: each under its draw, observations of ``who`` acts repeated for every draw."""
+        """For the rows a to b of draws·W: each under its draw; observations, of those ``who`` act, are repeated."""
         if self.noise is None:
             yield
         elif self.inference.kind in ("mean", "fixed"):
