@@ -11,8 +11,10 @@ import jostle
 from jostle.algo.auxiliary import INPUT, WEIGHTS, Minibatch
 from jostle.algo.input_draws import MinibatchDraws, RolloutDraws
 from jostle.algo.input_terms import FeatureMatching
+from jostle.algo.ppo_learner import Learner
 from jostle.errors import ConfigError
 from jostle.functional import clipped_policy_loss, masked_mean, value_loss
+from jostle.nn import random_conv
 from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.distributions import Categorical
 from jostle.nn.input_layer import InputLayer
@@ -308,6 +310,42 @@ def test_pieces_add_up_to_the_whole(lively: Any, settings: dict[str, Any]) -> No
     assert metrics[0].keys() == metrics[1].keys()
     for name, value in metrics[0].items():
         assert metrics[1][name] == pytest.approx(value, rel=1e-3, abs=1e-6), name
+
+
+@pytest.mark.parametrize("settings", [
+    {"feature_matching": 0.1}, {"input_per": "episode"}, {"recompute": True}, {"recurrent": "gru"},
+])  # fmt: skip
+def test_the_order_of_a_minibatch_does_not_matter(
+    lively: Any, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    settings = {"input_noise": "random-conv", "input_per": "env", "microbatch": 20} | settings
+    metrics = []
+    for sort in (True, False):
+        if not sort:
+            monkeypatch.setattr(Learner, "by_draw", lambda self, rows: rows)
+        agent = make(lively, **settings)
+        agent.advance()
+        metrics.append({k: [float(x) for x in v] for k, v in agent.learner.sums.items()})
+    error = "losses/first_ratio_error"
+    assert max(of.pop(error)[0] for of in metrics) <= 1e-4
+    for name, values in metrics[0].items():
+        assert metrics[1][name] == pytest.approx(values, rel=1e-3, abs=1e-5), name
+
+
+def test_rows_under_one_draw_are_convolved_together(lively: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = make(lively, input_noise="random-conv", input_per="env", feature_matching=0.1)
+    agent._collect()
+    scored = agent._score()
+    monkeypatch.setattr(random_conv, "conv_per_row", lambda *_: pytest.fail("every row by itself"))
+    agent.learner.learn(scored)
+
+
+def test_with_batch_norm_minibatches_stay_shuffled(lively: Any) -> None:
+    rows = torch.randperm(STEPS * ENVS)[None]
+    for batch_norm in (False, True):
+        agent = make(lively, input_noise="random-conv", input_per="env", batch_norm=batch_norm)
+        agent._collect()
+        assert torch.equal(agent.learner.by_draw(rows), rows) == batch_norm
 
 
 def test_weight_decay_is_the_policys_alone(lively: Any) -> None:

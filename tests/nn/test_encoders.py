@@ -81,6 +81,19 @@ def test_pixels_are_scaled_once_and_layouts_agree() -> None:
     torch.testing.assert_close(first(x), unit(x.float() / 255))
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4, 12])
+def test_bytes_become_floats_channels_last(channels: int) -> None:
+    x = torch.randint(0, 256, (2, channels, 40, 41), dtype=torch.uint8)
+    images, before = make_encoder(box(channels, 40, 41)).images, x.clone()
+    made = images(x)
+    assert made.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(made, x.float() * (1 / 255), rtol=0, atol=0)
+    floats = x.float()
+    torch.testing.assert_close(images(floats), made, rtol=0, atol=0)
+    assert torch.equal(x, before)
+    assert torch.equal(floats, before.float()), "the caller's pictures stay as they are"
+
+
 def test_a_stack_of_colour_frames_becomes_channels_in_order() -> None:
     space = box(2, 40, 40, 3)
     encoder = make_encoder(space)

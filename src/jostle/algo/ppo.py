@@ -267,12 +267,14 @@ class PPO(Agent):
         r, total = self.rollout, self.config.num_steps * self.num_envs
         draws = r.draw.flatten(0, 1)
         pi, value, piece = [], [], self.learner.pictures or _PIECE
-        for rows in torch.split(torch.arange(total + self.num_envs, device=self.device), piece):
+        (order,) = self.learner.by_draw(torch.arange(total + self.num_envs, device=self.device)[None])
+        for rows in torch.split(order, piece):
             out = self.forward.values(r.observations(rows), None, None, draws[rows])
             pi.append(out.pi)
             value.append(out.value)
-        r.pi.copy_(torch.cat(pi)[:total].view_as(r.pi))
-        r.value.copy_(torch.cat(value).view_as(r.value))
+        back = order.argsort()
+        r.pi.copy_(torch.cat(pi)[back[:total]].view_as(r.pi))
+        r.value.copy_(torch.cat(value)[back].view_as(r.value))
         log_prob = self.head.distribution(r.pi.flatten(0, 1)).log_prob(r.action.flatten(0, 1))
         r.log_prob.copy_(log_prob.view_as(r.log_prob))
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from jostle.algo.agent import load_optimizer
-from jostle.algo.auxiliary import Auxiliary, Minibatch, notify
+from jostle.algo.auxiliary import INPUT, Auxiliary, Minibatch, notify
 from jostle.algo.bonuses import transitions
 from jostle.algo.forward import Forward
 from jostle.algo.ppo_config import PPOConfig
@@ -140,6 +140,7 @@ class Learner:
 
     def _update(self, rows: Int[Tensor, "L n"], scored: Scored, first: bool) -> bool:
         """One gradient step on one minibatch. False: the policy has moved too far, and the step is not taken."""
+        rows = self.by_draw(rows)
         c, valid = self.config, flat(rows, self.rollout.valid)
         advantage = flat(rows, scored.advantage)
         if c.normalise_advantage:
@@ -171,6 +172,15 @@ class Learner:
             optimizer.step()
         notify(self.aux, "after_step")
         return True
+
+    def by_draw(self, rows: Int[Tensor, "L n"]) -> Int[Tensor, "L n"]:
+        """The columns sorted by the draws of their input: rows side by side under one draw share its convolution.
+
+        Not with batch normalisation, to which every piece of a minibatch is to be a fair sample of it.
+        """
+        if not self.pictures or self.forward.looks is None or self.config.batch_norm:
+            return rows
+        return rows[:, flat(rows[:1], self.rollout.draw)[:, INPUT].argsort()]
 
     def _width(self, rows: Int[Tensor, "L n"]) -> int:
         """Columns of a minibatch that go through the network together."""

@@ -170,9 +170,14 @@ class Images(nn.Module):
             obs = obs.permute(0, 1, 4, 2, 3).flatten(1, 2)
         elif self.channels_last:
             obs = obs.permute(0, 3, 1, 2)
-        elif obs.dtype == torch.uint8:
-            obs = obs.contiguous(memory_format=torch.channels_last)  # cheaper than later, as floats
-        return obs.float() * self.scale if self.scale != 1.0 else obs.float()
+        elif obs.dtype == torch.uint8:  # cheaper than later, as floats
+            if self.channels <= 4:  # the same in half the time
+                obs = torch.stack(obs.unbind(1), -1).permute(0, 3, 1, 2)
+            else:
+                obs = obs.contiguous(memory_format=torch.channels_last)
+        if obs.dtype == torch.uint8:
+            return obs.float().mul_(self.scale)  # these floats are nobody else's
+        return obs.float() if self.scale == 1.0 else obs.float() * self.scale
 
 
 def _channels_last(*layers: nn.Module) -> nn.Sequential:
