@@ -43,7 +43,6 @@ TASKS: dict[str, dict[str, Any]] = {
     "colour-shape": THEMED | {"env_options": {"num_themes": 4, "rule": "colour-shape"}},
     "colour-shape-long": THEMED | {"env_options": {"num_themes": 4, "rule": "colour-shape"}, "steps": 180_000},
     "coinrun": PROCGEN | {"env": "CoinrunHard-v0"},
-    "bigfish": PROCGEN | {"env": "BigfishHard-v0", "score": "return"},
     "starpilot": PROCGEN | {"env": "StarpilotHard-v0", "score": "return"},
 }
 """Per task the environment, what all methods share, the suite that the agents are tested with, and by what score."""
