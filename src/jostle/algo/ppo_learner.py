@@ -237,7 +237,7 @@ class Learner:
         divergence = torch.zeros((), device=r.device)
         by: MinibatchBy = "rows" if r.state is None else "slices"
         for rows in r.minibatches(c.minibatches, by, self.shuffler):
-            for piece in torch.split(rows.to(r.device), self._width(rows), 1):
+            for piece in torch.split(self.by_draw(rows.to(r.device)), self._width(rows), 1):
                 old, new = (self.head.distribution(p) for p in (flat(piece, r.pi), self.forward.replay(r, piece).pi))
                 divergence += masked_mean(kl_divergence(old, new), flat(piece, r.valid), r.valid.sum())
         self.beta = adapt_beta(self.beta, float(divergence), c.kl_target)
