@@ -27,7 +27,7 @@ from torchrl.modules import QValueActor
 from torchrl.objectives import DQNLoss
 
 import jostle
-from jostle.algo.replay import Batch
+from jostle.algo.dqn.replay import Batch
 
 B, GAMMA, WIDTH = 64, 0.97, 32
 

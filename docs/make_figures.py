@@ -5,8 +5,8 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from jostle.envs.theme_render import CELLS, Painter
-from jostle.envs.themes import SPLITS, theme
+from jostle.envs.diagnostics.themed.render import CELLS, Painter
+from jostle.envs.diagnostics.themed.themes import SPLITS, theme
 from jostle.stress.perturbation import KINDS, STRENGTHS, Perturbation
 from jostle.stress.pictures import Layout
 

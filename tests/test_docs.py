@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from jostle import presets
-from jostle.algo.config import DQNConfig
-from jostle.algo.ppo_config import PPOConfig
+from jostle.algo.dqn.config import DQNConfig
+from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.settings import merged
 from jostle.cli.flags import flag_value, parse
 from jostle.cli.play import Evaluate, Watch

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jostle import presets
-from jostle.algo.ppo_config import PPOConfig
+from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.settings import merged
 from jostle.cli import main
 from jostle.cli.recipe import checked

@@ -14,7 +14,7 @@ from gymnasium import spaces
 from gymnasium.wrappers.utils import RunningMeanStd
 from old_gym import Wrapper
 
-from jostle.envs.procgen_qt import load_procgen
+from jostle.envs.engines.procgen_qt import load_procgen
 
 
 class ProcgenEnv:

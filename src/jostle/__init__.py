@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from jostle import bonus, doctor, envs, functional, nn, presets, stress, watch
+    from jostle import bonus, doctor, envs, functional, nn, presets, scores, stress, watch
     from jostle.algo import DQN, PPO, DQNConfig, PPOConfig
     from jostle.envs import JostleEnv, list_envs, make_env
     from jostle.errors import CheckpointError, ConfigError, EnvError, JostleError
@@ -49,6 +49,7 @@ __all__ = [
     "presets",
     "read_metrics",
     "resume",
+    "scores",
     "stress",
     "stress_test",
     "to_linear",

@@ -7,18 +7,15 @@ from typing import Any, TypeAlias
 
 import gymnasium as gym
 
+from jostle.algo import AGENTS
 from jostle.algo.agent import Agent
-from jostle.algo.auxiliary import Auxiliary
-from jostle.algo.dqn import DQN
-from jostle.algo.ppo import PPO
+from jostle.algo.parts.auxiliary import Auxiliary
 from jostle.algo.settings import merged
 from jostle.algo.training import Schedule, train
 from jostle.bonus import Bonus
 from jostle.envs import JostleEnv
 from jostle.errors import CheckpointError, ConfigError
 from jostle.store import Run, load_checkpoint
-
-AGENTS: dict[str, type[DQN] | type[PPO]] = {"dqn": DQN, "ppo": PPO}
 
 Env: TypeAlias = str | JostleEnv | Callable[[], gym.Env[Any, Any]]
 

@@ -11,7 +11,7 @@ import pytest
 from gymnasium import spaces
 
 import jostle
-from jostle.algo.replay import Replay
+from jostle.algo.dqn.replay import Replay
 from jostle.errors import CheckpointError, ConfigError, EnvError
 from jostle.store import Run
 

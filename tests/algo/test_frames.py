@@ -9,8 +9,8 @@ import torch
 from gymnasium import spaces
 
 import jostle
-from jostle.algo.replay import Replay
-from jostle.envs.envpool_engine import has_envpool
+from jostle.algo.dqn.replay import Replay
+from jostle.envs.engines.envpool import has_envpool
 
 
 class Noise(gym.Env[Any, int]):

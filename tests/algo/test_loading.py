@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import jostle
-from jostle.algo.dqn import ACT
-from jostle.envs.envpool_engine import has_envpool
+from jostle.algo.dqn.agent import ACT
+from jostle.envs.engines.envpool import has_envpool
 from jostle.errors import CheckpointError, ConfigError
 
 SMALL: dict[str, Any] = {"num_envs": 3, "hidden": (16,), "batch_size": 16, "warmup": 40, "replay_size": 500}

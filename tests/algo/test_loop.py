@@ -9,8 +9,8 @@ import torch
 from gymnasium import spaces
 
 import jostle
-from jostle.algo.dqn import ACT, LEARN
-from jostle.algo.dqn_metrics import inspect
+from jostle.algo.dqn.agent import ACT, LEARN
+from jostle.algo.dqn.metrics import inspect
 
 
 class Told(gym.Env[Any, int]):

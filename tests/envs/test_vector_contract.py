@@ -9,8 +9,8 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from jostle.envs import make_env
-from jostle.envs.deep_sea import DeepSeaVectorEnv
-from jostle.envs.gymnasium_engine import GymnasiumEngine
+from jostle.envs.diagnostics.deep_sea import DeepSeaVectorEnv
+from jostle.envs.engines.gymnasium import GymnasiumEngine
 from jostle.envs.vector import JostleEnv
 from jostle.errors import CheckpointError, ConfigError, EnvError
 

@@ -13,7 +13,7 @@ from scene import STEPS, Scene, Watchful, luck, watchful
 from torch import nn
 
 import jostle
-from jostle.envs.themes import SPLITS
+from jostle.envs.diagnostics.themed.themes import SPLITS
 from jostle.errors import ConfigError
 from jostle.stress import Suite, report, stress_test
 from jostle.stress.perturbation import KINDS, Perturbation

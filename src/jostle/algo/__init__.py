@@ -1,8 +1,8 @@
-"""Algorithms: each training loop readable from top to bottom in one file."""
+"""Algorithms: each a folder, with a training loop that can be read from top to bottom in its `agent.py`."""
 
-from jostle.algo.config import DQNConfig
-from jostle.algo.dqn import DQN
-from jostle.algo.ppo import PPO
-from jostle.algo.ppo_config import PPOConfig
+from jostle.algo.dqn import DQN, DQNConfig
+from jostle.algo.ppo import PPO, PPOConfig
 
-__all__ = ["DQN", "PPO", "DQNConfig", "PPOConfig"]
+AGENTS: dict[str, type[DQN] | type[PPO]] = {"dqn": DQN, "ppo": PPO}
+
+__all__ = ["AGENTS", "DQN", "PPO", "DQNConfig", "PPOConfig"]

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from jostle.algo.coverage import Coverage
 from jostle.algo.settings import Settings
+from jostle.algo.training import Schedule, train
 from jostle.envs import JostleEnv, make_env
 from jostle.errors import ConfigError
 from jostle.nn.encoders import is_picture_like
 from jostle.nn.inference import Actor, Inference
-from jostle.store import save_checkpoint
+from jostle.store import Run, save_checkpoint
 
 _LARGE = 16 * 16
 
@@ -198,9 +199,6 @@ class Agent(ABC):
             CheckpointError: the folder holds a run already, or cannot be written.
             EnvError: the environment failed.
         """
-        from jostle.algo.training import Schedule, train
-        from jostle.store import Run
-
         schedule = Schedule.of(
             steps, start=self.steps, log_every=log_every, checkpoint_every=checkpoint_every, save_replay=save_replay
         )

@@ -5,19 +5,43 @@ import dataclasses
 import math
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 
-from jostle.algo.agent import Agent
 from jostle.algo.heap import keep_heap
 from jostle.algo.settings import check_type
+from jostle.envs import JostleEnv
 from jostle.errors import ConfigError, EnvError, JostleError
 from jostle.store import Metrics, Progress, Run, catch_signals
 
-A = TypeVar("A", bound=Agent)
+
+class Trainable(Protocol):
+    """What training needs of an agent; see `jostle.algo.agent.Agent`."""
+
+    finite: ClassVar[tuple[str, ...]]
+    config: Any
+    device: torch.device
+    env: JostleEnv
+    steps: int
+    returns: deque[float]
+    metrics: dict[str, float]
+    planned: int
+
+    @property
+    def sees_pictures(self) -> bool: ...
+    @property
+    def sees_large_pictures(self) -> bool: ...
+    def advance(self) -> None: ...
+    def drain_metrics(self) -> dict[str, float]: ...
+    def state_dict(self, *, replay: bool = True) -> dict[str, Any]: ...
+    def meta(self) -> dict[str, Any]: ...
+
+
+A = TypeVar("A", bound=Trainable)
 
 
 @dataclass(frozen=True)
@@ -150,7 +174,7 @@ def _crossed(before: int, after: int, every: int) -> bool:
     return before // every != after // every
 
 
-def _headline(agent: Agent) -> dict[str, float]:
+def _headline(agent: Trainable) -> dict[str, float]:
     """The numbers that a progress bar shows: return, loss, and what drives and shows exploration."""
     out = {}
     if agent.returns:
@@ -177,7 +201,7 @@ def _check_finite(values: dict[str, float], steps: int) -> None:
 
 
 @contextlib.contextmanager
-def threads(agent: Agent) -> Iterator[None]:
+def threads(agent: Trainable) -> Iterator[None]:
     """Torch's thread count as the agent's settings have it, and as it was afterwards; for pictures, a kept heap.
 
     Small networks are faster on one thread than on two: the work is shorter than handing it over.

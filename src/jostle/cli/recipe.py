@@ -97,8 +97,8 @@ def _check_option(key: Any, source: str) -> None:
 
 
 def _check_settings(values: Mapping[str, Any], source: str, algorithm: str) -> None:
+    from jostle.algo import AGENTS
     from jostle.algo.settings import merged
-    from jostle.loading import AGENTS
 
     try:
         merged(AGENTS[algorithm].settings(), values)

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from jostle.algo.config import DQNConfig
-from jostle.algo.dqn import DQN
-from jostle.algo.ppo import PPO
-from jostle.algo.ppo_config import PPOConfig
+from jostle.algo.dqn.agent import DQN
+from jostle.algo.dqn.config import DQNConfig
+from jostle.algo.ppo.agent import PPO
+from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.settings import Settings, merged
 from jostle.cli.flags import flag_value, named, parse, refuse_twice, shown
 from jostle.cli.output import outliving_its_reader

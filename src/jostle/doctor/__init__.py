@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from jostle.algo.dqn import DQN
-from jostle.algo.ppo import PPO
+from jostle.algo.dqn.agent import DQN
+from jostle.algo.ppo.agent import PPO
 from jostle.doctor import ppo
 from jostle.doctor.bonus import bonuses, replayed
 from jostle.doctor.dqn import examine, fresh_replay, replay_state, target

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jostle.algo.bonuses import successors, transitions
-from jostle.algo.dqn import DQN
-from jostle.algo.ppo import PPO
+from jostle.algo.dqn.agent import DQN
+from jostle.algo.ppo.agent import PPO
+from jostle.algo.ppo.bonuses import successors, transitions
 from jostle.bonus import RND, Bonus, Transitions
 from jostle.bonus.rnd import prediction_error
 from jostle.doctor.shared import Check

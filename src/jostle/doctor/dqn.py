@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jostle.algo.dqn import ACT, DQN, LEARN, SELECT
-from jostle.algo.replay import Batch, Replay
+from jostle.algo.dqn.agent import ACT, DQN, LEARN, SELECT
+from jostle.algo.dqn.replay import Batch, Replay
 from jostle.doctor.shared import Check, Status, distance, dormant, looks, noise_size, noisy_layers, sigma_gradient
 from jostle.envs import random_actions
 from jostle.nn.encoders import Observation

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jostle.algo.auxiliary import notify
-from jostle.algo.ppo import PPO
-from jostle.algo.ppo_learner import Scored
-from jostle.algo.rollout import MinibatchBy, flat
+from jostle.algo.parts.auxiliary import notify
+from jostle.algo.ppo.agent import PPO
+from jostle.algo.ppo.learner import Scored
+from jostle.algo.ppo.rollout import MinibatchBy, flat
 from jostle.doctor.shared import Check, dormant, looks, noise_size, sigma_gradient
 from jostle.nn.distributions import Categorical, Gaussian, MultiCategorical
 from jostle.nn.encoders import Normaliser

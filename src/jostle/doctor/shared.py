@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from jostle.algo.input_terms import Features
+from jostle.algo.parts.input.terms import Features
 from jostle.nn.encoders import Observation
 from jostle.nn.noise import CLEAN
 from jostle.nn.noisy import NoisyLinear

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import gymnasium as gym
 from gymnasium import spaces
 
-from jostle.envs.envpool_engine import envpool_ids, pool_options, pool_spaces, pool_spec
-from jostle.envs.gymnasium_engine import defaults_of, native, one_env, options_of, register_plugins
+from jostle.envs.engines.envpool import envpool_ids, pool_options, pool_spaces, pool_spec
+from jostle.envs.engines.gymnasium import defaults_of, native, one_env, options_of, register_plugins
 from jostle.errors import ConfigError
 
 

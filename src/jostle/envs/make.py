@@ -7,10 +7,10 @@ from typing import Any, Literal
 import gymnasium as gym
 
 from jostle.envs.catalogue import engine_of, nearest_ids, registered
-from jostle.envs.envpool_engine import EnvPoolEngine, envpool_ids
-from jostle.envs.gymnasium_engine import GymnasiumEngine, in_process, name_of, native, register_plugins
+from jostle.envs.engines.envpool import EnvPoolEngine, envpool_ids
+from jostle.envs.engines.gymnasium import GymnasiumEngine, in_process, name_of, native, register_plugins
+from jostle.envs.engines.workers import WorkerVectorEnv
 from jostle.envs.vector import Engine, JostleEnv
-from jostle.envs.workers import WorkerVectorEnv
 from jostle.errors import ConfigError, EnvError, JostleError, closest
 
 EngineName = Literal["auto", "envpool", "gymnasium", "jostle"]

@@ -13,8 +13,8 @@ import yaml
 from jostle.errors import ConfigError, closest
 
 if TYPE_CHECKING:
-    from jostle.algo.config import DQNConfig
-    from jostle.algo.ppo_config import PPOConfig
+    from jostle.algo.dqn.config import DQNConfig
+    from jostle.algo.ppo.config import PPOConfig
 
 _FOLDER = Path(__file__).parent
 
@@ -71,8 +71,8 @@ def settings(name: str) -> "DQNConfig | PPOConfig":
     Raises:
         ConfigError: there is no such preset.
     """
+    from jostle.algo import AGENTS
     from jostle.algo.settings import merged
-    from jostle.loading import AGENTS
 
     data = load(name)
     return merged(AGENTS[data["algorithm"]].settings(), data["config"])

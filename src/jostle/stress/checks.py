@@ -14,8 +14,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from jostle.errors import ConfigError, closest
+from jostle.scores.intervals import Interval
 from jostle.stress.condition import Suite
-from jostle.stress.intervals import Interval
 from jostle.stress.report import METRICS, Line, lines
 from jostle.stress.result import StressResult
 from jostle.stress.yaml_file import known_keys, read_yaml

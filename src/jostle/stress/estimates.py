@@ -14,11 +14,11 @@ from jaxtyping import Float
 from scipy import stats
 
 from jostle.errors import ConfigError
-from jostle.stress import bootstrap
-from jostle.stress.intervals import Interval, improvement_interval, intervals, paired_interval
+from jostle.scores import bootstrap
+from jostle.scores.intervals import Interval, improvement_interval, intervals, paired_interval
+from jostle.scores.risk import batched_cvar, cvar
+from jostle.scores.statistics import Statistic, lookup
 from jostle.stress.result import Cell
-from jostle.stress.risk import batched_cvar, cvar
-from jostle.stress.statistics import Statistic, lookup
 
 RESAMPLES = 2_000
 CONFIDENCE = 0.95

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jostle.stress.intervals import Interval
-from jostle.stress.plots import COLOURS, FAINT, INK, bare, new_figure, style
+from jostle.scores.intervals import Interval
+from jostle.scores.plots import COLOURS, FAINT, INK, bare, new_figure, style
 from jostle.stress.report import Line, lines
 from jostle.stress.result import StressResult
 

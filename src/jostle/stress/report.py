@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from jostle.scores.intervals import Interval
+from jostle.scores.risk import cvar
 from jostle.stress.estimates import estimate, gap, improvement, paired, same_games, success_rate
-from jostle.stress.intervals import Interval
 from jostle.stress.result import Cell, StressResult
-from jostle.stress.risk import cvar
 
 METRICS = ("return", "success", "iqm", "cvar", "gap", "success_gap")
 """What a `Line` can be asked for by name."""

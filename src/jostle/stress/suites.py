@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jostle.envs.diagnostics import THEMED_CATCH
-from jostle.envs.themes import SPLITS, choose_themes
+from jostle.envs.diagnostics.themed.themes import SPLITS, choose_themes
 from jostle.errors import ConfigError, closest
 from jostle.stress.condition import Condition, Suite
 from jostle.stress.perturbation import KINDS, STRENGTHS, Perturbation

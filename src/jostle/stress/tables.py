@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from jostle.scores.intervals import Interval
 from jostle.stress.estimates import same_games
-from jostle.stress.intervals import Interval
 from jostle.stress.report import Line, Overall, improvements, lines, overall
 from jostle.stress.result import StressResult
 

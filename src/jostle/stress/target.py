@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 
 from jostle.envs import make_env
-from jostle.envs.envpool_engine import envpool_ids
+from jostle.envs.engines.envpool import envpool_ids
 from jostle.view import PolicyView, source_of
 from jostle.view.interface import EnvSource
 

@@ -1,0 +1,461 @@
+"""DQN and its family: double, dueling, n-step, NoisyNet, reward streams, with any number of environments.
+
+The loop is `DQN.advance`: act, step, store, learn. `jostle.algo.training` runs it, logs it and saves it.
+"""
+
+import contextlib
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from jostle.algo.agent import Agent, compiled, in_bytes, load_optimizer, seeded, setup_device
+from jostle.algo.dqn.bonuses import ReplayBonuses, storage
+from jostle.algo.dqn.config import DQNConfig
+from jostle.algo.dqn.looks import ReplayLooks
+from jostle.algo.dqn.metrics import inspect
+from jostle.algo.dqn.noise import load_noise
+from jostle.algo.dqn.replay import Batch, Replay
+from jostle.algo.dqn.targets import follow, followed, joined
+from jostle.algo.parts.auxiliary import INPUT, Auxiliary, Minibatch, load_modules, notify, on_device
+from jostle.algo.parts.bonuses import frozen_parameters, intrinsic_streams, make_bonuses
+from jostle.algo.parts.input.layers import make_terms, randomise_input
+from jostle.algo.parts.streams import Stream, Streams
+from jostle.algo.settings import merged
+from jostle.bonus import Bonus
+from jostle.envs import JostleEnv
+from jostle.errors import ConfigError
+from jostle.functional import greedy_value, td_loss
+from jostle.nn.encoders import Observation
+from jostle.nn.inference import Inference, QActor
+from jostle.nn.noise import Mode, Noise, family
+from jostle.nn.noisy import NoisyLinear, to_noisy
+from jostle.nn.policy import QNetwork, QOutputs, greedy, map_observation
+
+LEARN, SELECT, ACT = 0, 1, 2
+"""Slots of the online network's noise: ξ of the learned values, ξ″ of the selection, and from ACT on those that act."""
+
+
+class DQN(Agent):
+    """Deep Q-learning with every member of its family a switch.
+
+    >>> import jostle
+    >>> agent = jostle.DQN("jostle/DeepSea-v0", num_envs=4, noisy="factorised", warmup=100)
+    >>> agent.learn(400).steps >= 400
+    True
+
+    Args:
+        env: an environment id, a function that makes one, or the vector environment itself.
+        config: settings; keyword arguments override it one by one.
+        seed: seeds environments, weights, noise, exploration and replay.
+        num_envs: environments stepped together.
+        env_options: passed on to `make_env`.
+        bonuses: intrinsic rewards of your own, beside those of the settings; each makes a stream.
+        aux: auxiliary losses of your own; their parameters are trained by the network's optimiser.
+
+    Raises:
+        ConfigError: a setting that cannot be used, or an action space that is not Discrete.
+        EnvError: the environment cannot be made.
+    """
+
+    algorithm = "dqn"
+    finite = ("model", "bonuses")
+    settings = DQNConfig
+    config: DQNConfig
+    network: QNetwork
+
+    def __init__(
+        self,
+        env: str | JostleEnv | Callable[[], gym.Env[Any, Any]],
+        config: DQNConfig | None = None,
+        *,
+        seed: int = 0,
+        num_envs: int = 8,
+        env_options: dict[str, Any] | None = None,
+        bonuses: Sequence[Bonus] = (),
+        aux: Sequence[Auxiliary] = (),
+        **settings: Any,
+    ) -> None:
+        self.config = merged(config or DQNConfig(), settings)
+        self.device = setup_device(self.config.device)
+        super().__init__(env, seed=seed, num_envs=num_envs, env_options=env_options)
+        try:
+            self._build(bonuses, aux)
+        except BaseException:
+            if self._owns_env:
+                self.env.close()
+            raise
+
+    def _build(self, bonuses: Sequence[Bonus], aux: Sequence[Auxiliary]) -> None:
+        c, seed = self.config, self.seed
+        space = self.env.single_action_space
+        if not isinstance(space, gym.spaces.Discrete):
+            raise ConfigError(f"DQN needs a Discrete action space, and {self.env.id} has {space}.")
+        self.num_actions, self.first_action = int(space.n), int(space.start)
+        with seeded(seed):
+            network = QNetwork(
+                self.env.single_observation_space,
+                self.num_actions,
+                num_streams=1 + len(c.bonus) + len(bonuses),
+                encoder=c.encoder,
+                hidden=c.hidden if c.hidden is not None else ((512,) if self.sees_pictures else (128, 128)),
+                dueling=c.dueling,
+            )
+            if c.noisy != "none":
+                to_noisy(network, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)
+                for layer in self._noisy_layers(network).values():
+                    layer.reset_parameters()
+            randomise_input(network, c, self.env.frame_stack)
+            bonuses = [b.to(self.device) for b in make_bonuses(c, self.env, bonuses)]
+        self.network = network.to(self.device).eval()
+        self.target = copy.deepcopy(self.network).requires_grad_(False)
+        self._act_slots = list(range(ACT, ACT + (self.num_envs if c.noise_per_env else 1)))
+        self._make_noise(seed)
+        self._act_draw: int | Tensor = ACT
+        if len(self._act_slots) > 1:
+            self._act_draw = torch.tensor(self._act_slots, device=self.device)
+        # One held draw for all environments: fold it into the weights, and acting costs what a Linear costs.
+        self._folds = c.noisy != "none" and c.noise_resample != "action" and len(self._act_slots) == 1
+        if self._folds:
+            self.noise.fold(ACT)
+
+        extrinsic = Stream("ext", c.gamma, coefficient=c.coef_ext)
+        self.streams = Streams([extrinsic, *intrinsic_streams(c, bonuses, 1.0)], self.device)
+        self.discount, self.coefficient = self.streams.discount, self.streams.coefficient
+        self.aux = [*make_terms(c, self.network, self._features, self.looks), *on_device(aux, self.device)]
+        self.optimizer = self._make_optimizer()
+        self._forward = compiled(self.network, c.compile, self.device)
+        self._forward_target = compiled(self.target, c.compile, self.device)
+        self._outputs = compiled(self.network.outputs, c.compile, self.device)
+        self.replay = Replay(
+            c.replay_size,
+            self.num_envs,
+            self.env.single_observation_space,
+            n_step=c.n_step,
+            frame_stack=self.env.frame_stack,
+            stack_padding=self.env.stack_padding,
+            **storage(c, bonuses, self.num_envs),
+        )
+        self.intrinsic: ReplayBonuses | None = None
+        if bonuses:
+            self.intrinsic = ReplayBonuses(bonuses, self.replay, c, seed=seed, device=self.device)
+        self._rng_act, self._rng_replay = (np.random.default_rng([seed, purpose]) for purpose in (1, 2))
+        # Updates owed are counted from here, so that the replay ratio is constant and survives a resume.
+        self._learning_since: tuple[int, int] | None = None
+        self._warm_until = c.warmup
+        self._terms: dict[str, list[Tensor]] = defaultdict(list)
+
+    @staticmethod
+    def _noisy_layers(network: nn.Module) -> dict[str, NoisyLinear]:
+        return {name: m for name, m in network.named_modules() if isinstance(m, NoisyLinear)}
+
+    def _make_noise(self, seed: int) -> None:
+        weights, slots = family("weights"), ACT + len(self._act_slots)
+        self.noise = Noise(self.network, seed=seed, role="online", slots=slots, layers=weights)
+        self.target_noise = Noise(self.target, seed=seed, role="target", slots=1, layers=weights)
+        self.looks = ReplayLooks(self.config, self.network, self.target, self.num_envs, seed)
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        c = self.config
+        groups: list[dict[str, Any]] = [{"params": list(self.network.parameters()), "weight_decay": c.weight_decay}]
+        for aux in self.aux:
+            if isinstance(aux, nn.Module) and any(p.requires_grad for p in aux.parameters()):
+                rate = getattr(aux, "learning_rate", None)
+                groups.append({"params": list(aux.parameters()), "lr": c.learning_rate if rate is None else rate})
+        if c.optimizer == "adam":
+            return torch.optim.Adam(groups, c.learning_rate, eps=c.optimizer_eps, fused=True)
+        return torch.optim.RMSprop(
+            groups, c.learning_rate, alpha=0.95, eps=c.optimizer_eps, centered=True, foreach=True
+        )
+
+    # ---- the loop ----
+
+    def advance(self) -> None:
+        """One step of every environment, and the updates that the replay ratio owes for it."""
+        if self.intrinsic:
+            self.intrinsic.warm_up(self.env)
+        if self._was_moved:
+            self._begin_anew()
+        action = self._act()
+        obs, reward, terminated, truncated, info = self._step(action + self.first_action)
+        valid = info["valid"]
+        self.replay.add(self._obs, action, reward, terminated, truncated, valid, self._start)
+        if self.intrinsic:
+            self.intrinsic.collect()
+        self._obs, self._start = obs, info["start"]
+        self._record_episodes(info)
+        before = self.steps
+        self.steps += int(valid.sum())
+        if self.config.noise_resample == "episode":
+            self._redraw_where(self._start)
+        if self._learning_since is None:
+            if self.steps < self._warm_until or not self.replay.ready:
+                return
+            self._learning_since = before, self.updates
+        self._learn(before)
+
+    def _begin_anew(self) -> None:
+        """New episodes; the running ones end in the replay with the last observation that is theirs."""
+        self.replay.cut(self._obs)
+        self._reset()
+        if self.config.noise_resample == "episode":
+            self._redraw_where(self._start)
+
+    def _learn(self, before: int) -> None:
+        """The updates owed, and what hangs on them: the hard copy of the target, the acting noise held until now."""
+        c = self.config
+        assert self._learning_since is not None
+        step0, update0 = self._learning_since
+        owed = update0 + int((self.steps - step0) * c.replay_ratio / c.batch_size)
+        learned = self.updates < owed
+        while self.updates < owed:
+            self._update()
+        if c.target_tau == 0 and before // c.target_interval != self.steps // c.target_interval:
+            self.target.load_state_dict(self.network.state_dict())
+        if learned:
+            self.looks.after_learning()
+        if learned and c.noise_resample == "update":
+            self.noise.draw(self._act_slots)
+        if learned and self._folds:
+            self.noise.fold(ACT)
+
+    @torch.no_grad()
+    def _act(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """ε-greedy on the noisy values; no forward pass is spent on actions that are random anyway."""
+        self.looks.before_acting(self._start)
+        warming = self.config.warmup_random and self.steps < self.config.warmup
+        epsilon = 1.0 if warming else self.config.epsilon(self.steps)
+        random = self._rng_act.random(self.num_envs) < epsilon if epsilon > 0 else np.zeros(self.num_envs, np.bool_)
+        action = self._rng_act.integers(self.num_actions, size=self.num_envs) if random.any() else None
+        if action is not None and random.all():
+            return action
+        if self.config.noise_resample == "action":
+            self.noise.draw(self._act_slots)
+        with self.noise.using(self._act_draw, mode="folded" if self._folds else "sampled"), self.looks.acting():
+            q = self._q(self._forward, map_observation(self._obs, self.device))
+        best = greedy(q, self.coefficient).cpu().numpy()
+        return best if action is None else np.where(random, action, best)
+
+    def _redraw_where(self, start: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+        """New noise for the environments whose episode has just begun."""
+        if len(self._act_slots) > 1:
+            slots = [ACT + int(n) for n in np.flatnonzero(start)]
+        else:
+            slots = [ACT] if start.any() else []
+        if slots:
+            self.noise.draw(slots)
+            if self._folds:
+                self.noise.fold(ACT)
+
+    def _update(self) -> None:
+        """One gradient step on one minibatch, with fresh ξ, ξ″ (online) and ξ′ (target) for the whole batch."""
+        c = self.config
+        batch = self.replay.sample(c.batch_size, self._rng_replay, self.device)
+        if self.intrinsic:
+            batch = self.intrinsic.rewarded(batch)
+        self.noise.draw([LEARN, SELECT])
+        self.target_noise.draw()
+        self.looks.before_update()
+        notify(self.aux, "before_minibatch")
+        loss = self.loss(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if c.max_grad_norm > 0:
+            nn.utils.clip_grad_norm_(self.network.parameters(), c.max_grad_norm, foreach=True)
+        self.optimizer.step()
+        self.updates += 1
+        notify(self.aux, "after_step")
+        if c.target_tau > 0:
+            follow(self.target, self.network, c.target_tau)
+        self._terms["losses/td_loss"].append(loss.detach())
+
+    def loss(self, batch: Batch) -> Float[Tensor, ""]:
+        """The loss of one minibatch under the noise drawn last."""
+        target, count = self.td_target(batch), len(batch.action)
+        self.network.train()  # batch normalisation alone knows the difference
+
+        def again(draw: Int[Tensor, "B 2"]) -> QOutputs:
+            with self.noise.using(LEARN), self.looks.using(draw[:, INPUT]), self._precision():
+                out: QOutputs = self._outputs(batch.obs)
+            return QOutputs(*(x.float() for x in out))
+
+        def td(out: QOutputs) -> Tensor:
+            chosen = out.q.gather(2, batch.action[:, None, None].expand(-1, out.q.shape[1], 1)).squeeze(2)
+            return td_loss(chosen, target, self.config.loss)
+
+        draw = self.looks.draws(count, LEARN)
+        out = again(draw)
+        loss = td(out)
+        if self.aux:
+            valid = torch.ones(count, dtype=torch.bool, device=self.device)
+            given = Minibatch(
+                batch.row, batch.obs, batch.action, batch.next_obs, valid, draw, valid.sum(), again=again, loss=td
+            )
+            for aux in self.aux:
+                for name, term in aux(self.network, given, out).items():
+                    self._terms[f"losses/{name}"].append(term.detach())
+                    loss = loss + term
+        self.network.eval()
+        return loss
+
+    @torch.no_grad()
+    def td_target(self, batch: Batch) -> Float[Tensor, "B K"]:
+        """Bootstrapped targets: the target network under ξ′, the selection of double Q-learning under ξ″."""
+        obs = batch.next_obs
+        links = batch.linked is not None and len(batch.linked) > 0
+        if links:
+            obs = joined(obs, batch.linked_obs)
+        mode: Mode = "sampled" if self.config.target_noise else "mean"
+        following = torch.arange(len(batch.action), device=self.device)
+        if links:
+            assert batch.linked is not None
+            following = torch.cat([following, batch.linked])
+        with self.target_noise.using(mode=mode), self.looks.following(following, target=True):
+            evaluate = self._q(self._forward_target, obs)
+        select = evaluate
+        if self.config.double:
+            with self.noise.using(SELECT), self.looks.following(following, target=False):
+                select = self._q(self._forward, obs)
+        value = greedy_value(evaluate, select, self.coefficient)
+        if links:
+            value = followed(value, batch, self.streams.episodic)
+        n_return, factor = batch.n_step_return(self.discount, None if batch.linked is None else self.streams.episodic)
+        return n_return + factor * value
+
+    def _q(self, network: Callable[[Observation], Tensor], obs: Observation) -> Float[Tensor, "B K A"]:
+        with self._precision():
+            return network(obs).float()
+
+    def _precision(self) -> contextlib.AbstractContextManager[object]:
+        wanted = self.config.bfloat16
+        return torch.autocast(self.device.type, torch.bfloat16) if wanted else contextlib.nullcontext()
+
+    def _features(self, obs: Observation, draw: Int[Tensor, "B 2"], mode: Mode) -> tuple[Tensor, Tensor]:
+        with self.noise.using(LEARN), self.looks.using(draw[:, INPUT], mode), self._precision():
+            return self.network.features(obs)
+
+    # ---- acting for others ----
+
+    def actor(self, noise: str | Inference = "mean", *, rows: int = 1, seed: int = 0, sample: bool = False) -> QActor:
+        """A frozen greedy copy of the agent for evaluation, under its own draws of noise.
+
+        Raises:
+            ConfigError: ``sample``, for which there is no policy to sample from.
+        """
+        if sample:
+            raise ConfigError("DQN has no policy to sample actions from: use actions='greedy', or epsilon.")
+        inference = noise if isinstance(noise, Inference) else Inference.parse(noise)
+        return QActor(self.network, self.coefficient, inference, rows=rows, seed=seed, first_action=self.first_action)
+
+    # ---- what is logged ----
+
+    def drain_metrics(self) -> dict[str, float]:
+        """Metrics since the last call: means of what was learned and of the episodes that ended."""
+        metrics = self._drain_episodes()
+        metrics["charts/updates"] = self.updates
+        if self._learning_since is not None:
+            step0, update0 = self._learning_since
+            learned = (self.updates - update0) * self.config.batch_size
+            metrics["charts/replay_ratio"] = learned / max(1, self.steps - step0)
+        metrics["charts/epsilon"] = self.config.epsilon(self.steps)
+        if self._terms:
+            metrics |= {name: torch.stack(values).mean().item() for name, values in self._terms.items()}
+            self._terms.clear()
+            # A generator of its own: looking must not change what is learned.
+            rng = np.random.default_rng([self.seed, 3, self.updates])
+            metrics |= inspect(
+                lambda obs: self._q(self.network, obs),
+                self.replay.sample(self.config.batch_size, rng, self.device).obs,
+                self.coefficient,
+                self.streams.names if self.intrinsic else (),
+                self.noise,
+                self.looks,
+                torch.tensor(self._act_slots, device=self.device),
+                self._noisy_layers(self.network),
+            )
+        if self.intrinsic:
+            metrics |= self.intrinsic.drain_metrics()
+        return metrics
+
+    def frozen(self) -> dict[str, Tensor]:
+        """The random networks of the bonuses."""
+        return frozen_parameters(self.intrinsic.bonuses) if self.intrinsic else {}
+
+    def storage(self) -> dict[str, str]:
+        """The replay, and the streams of rewards if there are several."""
+        c, replay = self.config, self.replay
+        rewards = {"rewards": self.streams.describe()} if self.intrinsic else {}
+        size, per = in_bytes(replay.nbytes), c.batch_size / c.replay_ratio
+        told = f"ratio {c.replay_ratio:g} (a batch of {c.batch_size} for every {per:g} steps)"
+        line = f"{replay.rows * self.num_envs:,} transitions, {size} when full; {told}"
+        return {**self.looks.describe(), **rewards, "replay": line}
+
+    # ---- saving ----
+
+    def state_dict(self, *, replay: bool = True) -> dict[str, Any]:
+        """Everything that the next step reads, as nested plain dicts. Array leaves may be views: save, don't keep."""
+        return self._common_state() | {
+            "model": self.network.state_dict(),
+            "streams": self.streams.names,
+            "target": self.target.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "noise": {"online": self.noise.state_dict(), "target": self.target_noise.state_dict()},
+            "looks": self.looks.state_dict(),
+            "aux": [aux.state_dict() for aux in self.aux if isinstance(aux, nn.Module)],
+            "replay": self.replay.state_dict() if replay else None,
+            "bonuses": self.intrinsic.state_dict() if self.intrinsic else None,
+            "rng": {"act": self._rng_act.bit_generator.state, "replay": self._rng_replay.bit_generator.state},
+            "learning": {
+                "since": self._learning_since,
+                "warm_until": self._warm_until,
+                "terms": {name: torch.stack(values) for name, values in self._terms.items()},
+            },
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> list[str]:
+        """Restore a state; returns why going on from it differs from never having stopped (empty: it does not).
+
+        Raises:
+            ConfigError: the state belongs to an agent of another shape.
+        """
+        self.streams.require(state["streams"])
+        try:
+            self.network.load_state_dict(state["model"])
+            self.target.load_state_dict(state["target"])
+            if self.intrinsic:
+                self.intrinsic.load_state_dict(state["bonuses"], replay=state["replay"] is not None)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"the saved weights do not fit this network; use the run's own settings ({error})."
+            ) from error
+        load_optimizer(self.optimizer, state["optimizer"])
+        # Seeded anew, where that is needed, or the draws of the beginning would come again.
+        anew = int(np.random.default_rng([self.seed, state["progress"]["steps"], 1]).integers(2**30))
+        reasons = load_noise(self.noise, self.target_noise, self.looks, state, anew)
+        if self._folds:
+            self.noise.fold(ACT)
+        load_modules(self.aux, state["aux"])
+        self._rng_act.bit_generator.state = state["rng"]["act"]
+        self._rng_replay.bit_generator.state = state["rng"]["replay"]
+        new_episodes = self._load_common(state)
+        reasons += new_episodes
+        learning = state["learning"]
+        self._learning_since, self._warm_until = learning["since"], learning["warm_until"]
+        self._terms.clear()
+        for name, values in learning.get("terms", {}).items():  # older checkpoints have none
+            self._terms[name].extend(values.to(self.device))
+        if new_episodes and self.config.noise_resample == "episode":
+            self._redraw_where(self._start)
+        if state["replay"] is None:
+            self._learning_since, self._warm_until = None, self.steps + self.config.warmup
+            return [*reasons, "the replay was not saved: it fills anew before learning goes on"]
+        self.replay.load_state_dict(state["replay"])
+        if new_episodes:
+            self.replay.cut(state["carry"]["obs"])
+        return reasons

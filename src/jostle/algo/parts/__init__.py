@@ -1,0 +1,1 @@
+"""What every algorithm takes in: reward streams, bonuses, auxiliary losses, randomness in the input."""

@@ -1,0 +1,100 @@
+"""From settings to bonuses and their reward streams."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+from gymnasium import spaces
+from torch import Tensor
+
+from jostle.algo.parts.bonus_settings import BonusSettings
+from jostle.algo.parts.streams import Stream
+from jostle.bonus import BONUSES, Bonus, make_bonus, warm_up
+from jostle.envs import JostleEnv, make_env
+from jostle.errors import ConfigError
+
+
+def make_bonuses(config: BonusSettings, env: JostleEnv, own: Sequence[Bonus], *, bfloat16: bool = False) -> list[Bonus]:
+    """The bonuses of the settings, for the observations and actions of an environment, and the user's ``own``.
+
+    Raises:
+        ConfigError: one of ``own`` is no bonus, or has another's or another stream's name.
+    """
+    made: list[Bonus] = []
+    for name in config.bonus:
+        bonus = make_bonus(
+            name,
+            newest_space(env) if BONUSES[name].last_frame else env.single_observation_space,
+            env.single_action_space,
+            env.num_envs,
+            features=config.bonus_features,
+            discount=config.gamma_int,
+            share=config.bonus_share,
+            obs_norm=config.bonus_obs_norm,
+            clip=config.bonus_obs_clip,
+            reward_norm=config.bonus_reward_norm,
+            bf16=True if bfloat16 and name == "rnd" else None,
+        )
+        bonus.learning_rate = config.bonus_learning_rate  # type: ignore[assignment]  # for whoever makes optimisers
+        made.append(bonus)
+    for bonus in [own] if isinstance(own, str) else own:
+        if not isinstance(bonus, Bonus):
+            raise ConfigError(
+                f"bonuses= takes objects such as jostle.bonus.RND(…), not {bonus!r}; by name they are a setting: "
+                "bonus=('rnd',)."
+            )
+        if bonus.name in ("ext", "sum"):
+            raise ConfigError(f"a bonus cannot be called '{bonus.name}', the name of another stream; give it its own.")
+        if bonus.name in [other.name for other in made]:
+            raise ConfigError(
+                f"two bonuses are called '{bonus.name}', and streams, metrics and weights go by that name; give one of "
+                "them a subclass with another `name`."
+            )
+        made.append(bonus)
+    return made
+
+
+def intrinsic_streams(config: BonusSettings, bonuses: Sequence[Bonus], gae_lambda: float) -> list[Stream]:
+    """A stream for each bonus.
+
+    Raises:
+        ConfigError: there is no stream with a weight.
+    """
+    if not (config.coef_ext or (bonuses and config.coef_int)):
+        raise ConfigError("no reward has a weight: raise coef_ext, or give a bonus and coef_int.")
+    return [Stream(bonus.name, config.gamma_int, gae_lambda, config.episodic_int, config.coef_int) for bonus in bonuses]
+
+
+def newest_space(env: JostleEnv) -> gym.Space[Any]:
+    """The space of the newest frame of a stack; without a stack, of the whole observation."""
+    space = env.single_observation_space
+    if env.frame_stack == 1:
+        return space
+    assert isinstance(space, spaces.Box)
+    channels = space.shape[0] // env.frame_stack
+    return spaces.Box(space.low[-channels:], space.high[-channels:], dtype=space.dtype.type)
+
+
+def warm_up_all(bonuses: Sequence[Bonus], env: JostleEnv, steps: int, seed: int) -> None:
+    """Random play in environments of their own, from which bonuses learn what observations look like."""
+    for bonus in bonuses:
+        if all(part.moments is None for part in bonus.preprocess.parts):
+            continue  # it normalises no observations
+        options = dict(env.made_with)
+        if bonus.takes_newest and env.frame_stack > 1:
+            options["frame_stack"] = 1
+        separate = make_env(env.source, env.num_envs, seed=seed, **options)
+        try:
+            warm_up(bonus, separate, steps, seed)
+        finally:
+            separate.close()
+
+
+def frozen_parameters(bonuses: Sequence[Bonus]) -> dict[str, Tensor]:
+    """What no optimiser may change, by the bonus's name and its own."""
+    return {
+        f"{bonus.name}.{name}": parameter.detach()
+        for bonus in bonuses
+        for name, parameter in bonus.named_parameters()
+        if not parameter.requires_grad
+    }

@@ -1,0 +1,1 @@
+"""Randomness in the input: its settings, layers, draws and losses."""

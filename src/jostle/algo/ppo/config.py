@@ -1,0 +1,138 @@
+"""Settings of PPO. Every one is a switch; any combination trains."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jostle.algo.parts.bonus_settings import BonusSettings
+from jostle.algo.parts.input.settings import InputSettings
+from jostle.nn.encoders import EncoderKind
+
+
+@dataclass(frozen=True)
+class PPOConfig(InputSettings, BonusSettings):
+    """Settings of PPO. Steps are environment steps, summed over all environments."""
+
+    # The network
+    encoder: EncoderKind = "auto"
+    """Encoder of the observations; auto chooses by the observation space."""
+    hidden: tuple[int, ...] | None = None
+    """Widths of the fully connected layers; None: 512 behind convolutions, 64 64 otherwise."""
+    activation: Literal["auto", "tanh", "relu"] = "auto"
+    """Activation of the fully connected layers; auto: relu behind convolutions, tanh otherwise."""
+    shared: bool | None = None
+    """Policy and values share their fully connected layers; None: behind convolutions and recurrence only."""
+    heads: Literal["plain", "residual"] = "plain"
+    """residual: the branches before the heads of RND's official network."""
+    recurrent: Literal["none", "gru", "lstm"] = "none"
+    """A recurrent layer behind the fully connected ones."""
+    recurrent_size: int = 256
+    """Width of the recurrent layer."""
+    sequence_length: int = 0
+    """Steps of backpropagation through time, from stored states; 0: the whole rollout."""
+    normalise_obs: bool = False
+    """The network normalises vectors by running statistics (clipped at ±10), frozen in evaluation."""
+
+    # Noise in the weights
+    noisy: Literal["none", "factorised", "independent"] = "none"
+    """NoisyNet: noise on the fully connected layers, redrawn for every rollout."""
+    sigma0: float | None = None
+    """Initial size of the noise; None: the paper's 0.5 (factorised) or 0.017 (independent)."""
+    bias_sigma: Literal["fan_in", "fan_out"] = "fan_in"
+    """Initial sigma of the biases: sigma0/sqrt(fan_in) as in the paper, or the widespread fan_out."""
+    noise_per_env: bool = True
+    """Each environment acts under its own draw; otherwise all share one."""
+
+    # Rollouts and returns
+    num_steps: int = 128
+    """Steps of every environment per rollout."""
+    gamma: float = 0.99
+    """Discount of the extrinsic stream."""
+    gae_lambda: float = 0.95
+    """λ of generalised advantage estimation; 1: plain discounted returns."""
+    time_limit: Literal["bootstrap", "terminal"] = "bootstrap"
+    """What the end of an episode's time is to episodic streams: a cut behind which there is value, or an end."""
+    value_heads: Literal["dual", "single"] = "dual"
+    """A value head for every reward stream, or one for the weighted sum of the rewards (discounted by gamma)."""
+    reward_norm: Literal["none", "return_std"] = "none"
+    """Divide the extrinsic reward by the running deviation of its discounted returns."""
+    reward_clip: float = 0.0
+    """Bound of the extrinsic reward, after normalisation; 0: none."""
+
+    # Learning
+    epochs: int = 4
+    """Passes over a rollout."""
+    minibatches: int = 4
+    """Minibatches per pass."""
+    minibatch_by: Literal["rows", "envs", "slices"] = "rows"
+    """What a minibatch is made of: random transitions, whole rollouts of random environments, or of neighbouring ones
+    in fixed order (as in RND's official code). Recurrent policies need envs or slices."""
+    microbatch: int = 0
+    """Rows that go through the network at once, their gradients accumulated; 0: 256 pictures on a CPU, or all."""
+    clip: float = 0.2
+    """Clip range of the probability ratio; 0: not clipped."""
+    value_clip: float = 0.0
+    """Clip range of the values' change; 0: not clipped."""
+    clip_schedule: Literal["constant", "linear"] = "constant"
+    """linear: both clip ranges fall to 0 over the training."""
+    value_coef: float = 0.5
+    """Weight of the values' loss ½(V − R)², summed over the streams."""
+    entropy_coef: float | None = None
+    """Weight of the entropy bonus; None: 0.01, or 0 with NoisyNet."""
+    entropy_schedule: Literal["constant", "linear"] = "constant"
+    """linear: the weight of the entropy falls to 0 over the training."""
+    normalise_advantage: bool = True
+    """Advantages of a minibatch are brought to mean 0 and deviation 1."""
+    kl_penalty: Literal["none", "adaptive"] = "none"
+    """adaptive: a penalty on the divergence from the old policy whose weight follows kl_target (Schulman et al. 2017,
+    section 4, with TF-Agents' numbers)."""
+    kl_beta: float = 1.0
+    """First weight of the penalty."""
+    kl_target: float = 0.01
+    """Divergence that the penalty's weight aims at."""
+    target_kl: float = 0.0
+    """Stop learning from a rollout once the divergence passes 1.5 times this; 0: never."""
+    learning_rate: float = 3e-4
+    """Learning rate."""
+    lr_schedule: Literal["constant", "linear"] = "constant"
+    """linear: the learning rate falls to 0 over the training."""
+    optimizer_eps: float = 1e-5
+    """Epsilon in Adam's denominator."""
+    max_grad_norm: float = 0.5
+    """Gradients are scaled down to this norm; 0: never."""
+
+    # Speed
+    device: str = "auto"
+    """cpu, cuda, cuda:1 …; auto: cuda where there is one."""
+    threads: int = 0
+    """Threads of torch while training on a CPU; 0: one for vectors, all for pictures."""
+    recompute: bool | None = None
+    """Values and probabilities are computed after a rollout, in one batch, by the learner's own kernels; None: for
+    vectors, where that is quicker, and with bfloat16, where the kernels of acting would round differently."""
+    bfloat16: bool = False
+    """Forward passes in bfloat16 (autocast); weights and losses stay float32."""
+    compile: bool = False
+    """Compile the network with torch.compile; needs a C++ compiler on a CPU."""
+
+    def check(self) -> None:
+        super().check()
+        self.need("hidden", self.hidden is None or all(h >= 1 for h in self.hidden), "positive widths")
+        self.within_0_and_1("gamma", "gae_lambda")
+        self.need("input_target", self.input_target == "clean", "clean: only DQN has targets from next pictures")
+        self.at_least(1, "num_steps", "epochs", "minibatches", "recurrent_size")
+        self.at_least(
+            0, "threads", "sigma0", "max_grad_norm", "sequence_length", "reward_clip", "microbatch", "clip",
+            "value_clip", "value_coef", "entropy_coef", "target_kl", "kl_beta",
+        )  # fmt: skip
+        self.positive("learning_rate", "optimizer_eps", "kl_target")
+        by = ("envs", "slices")
+        self.need("minibatch_by", self.recurrent == "none" or self.minibatch_by in by, "envs or slices with recurrence")
+        length = self.sequence_length
+        self.need("sequence_length", length == 0 or self.num_steps % length == 0, f"a divisor of {self.num_steps}")
+        self.need("recompute", not (self.recompute and self.recurrent != "none"), "false with recurrence")
+
+    @property
+    def entropy_weight(self) -> float:
+        """Weight of the entropy at the start."""
+        if self.entropy_coef is not None:
+            return self.entropy_coef
+        return 0.01 if self.noisy == "none" else 0.0

@@ -1,0 +1,1 @@
+"""The themed catching game, whose looks are seen in training or not."""

@@ -1,0 +1,1 @@
+"""What runs environments: EnvPool, Gymnasium in this process or in workers."""
