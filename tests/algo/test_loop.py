@@ -10,7 +10,6 @@ from gymnasium import spaces
 
 import jostle
 from jostle.algo.dqn.agent import ACT, LEARN
-from jostle.algo.dqn.metrics import inspect
 
 
 class Told(gym.Env[Any, int]):
@@ -80,7 +79,7 @@ def test_the_flip_rate_is_that_of_the_acting_noise() -> None:
         agent.noise.draw()
         for layer in agent.noise.layers.values():
             layer.noise[quiet] = 0.0
-        return inspect(agent, obs)["noise/flip_rate"]
+        return agent._inspect(obs)["noise/flip_rate"]
 
     assert rate(slice(ACT, None)) == 0.0, "without acting noise nothing flips"
     assert max(rate(slice(LEARN, ACT)) for _ in range(20)) > 0.2

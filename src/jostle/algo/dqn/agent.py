@@ -369,19 +369,22 @@ class DQN(Agent):
             self._terms.clear()
             # A generator of its own: looking must not change what is learned.
             rng = np.random.default_rng([self.seed, 3, self.updates])
-            metrics |= inspect(
-                lambda obs: self._q(self.network, obs),
-                self.replay.sample(self.config.batch_size, rng, self.device).obs,
-                self.coefficient,
-                self.streams.names if self.intrinsic else (),
-                self.noise,
-                self.looks,
-                torch.tensor(self._act_slots, device=self.device),
-                self._noisy_layers(self.network),
-            )
+            metrics |= self._inspect(self.replay.sample(self.config.batch_size, rng, self.device).obs)
         if self.intrinsic:
             metrics |= self.intrinsic.drain_metrics()
         return metrics
+
+    def _inspect(self, obs: Observation) -> dict[str, float]:
+        return inspect(
+            lambda seen: self._q(self.network, seen),
+            obs,
+            self.coefficient,
+            self.streams.names if self.intrinsic else (),
+            self.noise,
+            self.looks,
+            torch.tensor(self._act_slots, device=self.device),
+            self._noisy_layers(self.network),
+        )
 
     def frozen(self) -> dict[str, Tensor]:
         """The random networks of the bonuses."""
