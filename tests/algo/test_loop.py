@@ -89,7 +89,7 @@ def test_the_flip_rate_is_that_of_the_acting_noise() -> None:
     for row in range(len(obs)):
         with torch.no_grad(), agent.noise.using(ACT + row % 3):
             flips.append(int(agent.network(obs[row : row + 1]).argmax()) != int(best[row]))
-    assert inspect(agent, obs)["noise/flip_rate"] == pytest.approx(np.mean(flips))
+    assert agent._inspect(obs)["noise/flip_rate"] == pytest.approx(np.mean(flips))
 
 
 def test_every_update_draws_all_three_kinds_of_noise() -> None:
