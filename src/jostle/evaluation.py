@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import gymnasium as gym
 import numpy as np
 from scipy import stats
 
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.sources import EnvSource, rows_of
 from jostle.errors import ConfigError, closest
 from jostle.nn.inference import Inference
 from jostle.view import Episode, as_view, play, require_fit, source_of
@@ -78,7 +78,7 @@ def evaluate(
     epsilon: float = 0.0,
     num_envs: int | None = None,
     seed: int = 10_000,
-    env: str | JostleEnv | Callable[[], gym.Env[Any, Any]] | None = None,
+    env: EnvSource | None = None,
     env_options: dict[str, Any] | None = None,
     notify: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
@@ -115,10 +115,9 @@ def evaluate(
     if isinstance(env, JostleEnv):
         vector = env
     else:
-        count = min(episodes, 16) if num_envs is None else num_envs
-        vector = make_env(
-            source_of(view, env), count, seed=seed, **(view.env_options if env_options is None else env_options)
-        )
+        source = source_of(view, env)
+        count = rows_of(source, min(episodes, 16)) if num_envs is None else num_envs
+        vector = make_env(source, count, seed=seed, **(view.env_options if env_options is None else env_options))
     try:
         require_fit(view, vector)
         actor = view.actor(inference, rows=vector.num_envs, seed=seed, sample=actions == "sampled")

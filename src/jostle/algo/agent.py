@@ -22,9 +22,11 @@ from jostle.algo.coverage import Coverage
 from jostle.algo.settings import Settings
 from jostle.algo.training import Schedule, train
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.sources import EnvSource, rows_of
 from jostle.errors import ConfigError
 from jostle.nn.encoders import is_picture_like
 from jostle.nn.inference import Actor, Inference
+from jostle.plain import plain
 from jostle.store import Run, save_checkpoint
 
 _LARGE = 16 * 16
@@ -52,12 +54,13 @@ class Agent(ABC):
 
     def __init__(
         self,
-        env: str | JostleEnv | Callable[[], gym.Env[Any, Any]],
+        env: EnvSource,
         *,
         seed: int,
-        num_envs: int,
+        num_envs: int | None,
         env_options: dict[str, Any] | None,
     ) -> None:
+        seed, env_options = plain(seed), plain(env_options)
         if seed < 0:
             raise ConfigError(f"seed={seed} cannot be used: it must be 0 or more.")
         if isinstance(env, JostleEnv):
@@ -67,7 +70,8 @@ class Agent(ABC):
                 )
             self.env, self.env_options = env, dict(env.made_with)
         else:
-            self.env = make_env(env, num_envs, seed=seed, **(env_options or {}))
+            count = rows_of(env, 8) if num_envs is None else num_envs
+            self.env = make_env(env, count, seed=seed, **(env_options or {}))
             self.env_options = dict(env_options or {})
         self._owns_env = not isinstance(env, JostleEnv)
         self.env_source = self.env.source

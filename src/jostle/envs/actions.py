@@ -18,9 +18,9 @@ def tidy_action_space(space: spaces.Space[Any], env: str) -> spaces.Space[Any]:
     """The space that agents see: float boxes become float32, bounded integer boxes become `MultiDiscrete`.
 
     Raises:
-        EnvError: the space is none of Discrete, MultiDiscrete and Box.
+        EnvError: the space is none of Discrete, MultiDiscrete, MultiBinary and Box.
     """
-    if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
+    if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)):
         return space
     if isinstance(space, spaces.Box):
         if space.dtype is not None and space.dtype.kind in "iu":
@@ -30,7 +30,7 @@ def tidy_action_space(space: spaces.Space[Any], env: str) -> spaces.Space[Any]:
             return spaces.Box(space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32)
     raise EnvError(
         f"{env} has the action space {space}, which jostle cannot act in: wrap the environment so that its actions are "
-        "Discrete, MultiDiscrete or Box."
+        "Discrete, MultiDiscrete, MultiBinary or Box."
     )
 
 
@@ -44,6 +44,8 @@ def action_check(space: spaces.Space[Any], num_envs: int, env: str) -> ActionChe
         return _discrete_check(np.asarray(space.n), np.asarray(space.start), (num_envs,), env)
     if isinstance(space, spaces.MultiDiscrete):
         return _discrete_check(space.nvec, space.start, (num_envs, *space.nvec.shape), env)
+    if isinstance(space, spaces.MultiBinary):
+        return _discrete_check(np.full(space.shape, 2), np.zeros(space.shape, np.int64), (num_envs, *space.shape), env)
     assert isinstance(space, spaces.Box)
     return _box_check(space, (num_envs, *space.shape), env)
 
@@ -115,6 +117,8 @@ def random_actions(space: spaces.Space[Any], num_envs: int, rng: np.random.Gener
         return rng.integers(space.start, space.start + space.n, size=num_envs)
     if isinstance(space, spaces.MultiDiscrete):
         return rng.integers(space.start, space.start + space.nvec, size=(num_envs, *space.nvec.shape))
+    if isinstance(space, spaces.MultiBinary):
+        return rng.integers(0, 2, size=(num_envs, *space.shape))
     assert isinstance(space, spaces.Box)
     shape = (num_envs, *space.shape)
     bounded = space.bounded_below & space.bounded_above

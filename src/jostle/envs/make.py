@@ -1,44 +1,58 @@
 """`make_env`: one function for every environment."""
 
-from collections.abc import Callable
-from numbers import Integral
 from typing import Any, Literal
 
 import gymnasium as gym
+from gymnasium.vector import VectorEnv
 
 from jostle.envs.catalogue import engine_of, nearest_ids, registered
 from jostle.envs.engines.envpool import EnvPoolEngine, envpool_ids
-from jostle.envs.engines.gymnasium import GymnasiumEngine, in_process, name_of, native, register_plugins
+from jostle.envs.engines.gymnasium import (
+    GymnasiumEngine,
+    in_process,
+    missing_plugin,
+    native,
+    only_as_vector,
+    register_plugins,
+    require_env,
+)
 from jostle.envs.engines.workers import WorkerVectorEnv
+from jostle.envs.sources import EnvSource, Given, MakeOne, Unrepeatable, rows_of, take_apart
 from jostle.envs.vector import Engine, JostleEnv
 from jostle.errors import ConfigError, EnvError, JostleError, closest
+from jostle.plain import plain
 
 EngineName = Literal["auto", "envpool", "gymnasium", "jostle"]
 
 
 def make_env(
-    id: str | Callable[[], gym.Env[Any, Any]],
-    num_envs: int = 1,
+    id: EnvSource,
+    num_envs: int | None = None,
     seed: int = 0,
     *,
     engine: EngineName = "auto",
     frame_stack: int = 0,
     render_mode: str | None = None,
     workers: int = 0,
+    seed_global: bool = False,
     **options: Any,
 ) -> JostleEnv:
     """Make a vector environment.
 
     Args:
-        id: an id of EnvPool, of Gymnasium (``Name-v0`` or ``module:Name-v0``) or of jostle (``jostle/DeepSea-v0``), or
-            a function that makes one Gymnasium environment.
-        num_envs: how many environments are stepped together.
+        id: an id of EnvPool, of Gymnasium (``Name-v0`` or ``module:Name-v0``) or of jostle (``jostle/DeepSea-v0``); a
+            function or class that makes one Gymnasium environment; a spec of Gymnasium; or a ready environment or
+            vector environment, which serves itself, is not closed by jostle, and whose kind is made again by its spec
+            where more are wanted.
+        num_envs: how many environments are stepped together; None: 1, or as many as a ready one has.
         seed: environment i is seeded with ``seed + i``.
         engine: "auto" takes jostle's own environments, else EnvPool if it is installed and knows the id, else
             Gymnasium.
         frame_stack: k > 0 stacks the last k frames of uint8 images; 0 leaves it to the engine (4 for Atari on EnvPool).
         render_mode: "rgb_array" for pictures from `render()`.
         workers: 0 steps Gymnasium environments in this process, k > 0 in k processes.
+        seed_global: also seed what environments draw from beside their own generator: while they are reset and stepped,
+            the global generators of `numpy.random` and `random` are theirs, and their spaces are seeded.
         options: handed to the environments: the pool's configuration on EnvPool, the constructor on Gymnasium. A
             function takes none.
 
@@ -52,23 +66,38 @@ def make_env(
     (2, 4)
     >>> env.close()
     """
-    name = name_of(id)
-    _check_arguments(num_envs, seed, frame_stack, render_mode, workers)
-    chosen = _choose(id, engine, workers, options)
+    if isinstance(id, JostleEnv):
+        raise ConfigError(f"{id.id} is made already, by make_env: use it as it is, or give a function or an id.")
+    num_envs, seed, frame_stack, workers = plain(num_envs), plain(seed), plain(frame_stack), plain(workers)
+    seed_global, options = plain(seed_global), plain(options)
+    given = take_apart(id)
+    num_envs = rows_of(id, 1) if num_envs is None else num_envs
+    _check_arguments(num_envs, seed, frame_stack, render_mode, workers, seed_global)
+    chosen = _choose(given, engine, workers, seed_global, options)
     stack_here = frame_stack
+    name = given.name
     runs: Engine
     if chosen == "envpool":
-        assert isinstance(id, str)
-        runs = EnvPoolEngine(id, num_envs, seed, frame_stack=frame_stack, render_mode=render_mode, options=options)
+        assert isinstance(given.source, str)
+        runs = EnvPoolEngine(name, num_envs, seed, frame_stack=frame_stack, render_mode=render_mode, options=options)
         stack_here = 0 if runs.stacks_itself else frame_stack
     elif chosen == "jostle":
-        assert isinstance(id, str)
-        runs = GymnasiumEngine(native(id, num_envs, render_mode, options), name, "jostle")
+        runs = GymnasiumEngine(native(name, num_envs, render_mode, options), name, "jostle")
+    elif isinstance(given.ready, VectorEnv) and not workers:
+        runs = _ready_vector(given.ready, name, num_envs, render_mode, seed_global)
+    elif isinstance(given.ready, gym.Env) and num_envs == 1 and not workers:
+        runs = _ready_one(given.ready, name, render_mode, seed_global)
     elif workers:
-        runs = GymnasiumEngine(WorkerVectorEnv(id, num_envs, workers, render_mode, options), name)
+        if isinstance(given.source, Unrepeatable):
+            given.source()
+        vector = WorkerVectorEnv(given.source, num_envs, workers, render_mode, options, seed_global=seed_global)
+        runs = GymnasiumEngine(vector, name)
+    elif isinstance(given.source, str) and only_as_vector(given.source):
+        runs = GymnasiumEngine(native(name, num_envs, render_mode, options), name)
     else:
-        runs = GymnasiumEngine(in_process(id, num_envs, render_mode, options), name)
-    given = {"engine": (engine, "auto"), "frame_stack": (frame_stack, 0), "workers": (workers, 0)}
+        runs = GymnasiumEngine(in_process(given.source, num_envs, render_mode, options, 0, seed_global), name)
+    made_with = {"engine": (engine, "auto"), "frame_stack": (frame_stack, 0), "workers": (workers, 0)}
+    made_with["seed_global"] = (seed_global, False)
     try:
         return JostleEnv(
             runs,
@@ -78,8 +107,8 @@ def make_env(
             frame_stack=stack_here,
             render_mode=render_mode,
             options=options,
-            source=id,
-            made_with={key: value for key, (value, default) in given.items() if value != default} | options,
+            source=given.source,
+            made_with={key: value for key, (value, default) in made_with.items() if value != default} | options,
         )
     except (MemoryError, ValueError) as error:
         runs.close()
@@ -89,10 +118,43 @@ def make_env(
         raise EnvError(f"{num_envs} of {name} cannot be made ({text}): use fewer, or other options.") from error
 
 
-def _check_arguments(num_envs: int, seed: int, frame_stack: int, render_mode: str | None, workers: int) -> None:
+def _ready_vector(
+    vector: VectorEnv[Any, Any, Any], name: str, num_envs: int, render_mode: str | None, seed_global: bool
+) -> GymnasiumEngine:
+    if num_envs != vector.num_envs:
+        raise ConfigError(
+            f"num_envs={num_envs} cannot be had of {name}, which was given as a ready vector of {vector.num_envs} "
+            "environments: leave num_envs out, or give a function that makes one environment, or its id."
+        )
+    if seed_global:
+        raise ConfigError(
+            f"seed_global=True cannot be used with {name}, a ready vector environment whose rows jostle does not step "
+            "itself: give a function that makes one environment, or its id."
+        )
+    _require_pictures(vector, name, render_mode)
+    return GymnasiumEngine(vector, name, borrowed=True)
+
+
+def _ready_one(env: gym.Env[Any, Any], name: str, render_mode: str | None, seed_global: bool) -> GymnasiumEngine:
+    require_env(env, name, 0)
+    _require_pictures(env, name, render_mode)
+    return GymnasiumEngine(in_process(lambda: env, 1, None, {}, 0, seed_global), name, borrowed=True)
+
+
+def _require_pictures(env: Any, name: str, render_mode: str | None) -> None:
+    if render_mode is not None and env.render_mode != render_mode:
+        raise EnvError(
+            f'{name} was given as a ready object that draws no pictures: make it with render_mode="{render_mode}", or '
+            "give a function that makes one, or its id."
+        )
+
+
+def _check_arguments(
+    num_envs: int, seed: int, frame_stack: int, render_mode: str | None, workers: int, seed_global: bool
+) -> None:
     whole = {"num_envs": num_envs, "seed": seed, "frame_stack": frame_stack, "workers": workers}
     for name, value in whole.items():
-        if not isinstance(value, Integral) or isinstance(value, bool):
+        if not isinstance(value, int) or isinstance(value, bool):
             raise ConfigError(f"{name}={value!r} cannot be used: it must be a whole number.")
     if num_envs < 1:
         raise ConfigError(f"num_envs={num_envs} must be at least 1.")
@@ -102,12 +164,13 @@ def _check_arguments(num_envs: int, seed: int, frame_stack: int, render_mode: st
         raise ConfigError(f'render_mode={render_mode!r} is not known: use "rgb_array" or None.')
     if workers < 0:
         raise ConfigError(f"workers={workers} must be 0 (this process) or more.")
+    if not isinstance(seed_global, bool):
+        raise ConfigError(f"seed_global={seed_global!r} cannot be used: it must be True or False.")
 
 
-def _choose(
-    id: str | Callable[[], gym.Env[Any, Any]], engine: EngineName, workers: int, options: dict[str, Any]
-) -> str:
-    """The engine that makes `id`."""
+def _choose(given: Given, engine: EngineName, workers: int, seed_global: bool, options: dict[str, Any]) -> str:
+    """The engine that makes what was given."""
+    id: str | MakeOne = given.source
     if engine not in ("auto", "envpool", "gymnasium", "jostle"):
         raise ConfigError(
             f"engine={engine!r} is not known: {closest(str(engine), ['auto', 'envpool', 'gymnasium', 'jostle'])}"
@@ -115,18 +178,26 @@ def _choose(
     if not isinstance(id, str):
         if engine not in ("auto", "gymnasium"):
             raise ConfigError(
-                f"engine={engine!r} makes environments by id, and a function was given: use engine='gymnasium'."
+                f"engine={engine!r} makes environments by id, and {_what(given)} was given: use engine='gymnasium'."
             )
         if options:
             raise ConfigError(
-                f"the function {name_of(id)} makes the environment itself and takes no options "
+                f"the function {given.name} makes the environment itself and takes no options "
                 f"({', '.join(sorted(options))}): give them to the environment inside it."
+                if given.ready is None
+                else f"{given.name} was given as {_what(given)} and takes no options ({', '.join(sorted(options))}): "
+                "make it with them."
             )
         return "gymnasium"
     if engine == "auto":
         engine = "gymnasium" if workers else engine_of(id)
     if workers and engine != "gymnasium":
         raise ConfigError(f"workers={workers} is for Gymnasium environments, and {id} runs on {engine}: use workers=0.")
+    if seed_global and engine != "gymnasium":
+        raise ConfigError(
+            f"seed_global=True is for environments that Gymnasium steps, and {id} runs on {engine}, which draws from "
+            "nothing global: leave it out."
+        )
     if engine == "envpool":
         ids = envpool_ids()
         if not ids:
@@ -135,7 +206,16 @@ def _choose(
     else:
         register_plugins(id)
         known = registered(id)
+        missing = None if known else missing_plugin(id)
+        if missing:
+            raise EnvError(missing)
     if not known:
         where = "" if engine == "gymnasium" else f" on {engine}"
         raise ConfigError(f"There is no environment {id}{where}: {nearest_ids(id)}")
     return engine
+
+
+def _what(given: Given) -> str:
+    if given.ready is None:
+        return "a function"
+    return "a ready vector environment" if isinstance(given.ready, VectorEnv) else "a ready environment"

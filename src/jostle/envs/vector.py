@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float32
 
 from jostle.envs.actions import action_check
 from jostle.envs.frames import FrameStack
-from jostle.envs.observations import Obs, float_keys
+from jostle.envs.observations import Obs, float_keys, range_checks
 from jostle.errors import CheckpointError, EnvError
 
 Flags = Bool[np.ndarray, "N"]
@@ -115,6 +115,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         # The diagnostics are ours and compute nothing that could overflow: their tests vouch for them.
         self._foreign = engine.name != "jostle"
         self._float_keys = float_keys(engine.single_observation_space) if self._foreign else []
+        self._ranges = range_checks(engine.single_observation_space, engine.name) if self._foreign else []
         self._finite: dict[tuple[int, ...], np.ndarray] = {}
         self._all = np.ones(num_envs, np.bool_)
         self._all.flags.writeable = False
@@ -139,7 +140,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self.moves += 1
         obs, info = self._engine.reset(seed, options)
         self._seeded = True
-        self._check_finite(obs)
+        self._check_observation(obs, "reset")
         self._clear_statistics()
         self._ended, self._any_ended = ~self._all, False
         if self._frames is not None:
@@ -167,7 +168,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self.moves += 1
         self._ended = None  # until the step is whole: after an error below, only a reset can follow
         obs, reward, terminated, truncated, info = self._engine.step(actions)
-        self._check_finite(obs)
+        self._check_observation(obs, "step")
         if self._foreign:
             self._require_finite(reward, "reward")
         raw = info["reward"] if self._engine.counts_games else reward
@@ -289,12 +290,27 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._lives = np.where(over, np.iinfo(lives.dtype).max, lives)
         return over
 
-    def _check_finite(self, obs: Obs) -> None:
+    def _check_observation(self, obs: Obs, where: str) -> None:
+        for part, check in self._ranges:
+            wrong = check(obs[part] if isinstance(obs, dict) else obs)
+            if wrong is not None:
+                self._refuse_outside(obs[part] if isinstance(obs, dict) else obs, wrong, part, where)
         for key in self._float_keys:
             if isinstance(obs, dict):
                 self._require_finite(obs[key], f'observation "{key}"')
             else:
                 self._require_finite(obs, "observation")
+
+    def _refuse_outside(self, values: np.ndarray, wrong: np.ndarray, part: str, where: str) -> None:
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        space = self._engine.single_observation_space
+        declared = space.spaces[part] if isinstance(space, spaces.Dict) else space
+        what = f'observation "{part}"' if isinstance(space, spaces.Dict) else "observation"
+        place = f" at {list(index[1:])}" if len(index) > 1 else ""
+        raise EnvError(
+            f"{self.id}: the {what} of environment {index[0]} in {where} is {values[index]}{place}, outside its space "
+            f"{declared}: mend the environment, or declare a space that holds it."
+        )
 
     def _require_finite(self, values: np.ndarray, what: str) -> None:
         buffer = self._finite.get(values.shape)

@@ -4,7 +4,7 @@ Scaling belongs to the encoder (``uint8`` pixels become ``[0, 1]`` on the device
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Literal, cast
 
@@ -334,13 +334,29 @@ class Grid(Encoder):
         return features
 
 
+def module_names(keys: Iterable[str]) -> list[str]:
+    """Names under which torch takes modules, one for each key.
+
+    A dot becomes a slash; "~" follows as often as needed where the name is empty, taken, or a ModuleDict's own, such as
+    "keys" or "training".
+    """
+    names: list[str] = []
+    own = nn.ModuleDict()
+    for key in keys:
+        name = key.replace(".", "/")
+        while not name or name in names or hasattr(own, name):
+            name += "~"
+        names.append(name)
+    return names
+
+
 class Join(Encoder):
     """A dictionary of observations: each key has its encoder, the features are concatenated in the key's order."""
 
     def __init__(self, encoders: dict[str, Encoder]) -> None:
         super().__init__()
         self.keys = list(encoders)
-        self.encoders = nn.ModuleDict({key.replace(".", "/"): e for key, e in encoders.items()})  # no dots in names
+        self.encoders = nn.ModuleDict(dict(zip(module_names(encoders), encoders.values(), strict=True)))
         self.out_features = sum(e.out_features for e in encoders.values())
 
     def forward(self, obs: dict[str, Tensor]) -> Tensor:

@@ -38,6 +38,6 @@ def target_of(view: PolicyView, env: EnvSource | None = None, env_options: Mappi
     """
     options = dict(view.env_options if env_options is None else env_options)
     source = source_of(view, env)
-    made = make_env(source, 1, **options)
+    made = make_env(source, **options)
     made.close()
-    return Target(source, made.id, made.engine, options, made.single_observation_space, made.frame_stack)
+    return Target(made.source, made.id, made.engine, options, made.single_observation_space, made.frame_stack)

@@ -64,7 +64,7 @@ def _made(
         return SB3View(policy, env_source=env, env_options=env_options)
     if isinstance(policy, nn.Module):
         if env is not None and (observation_space is None or action_space is None):
-            made = make_env(env, 1, **(env_options or {}))
+            made = make_env(env, **(env_options or {}))
             made.close()
             observation_space = observation_space or made.single_observation_space
             action_space = action_space or made.single_action_space

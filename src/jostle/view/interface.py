@@ -1,7 +1,7 @@
 """What a policy shows to those who test or explain it, whoever trained it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -13,14 +13,14 @@ from gymnasium import spaces
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from jostle.envs import JostleEnv
+from jostle.envs import JostleEnv, sources
 from jostle.errors import ConfigError, closest
 from jostle.nn.inference import Inference, Starts
 from jostle.nn.noise import Noise, StochasticLayer
 from jostle.nn.policy import map_observation
 from jostle.nn.rows import Rows
 
-EnvSource: TypeAlias = str | Callable[[], gym.Env[Any, Any]]
+EnvSource: TypeAlias = sources.EnvSource
 """What `make_env` takes: an id, or a function that makes one environment."""
 
 

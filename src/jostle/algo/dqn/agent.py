@@ -29,7 +29,7 @@ from jostle.algo.parts.input.layers import make_terms, randomise_input
 from jostle.algo.parts.streams import Stream, Streams
 from jostle.algo.settings import merged
 from jostle.bonus import Bonus
-from jostle.envs import JostleEnv
+from jostle.envs.sources import EnvSource
 from jostle.errors import ConfigError
 from jostle.functional import greedy_value, td_loss
 from jostle.nn.encoders import Observation
@@ -54,7 +54,7 @@ class DQN(Agent):
         env: an environment id, a function that makes one, or the vector environment itself.
         config: settings; keyword arguments override it one by one.
         seed: seeds environments, weights, noise, exploration and replay.
-        num_envs: environments stepped together.
+        num_envs: environments stepped together; None: 8, or as many as a ready environment has.
         env_options: passed on to `make_env`.
         bonuses: intrinsic rewards of your own, beside those of the settings; each makes a stream.
         aux: auxiliary losses of your own; their parameters are trained by the network's optimiser.
@@ -72,11 +72,11 @@ class DQN(Agent):
 
     def __init__(
         self,
-        env: str | JostleEnv | Callable[[], gym.Env[Any, Any]],
+        env: EnvSource,
         config: DQNConfig | None = None,
         *,
         seed: int = 0,
-        num_envs: int = 8,
+        num_envs: int | None = None,
         env_options: dict[str, Any] | None = None,
         bonuses: Sequence[Bonus] = (),
         aux: Sequence[Auxiliary] = (),

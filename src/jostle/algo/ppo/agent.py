@@ -3,10 +3,9 @@
 The loop is `PPO.advance`: collect, score, learn. `jostle.algo.training` runs it, logs it and saves it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -25,7 +24,7 @@ from jostle.algo.ppo.learner import Learner, Scored
 from jostle.algo.ppo.rollout import Rollout
 from jostle.algo.settings import merged
 from jostle.bonus import Bonus
-from jostle.envs import JostleEnv
+from jostle.envs.sources import EnvSource
 from jostle.errors import ConfigError, JostleError
 from jostle.functional import ReturnFilter, explained_variance, gae, masked_mean
 from jostle.nn.actor_critic import ActorCritic
@@ -49,7 +48,7 @@ class PPO(Agent):
         env: an environment id, a function that makes one, or the vector environment itself.
         config: settings; keyword arguments override it one by one.
         seed: seeds environments, weights, noise, actions and minibatches.
-        num_envs: environments stepped together.
+        num_envs: environments stepped together; None: 8, or as many as a ready environment has.
         env_options: passed on to `make_env`.
         bonuses: intrinsic rewards of your own, beside those of the settings; each makes a stream.
         aux: auxiliary losses of your own.
@@ -66,11 +65,11 @@ class PPO(Agent):
 
     def __init__(
         self,
-        env: str | JostleEnv | Callable[[], gym.Env[Any, Any]],
+        env: EnvSource,
         config: PPOConfig | None = None,
         *,
         seed: int = 0,
-        num_envs: int = 8,
+        num_envs: int | None = None,
         env_options: dict[str, Any] | None = None,
         bonuses: Sequence[Bonus] = (),
         aux: Sequence[Auxiliary] = (),

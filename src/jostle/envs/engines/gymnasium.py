@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -12,55 +13,20 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from jostle.envs.actions import tidy_action_space
-from jostle.envs.observations import Obs, converter, flat_items, tidy_observation_space
+from jostle.envs.engines.rows import Numbered, needs
+from jostle.envs.engines.seeding import SeededGlobals
+from jostle.envs.observations import Obs, Path, converter, flat_paths, tidy_observation_space
+from jostle.envs.sources import REMEDY, FromSpec, MakeOne, name_of
 from jostle.envs.vector import Step
 from jostle.errors import ConfigError, EnvError, JostleError, closest
-
-MakeOne = Callable[[], gym.Env[Any, Any]]
 
 _PLUGINS = {"MiniGrid-": "minigrid", "BabyAI-": "minigrid", "ALE/": "ale_py"}
 """Packages that register their environments when they are imported, by the beginning of the id."""
 
+Spaces = tuple[spaces.Space[Any], spaces.Space[Any]]
+"""Observation and action space of one environment."""
 
-class Numbered(gym.Wrapper[Any, Any, Any, Any]):
-    """Environment number `index`: its exceptions name it, and the text entries of its Dict observations are dropped."""
-
-    def __init__(self, env: gym.Env[Any, Any], index: int, env_id: str) -> None:
-        super().__init__(env)
-        self._index, self._id = index, env_id
-        space = env.observation_space
-        self._kept: list[str] | None = None
-        if isinstance(space, spaces.Dict):
-            parts = {k: s for k, s in space.spaces.items() if s.dtype is None or s.dtype.kind != "U"}
-            if len(parts) < len(space.spaces):
-                self._kept = list(parts)
-                self.observation_space = spaces.Dict(parts)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """The wrapped environment's reset."""
-        try:
-            obs, info = self.env.reset(seed=seed, options=options)
-        except (Exception, SystemExit) as error:
-            raise EnvError(self._failed("reset", error)) from error
-        return self._keep(obs), info
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """The wrapped environment's step."""
-        try:
-            obs, reward, terminated, truncated, info = self.env.step(action)
-        except (Exception, SystemExit) as error:
-            raise EnvError(self._failed("step", error)) from error
-        return self._keep(obs), reward, terminated, truncated, info
-
-    def _keep(self, obs: Any) -> Any:
-        return obs if self._kept is None else {key: obs[key] for key in self._kept}
-
-    def _failed(self, where: str, error: BaseException) -> str:
-        text = " ".join(str(error).split())
-        return (
-            f"{self._id}: environment {self._index} failed in {where} with {type(error).__name__}: {text.rstrip('.')}; "
-            "mend the environment (--debug shows the place)."
-        )
+_EXTRAS = {"minigrid": 'pip install "jostle[minigrid]"', "ale_py": "pip install ale-py"}
 
 
 class GymnasiumEngine:
@@ -70,16 +36,25 @@ class GymnasiumEngine:
         vector: the vector environment.
         env_id: its name, for messages.
         name: "gymnasium", or "jostle" for the diagnostics.
+        borrowed: it is somebody else's: what it returns is copied, and `close` leaves it open.
     """
 
     stack_padding: Literal["repeat", "zero"] = "repeat"
     counts_games = False
 
-    def __init__(self, vector: VectorEnv[Any, Any, Any], env_id: str, name: str = "gymnasium") -> None:
+    def __init__(
+        self, vector: VectorEnv[Any, Any, Any], env_id: str, name: str = "gymnasium", *, borrowed: bool = False
+    ) -> None:
         if vector.metadata.get("autoreset_mode") != AutoresetMode.NEXT_STEP:
             raise EnvError(
-                f'{env_id} does not say metadata["autoreset_mode"] = AutoresetMode.NEXT_STEP, which jostle needs.'
+                f'{env_id} does not say metadata["autoreset_mode"] = AutoresetMode.NEXT_STEP, which jostle needs: make '
+                'it with gym.make_vec(…, vector_kwargs={"autoreset_mode": gym.vector.AutoresetMode.NEXT_STEP}), or '
+                f"{REMEDY}."
             )
+        for space in ("single_observation_space", "single_action_space"):
+            if not isinstance(getattr(vector, space, None), spaces.Space):
+                raise EnvError(f"{env_id} has no {space}, so its rows differ or say nothing of themselves: {REMEDY}.")
+        self._borrowed = borrowed
         self.name, self._id, self._vector = name, env_id, vector
         self._raw_space = vector.single_observation_space
         self.single_observation_space = tidy_observation_space(self._raw_space, env_id)
@@ -91,17 +66,24 @@ class GymnasiumEngine:
         parts = self.single_observation_space
         leaves = parts.spaces if isinstance(parts, spaces.Dict) else {"": parts}
         self._convert = {key: converter(space, vector.num_envs) for key, space in leaves.items()}
+        self._paths: dict[str, Path] | None = None
+        """Where the parts of an observation lie, unless each lies under its own key."""
+        if isinstance(self._raw_space, spaces.Dict):
+            paths = flat_paths(self._raw_space)
+            self._paths = None if all(path == (key,) for key, path in paths.items()) else paths
 
     def reset(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]:
         """Reset all environments, seeded with ``seed + i``."""
         obs, info = self._guarded("reset", lambda: self._vector.reset(seed=seed, options=options))
-        return self._tidy(obs), info
+        return self._tidy(obs, "reset"), info
 
     def step(self, actions: np.ndarray) -> Step:
         """Step all environments; `actions` were checked."""
         actions = actions.astype(self._action_dtype, copy=False)
         obs, reward, terminated, truncated, info = self._guarded("step", lambda: self._vector.step(actions))
-        return self._tidy(obs), reward.astype(np.float32), terminated, truncated, info
+        if self._borrowed:
+            terminated, truncated = np.array(terminated, np.bool_), np.array(truncated, np.bool_)
+        return self._tidy(obs, "step"), reward.astype(np.float32), terminated, truncated, info
 
     def render(self) -> np.ndarray:
         """uint8 [N, H, W, 3]."""
@@ -112,7 +94,8 @@ class GymnasiumEngine:
 
     def close(self) -> None:
         """Close the environments."""
-        self._vector.close()
+        if not self._borrowed:
+            self._vector.close()
 
     def state_dict(self) -> dict[str, Any]:
         """The native environment's own state."""
@@ -124,7 +107,7 @@ class GymnasiumEngine:
         getattr(self._vector.unwrapped, "load_state_dict")(state)  # noqa: B009
 
     def _guarded(self, where: str, call: Callable[[], Any]) -> Any:
-        """What the call gives. Gymnasium raises what NumPy says where observations don't fit their space."""
+        """What the call gives."""
         try:
             return call()
         except (JostleError, NotImplementedError):
@@ -132,18 +115,25 @@ class GymnasiumEngine:
         except Exception as error:
             text = " ".join(str(error).split()).rstrip(".")
             raise EnvError(
-                f"{self._id} failed in {where} with {type(error).__name__}: {text}; check that its observations and "
-                "infos fit its spaces, with gymnasium.utils.env_checker.check_env."
+                f"{self._id} failed in {where} with {type(error).__name__}: {text}; mend the environment (--debug "
+                "shows the place)."
             ) from error
 
-    def _tidy(self, obs: Any) -> Obs:
-        if not isinstance(obs, dict):
-            return self._convert[""](obs)
-        flat = obs
-        if any(isinstance(part, dict) for part in obs.values()):
-            assert isinstance(self._raw_space, spaces.Dict)
-            flat = {key: _at(obs, key) for key, _ in flat_items(self._raw_space)}
-        return {key: convert(flat[key]) for key, convert in self._convert.items()}
+    def _tidy(self, obs: Any, where: str) -> Obs:
+        try:
+            if "" in self._convert and not isinstance(obs, dict):
+                tidy: Obs = self._convert[""](obs)
+            else:
+                flat = obs if self._paths is None else {key: _follow(obs, path) for key, path in self._paths.items()}
+                tidy = {key: convert(flat[key]) for key, convert in self._convert.items()}
+        except Exception as error:  # of a vector environment that checks nothing itself
+            raise EnvError(
+                f"{self._id}: the observations in {where} do not have the form of their space {self._raw_space} "
+                f"({type(error).__name__}: {' '.join(str(error).split())}): mend the environment."
+            ) from error
+        if self._borrowed:  # it may write to its arrays again
+            return {k: v.copy() for k, v in tidy.items()} if isinstance(tidy, dict) else tidy.copy()
+        return tidy
 
 
 def one_env(source: str | MakeOne, render_mode: str | None, options: dict[str, Any]) -> gym.Env[Any, Any]:
@@ -154,13 +144,18 @@ def one_env(source: str | MakeOne, render_mode: str | None, options: dict[str, A
         EnvError: a package that the environment needs is missing, or it cannot be made for another reason.
     """
     env_id = name_of(source)
+    drawn: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}  # many constructors take none
     try:
+        if isinstance(source, FromSpec):
+            return source(render_mode)
         if not isinstance(source, str):
             return source()
         register_plugins(source)
-        return gym.make(source, render_mode=render_mode, disable_env_checker=True, **options)
+        return gym.make(source, disable_env_checker=True, **drawn, **options)
+    except JostleError:
+        raise
     except gym.error.DependencyNotInstalled as error:
-        raise EnvError(f"{env_id} needs a package that is missing: {' '.join(str(error).split())}") from error
+        raise EnvError(f"{env_id} needs a package that is missing: {needs(error)}") from error
     except (gym.error.NameNotFound, gym.error.VersionNotFound) as error:
         module, _, name = env_id.rpartition(":")
         raise ConfigError(f"{module} registers no {name}: {closest(name, gym.registry)}") from error
@@ -168,26 +163,100 @@ def one_env(source: str | MakeOne, render_mode: str | None, options: dict[str, A
         what = str(error).partition(". ")[0]
         raise EnvError(f"{env_id} cannot be made ({what}): install the module, or run where it lies.") from error
     except TypeError as error:
-        raise _wrong_option(source, options, error) from error
+        raise _wrong_option(source, options | drawn, error) from error
     except Exception as error:
         raise EnvError(f"{env_id} cannot be made: {type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
+def make_rows(
+    source: str | MakeOne, num_envs: int, render_mode: str | None, options: dict[str, Any], first: int
+) -> list[Numbered]:
+    """`num_envs` environments, numbered from `first`: each an object of its own, all with the same spaces.
+
+    Raises:
+        EnvError: they are not.
+    """
+    name, rows, objects = name_of(source), list[Numbered](), dict[int, int]()
+    for index in range(first, first + num_envs):
+        env = one_env(source, render_mode, options)
+        require_env(env, name, index)
+        before = objects.setdefault(id(env.unwrapped), index)
+        if before != index:
+            raise EnvError(
+                f"{name} gives the same object for the environments {before} and {index}, and each row needs one of "
+                "its own: let the function return a new environment at each call."
+            )
+        rows.append(Numbered(env, index, name))
+        require_same_spaces(name, first, _spaces(rows[0]), index, _spaces(rows[-1]))
+    return rows
+
+
+def require_env(env: Any, name: str, index: int) -> None:
+    """Check that something is a Gymnasium environment with its two spaces.
+
+    Raises:
+        EnvError: it is not.
+    """
+    if not isinstance(env, gym.Env):
+        old = any(base.__module__.partition(".")[0] == "gym" for base in type(env).__mro__)
+        several = hasattr(env, "possible_agents") or hasattr(env, "observation_spaces")
+        ours = isinstance(env, VectorEnv)
+        hint = " (package gym: convert it with the package shimmy)" if old else ""
+        hint = " (several agents; jostle trains one)" if several else hint
+        hint = " (a vector environment: give the object itself)" if ours else hint
+        raise EnvError(
+            f"{name} gives a {type(env).__name__} as environment {index}, which is no gymnasium.Env{hint}: give a "
+            "function that makes one, or its id."
+        )
+    for what in ("observation_space", "action_space"):
+        try:
+            space = getattr(env, what)
+        except AttributeError:
+            space = None
+        if not isinstance(space, spaces.Space):
+            raise EnvError(
+                f"{name}: environment {index} has no {what} ({space!r}): set it in the class, or in the function that "
+                "makes the environment."
+            )
+
+
+def require_same_spaces(name: str, first: int, one: Spaces, index: int, other: Spaces) -> None:
+    """Check that two environments have the same observation and action space.
+
+    Raises:
+        EnvError: they have not.
+    """
+    for what, a, b in zip(("observation space", "action space"), one, other, strict=True):
+        if a != b:
+            raise EnvError(
+                f"{name}: the {what} of environment {first} is {a}, and that of environment {index} is {b}: let the "
+                "class or function make environments of the same spaces (pad them, or train in each by itself)."
+            )
+
+
+def _spaces(env: gym.Env[Any, Any]) -> Spaces:
+    return env.observation_space, env.action_space
+
+
+def _itself(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    return env
+
+
 def in_process(
-    source: str | MakeOne, num_envs: int, render_mode: str | None, options: dict[str, Any], first: int = 0
+    source: str | MakeOne,
+    num_envs: int,
+    render_mode: str | None,
+    options: dict[str, Any],
+    first: int = 0,
+    seed_global: bool = False,
 ) -> VectorEnv[Any, Any, Any]:
     """`num_envs` environments in this process, numbered from `first` in error messages."""
-
-    def numbered(index: int) -> MakeOne:
-        return lambda: Numbered(one_env(source, render_mode, options), index, name_of(source))
-
-    vector = SyncVectorEnv(
-        [numbered(first + i) for i in range(num_envs)], copy=True, autoreset_mode=AutoresetMode.NEXT_STEP
-    )
+    rows = make_rows(source, num_envs, render_mode, options, first)
+    vector = SyncVectorEnv([partial(_itself, row) for row in rows], copy=True, autoreset_mode=AutoresetMode.NEXT_STEP)
     inner = vector.envs[0].unwrapped
     skip = getattr(inner, "frame_skip", getattr(inner, "_frameskip", 1))
     vector.frame_skip = skip if isinstance(skip, int) else 1  # type: ignore[attr-defined]
-    return vector
+    return SeededGlobals(vector, rows) if seed_global else vector
 
 
 def native(env_id: str, num_envs: int, render_mode: str | None, options: dict[str, Any]) -> VectorEnv[Any, Any, Any]:
@@ -196,16 +265,13 @@ def native(env_id: str, num_envs: int, render_mode: str | None, options: dict[st
     Raises:
         ConfigError: options that it does not take.
     """
+    drawn: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
     try:
         vector: VectorEnv[Any, Any, Any] = gym.make_vec(
-            env_id,
-            num_envs,
-            vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
-            render_mode=render_mode,
-            **options,
+            env_id, num_envs, vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT, **drawn, **options
         )
     except TypeError as error:
-        raise _wrong_option(env_id, options, error) from error
+        raise _wrong_option(env_id, options | drawn, error) from error
     except MemoryError as error:
         raise EnvError(f"{num_envs} of {env_id} cannot be made ({error}): use fewer, or smaller options.") from error
     return vector
@@ -213,14 +279,27 @@ def native(env_id: str, num_envs: int, render_mode: str | None, options: dict[st
 
 def register_plugins(env_id: str) -> None:
     """Import the package that registers `env_id`, where one is known and installed."""
-    for prefix, package in _PLUGINS.items():
-        if env_id.startswith(prefix) and env_id not in gym.registry and importlib.util.find_spec(package) is not None:
-            gym.register_envs(importlib.import_module(package))
+    package = _plugin_of(env_id)
+    if package is not None and env_id not in gym.registry and importlib.util.find_spec(package) is not None:
+        gym.register_envs(importlib.import_module(package))
 
 
-def name_of(source: str | MakeOne) -> str:
-    """An id, or the name of the function that makes the environment."""
-    return source if isinstance(source, str) else getattr(source, "__name__", type(source).__name__)
+def only_as_vector(env_id: str) -> bool:
+    """Whether a registered id makes vector environments and no single ones."""
+    spec = gym.registry.get(env_id)
+    return spec is not None and spec.entry_point is None and spec.vector_entry_point is not None
+
+
+def missing_plugin(env_id: str) -> str | None:
+    """What to install so that an id is registered; None where that is not known, or installed."""
+    package = _plugin_of(env_id)
+    if package is None or importlib.util.find_spec(package) is not None:
+        return None
+    return f"{env_id} needs the package {package}: {_EXTRAS[package]}."
+
+
+def _plugin_of(env_id: str) -> str | None:
+    return next((package for prefix, package in _PLUGINS.items() if env_id.startswith(prefix)), None)
 
 
 def options_of(env_id: str) -> dict[str, Any]:
@@ -244,15 +323,21 @@ def defaults_of(creator: Any) -> dict[str, Any]:
 
 def _wrong_option(source: str | MakeOne, options: dict[str, Any], error: TypeError) -> ConfigError | EnvError:
     """What a `TypeError` of a constructor means: an option that it does not have, or a fault of its own."""
+    name, text = name_of(source), " ".join(str(error).split())
+    if "render_mode" in options and "unexpected keyword argument 'render_mode'" in text:
+        return EnvError(f"{name} draws no pictures, for its constructor takes no render_mode: make it without one.")
+    options = {key: value for key, value in options.items() if key != "render_mode"}
     known = options_of(source) if isinstance(source, str) else {}
-    wrong = [name for name in options if known and name not in known]
+    wrong = [key for key in options if known and key not in known]
     if wrong:
-        return ConfigError(f"{name_of(source)} has no option {wrong[0]}: {closest(wrong[0], known)}")
-    given = f" with {', '.join(f'{k}={v!r}' for k, v in options.items())}" if options else ""
-    return EnvError(f"{name_of(source)} cannot be made{given} ({error}): `jostle envs` shows its options and defaults.")
+        return ConfigError(f"{name} has no option {wrong[0]}: {closest(wrong[0], known)}")
+    if isinstance(source, str):
+        given = f" with {', '.join(f'{k}={v!r}' for k, v in options.items())}" if options else ""
+        return EnvError(f"{name} cannot be made{given} ({text}): `jostle envs` shows its options and defaults.")
+    return EnvError(f"{name} cannot be made ({text}): give a function that makes one without arguments.")
 
 
-def _at(obs: Any, key: str) -> Any:
-    for part in key.split("."):
+def _follow(obs: Any, path: Path) -> Any:
+    for part in path:
         obs = obs[part]
     return obs

@@ -12,7 +12,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import CloudpickleWrapper
 
-from jostle.envs.engines.gymnasium import MakeOne, in_process, name_of
+from jostle.envs.engines.gymnasium import in_process, require_same_spaces
+from jostle.envs.sources import MakeOne, name_of
 from jostle.errors import ConfigError, EnvError
 
 _PATIENCE = 5.0
@@ -30,7 +31,14 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012  # as in Gymnasium
 
     def __init__(
-        self, source: str | MakeOne, num_envs: int, workers: int, render_mode: str | None, options: dict[str, Any]
+        self,
+        source: str | MakeOne,
+        num_envs: int,
+        workers: int,
+        render_mode: str | None,
+        options: dict[str, Any],
+        *,
+        seed_global: bool = False,
     ) -> None:
         if workers > num_envs:
             raise ConfigError(f"workers={workers} is more than num_envs={num_envs}: every worker needs an environment.")
@@ -44,13 +52,18 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
         self._processes: list[BaseProcess] = []
         for rows in self._rows:
             here, there = context.Pipe()
-            arguments: Any = (source, rows.stop - rows.start, render_mode, options, rows.start)
+            arguments: Any = (source, rows.stop - rows.start, render_mode, options, rows.start, seed_global)
             process = context.Process(target=_serve, args=(there, CloudpickleWrapper(arguments)), daemon=True)
             process.start()
             there.close()
             self._pipes.append(here)
             self._processes.append(process)
         answers = self._ask("describe", [None] * workers)
+        for rows, answer in zip(self._rows, answers, strict=True):
+            try:
+                require_same_spaces(self._id, 0, answers[0][:2], rows.start, answer[:2])
+            except EnvError as error:
+                self._give_up(error)
         self.single_observation_space, self.single_action_space, self.frame_skip = answers[0]
 
     def reset(

@@ -1,0 +1,85 @@
+"""Global generators of their own for environments that draw from `numpy.random`, `random` or their action space."""
+
+import contextlib
+import copy
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import VectorEnv, VectorWrapper
+
+
+class SeededGlobals(VectorWrapper[Any, Any, Any]):
+    """While its environments are reset and stepped, the global generators are theirs, seeded by each seeded reset.
+
+    Afterwards the generators are as they were before, so that neither the trainer's draws nor those of other
+    environments in this process are moved. Row i's action and observation space are seeded with ``seed + i``.
+
+    Args:
+        vector: environments that are stepped in this process.
+        rows: each of them.
+    """
+
+    def __init__(self, vector: VectorEnv[Any, Any, Any], rows: Sequence[gym.Env[Any, Any]]) -> None:
+        super().__init__(vector)
+        self._rows = rows
+        self._state: tuple[Any, Any] | None = None
+        for row in rows:
+            _own_spaces(row.unwrapped)
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """The environments' reset."""
+        with self._theirs():
+            if seed is not None:
+                random.seed(seed)
+                np.random.seed(seed % 2**32)  # noqa: NPY002  # the global generator is what is meant
+                for i, row in enumerate(self._rows):
+                    _seed_spaces(row, seed + i)
+            return self.env.reset(seed=seed, options=options)
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """The environments' step."""
+        with self._theirs():
+            return self.env.step(actions)
+
+    @contextlib.contextmanager
+    def _theirs(self) -> Iterator[None]:
+        before = _get()
+        if self._state is not None:
+            _set(self._state)
+        try:
+            yield
+        finally:
+            self._state = _get()
+            _set(before)
+
+
+def _get() -> tuple[Any, Any]:
+    return random.getstate(), np.random.get_state()  # noqa: NPY002
+
+
+def _set(state: tuple[Any, Any]) -> None:
+    random.setstate(state[0])
+    np.random.set_state(state[1])  # noqa: NPY002
+
+
+def _own_spaces(env: gym.Env[Any, Any]) -> None:
+    """Spaces that stand in the class are shared by all of its environments: give this one its own."""
+    for name in ("action_space", "observation_space"):
+        if name not in vars(env):
+            with contextlib.suppress(AttributeError):  # a property without a setter
+                setattr(env, name, copy.deepcopy(getattr(env, name)))
+
+
+def _seed_spaces(env: gym.Env[Any, Any], seed: int) -> None:
+    seen: set[int] = set()
+    while True:
+        for space in (env.action_space, env.observation_space):
+            if id(space) not in seen:
+                seen.add(id(space))
+                space.seed(seed)
+        if not isinstance(env, gym.Wrapper):
+            return
+        env = env.env
