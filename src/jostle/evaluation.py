@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.make import capped
 from jostle.errors import ConfigError, closest
 from jostle.nn.inference import Inference
 from jostle.view import Episode, as_view, play, require_fit, source_of
@@ -116,9 +117,8 @@ def evaluate(
         vector = env
     else:
         count = min(episodes, 16) if num_envs is None else num_envs
-        vector = make_env(
-            source_of(view, env), count, seed=seed, **(view.env_options if env_options is None else env_options)
-        )
+        options = view.env_options if env_options is None else env_options
+        vector = make_env(source_of(view, env), count, seed=seed, **capped(options, count))
     try:
         require_fit(view, vector)
         actor = view.actor(inference, rows=vector.num_envs, seed=seed, sample=actions == "sampled")

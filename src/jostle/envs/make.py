@@ -1,7 +1,8 @@
 """`make_env`: one function for every environment."""
 
-from collections.abc import Callable
-from numbers import Integral
+import math
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -9,7 +10,7 @@ import gymnasium as gym
 from jostle.envs.catalogue import engine_of, nearest_ids, registered
 from jostle.envs.engines.envpool import EnvPoolEngine, envpool_ids
 from jostle.envs.engines.gymnasium import GymnasiumEngine, in_process, name_of, native, register_plugins
-from jostle.envs.engines.workers import WorkerVectorEnv
+from jostle.envs.engines.workers import in_workers
 from jostle.envs.vector import Engine, JostleEnv
 from jostle.errors import ConfigError, EnvError, JostleError, closest
 
@@ -25,6 +26,7 @@ def make_env(
     frame_stack: int = 0,
     render_mode: str | None = None,
     workers: int = 0,
+    worker_timeout: float = 300.0,
     **options: Any,
 ) -> JostleEnv:
     """Make a vector environment.
@@ -39,6 +41,7 @@ def make_env(
         frame_stack: k > 0 stacks the last k frames of uint8 images; 0 leaves it to the engine (4 for Atari on EnvPool).
         render_mode: "rgb_array" for pictures from `render()`.
         workers: 0 steps Gymnasium environments in this process, k > 0 in k processes.
+        worker_timeout: seconds after which a worker that does not answer is ended, with an error; 0: none.
         options: handed to the environments: the pool's configuration on EnvPool, the constructor on Gymnasium. A
             function takes none.
 
@@ -54,6 +57,7 @@ def make_env(
     """
     name = name_of(id)
     _check_arguments(num_envs, seed, frame_stack, render_mode, workers)
+    worker_timeout = _seconds(worker_timeout)
     chosen = _choose(id, engine, workers, options)
     stack_here = frame_stack
     runs: Engine
@@ -65,10 +69,11 @@ def make_env(
         assert isinstance(id, str)
         runs = GymnasiumEngine(native(id, num_envs, render_mode, options), name, "jostle")
     elif workers:
-        runs = GymnasiumEngine(WorkerVectorEnv(id, num_envs, workers, render_mode, options), name)
+        runs = GymnasiumEngine(in_workers(id, num_envs, workers, render_mode, options, worker_timeout), name)
     else:
         runs = GymnasiumEngine(in_process(id, num_envs, render_mode, options), name)
-    given = {"engine": (engine, "auto"), "frame_stack": (frame_stack, 0), "workers": (workers, 0)}
+    given: dict[str, tuple[object, object]] = {"engine": (engine, "auto"), "frame_stack": (frame_stack, 0)}
+    given |= {"workers": (workers, 0), "worker_timeout": (worker_timeout, 300.0)}
     try:
         return JostleEnv(
             runs,
@@ -89,6 +94,13 @@ def make_env(
         raise EnvError(f"{num_envs} of {name} cannot be made ({text}): use fewer, or other options.") from error
 
 
+def capped(options: Mapping[str, Any], num_envs: int) -> dict[str, Any]:
+    """The options of environments that a policy was trained in, for `num_envs` of them: no more workers than those."""
+    workers = options.get("workers", 0)
+    fewer = {"workers": num_envs} if isinstance(workers, Integral) and int(workers) > num_envs else {}
+    return {**options, **fewer}
+
+
 def _check_arguments(num_envs: int, seed: int, frame_stack: int, render_mode: str | None, workers: int) -> None:
     whole = {"num_envs": num_envs, "seed": seed, "frame_stack": frame_stack, "workers": workers}
     for name, value in whole.items():
@@ -102,6 +114,12 @@ def _check_arguments(num_envs: int, seed: int, frame_stack: int, render_mode: st
         raise ConfigError(f'render_mode={render_mode!r} is not known: use "rgb_array" or None.')
     if workers < 0:
         raise ConfigError(f"workers={workers} must be 0 (this process) or more.")
+
+
+def _seconds(timeout: float) -> float:
+    if isinstance(timeout, Real) and not isinstance(timeout, bool) and 0 <= float(timeout) < math.inf:
+        return float(timeout)
+    raise ConfigError(f"worker_timeout={timeout!r} cannot be used: give seconds, or 0 for no limit.")
 
 
 def _choose(

@@ -7,6 +7,7 @@ import gymnasium as gym
 from torch import nn
 
 from jostle.envs import make_env
+from jostle.envs.make import capped
 from jostle.errors import ConfigError
 from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.policy import QNetwork
@@ -64,7 +65,7 @@ def _made(
         return SB3View(policy, env_source=env, env_options=env_options)
     if isinstance(policy, nn.Module):
         if env is not None and (observation_space is None or action_space is None):
-            made = make_env(env, 1, **(env_options or {}))
+            made = make_env(env, 1, **capped(env_options or {}, 1))
             made.close()
             observation_space = observation_space or made.single_observation_space
             action_space = action_space or made.single_action_space

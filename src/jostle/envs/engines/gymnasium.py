@@ -9,9 +9,10 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import load_env_creator
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 
 from jostle.envs.actions import tidy_action_space
+from jostle.envs.engines.sync import InProcess, RowInfos
 from jostle.envs.observations import Obs, converter, flat_items, tidy_observation_space
 from jostle.envs.vector import Step
 from jostle.errors import ConfigError, EnvError, JostleError, closest
@@ -64,7 +65,7 @@ class Numbered(gym.Wrapper[Any, Any, Any, Any]):
 
 
 class GymnasiumEngine:
-    """A Gymnasium vector environment in NEXT_STEP mode: `SyncVectorEnv`, worker processes, or a native one.
+    """A Gymnasium vector environment in NEXT_STEP mode: in this process, in workers, or a native one.
 
     Args:
         vector: the vector environment.
@@ -132,8 +133,8 @@ class GymnasiumEngine:
         except Exception as error:
             text = " ".join(str(error).split()).rstrip(".")
             raise EnvError(
-                f"{self._id} failed in {where} with {type(error).__name__}: {text}; check that its observations and "
-                "infos fit its spaces, with gymnasium.utils.env_checker.check_env."
+                f"{self._id} failed in {where} with {type(error).__name__}: {text}; check that its observations "
+                "fit its spaces, with gymnasium.utils.env_checker.check_env."
             ) from error
 
     def _tidy(self, obs: Any) -> Obs:
@@ -174,16 +175,19 @@ def one_env(source: str | MakeOne, render_mode: str | None, options: dict[str, A
 
 
 def in_process(
-    source: str | MakeOne, num_envs: int, render_mode: str | None, options: dict[str, Any], first: int = 0
+    source: str | MakeOne,
+    num_envs: int,
+    render_mode: str | None,
+    options: dict[str, Any],
+    first: int = 0,
+    kind: type[RowInfos] = InProcess,
 ) -> VectorEnv[Any, Any, Any]:
     """`num_envs` environments in this process, numbered from `first` in error messages."""
 
     def numbered(index: int) -> MakeOne:
         return lambda: Numbered(one_env(source, render_mode, options), index, name_of(source))
 
-    vector = SyncVectorEnv(
-        [numbered(first + i) for i in range(num_envs)], copy=True, autoreset_mode=AutoresetMode.NEXT_STEP
-    )
+    vector = kind([numbered(first + i) for i in range(num_envs)], copy=True, autoreset_mode=AutoresetMode.NEXT_STEP)
     inner = vector.envs[0].unwrapped
     skip = getattr(inner, "frame_skip", getattr(inner, "_frameskip", 1))
     vector.frame_skip = skip if isinstance(skip, int) else 1  # type: ignore[attr-defined]
