@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.make import capped
 from jostle.envs.sources import EnvSource, rows_of
 from jostle.errors import ConfigError, closest
 from jostle.nn.inference import Inference
@@ -117,7 +118,8 @@ def evaluate(
     else:
         source = source_of(view, env)
         count = rows_of(source, min(episodes, 16)) if num_envs is None else num_envs
-        vector = make_env(source, count, seed=seed, **(view.env_options if env_options is None else env_options))
+        options = view.env_options if env_options is None else env_options
+        vector = make_env(source, count, seed=seed, **capped(options, count))
     try:
         require_fit(view, vector)
         actor = view.actor(inference, rows=vector.num_envs, seed=seed, sample=actions == "sampled")

@@ -14,6 +14,7 @@ import numpy as np
 
 from jostle.algo.agent import Agent
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.make import capped
 from jostle.errors import ConfigError, EnvError, JostleError
 from jostle.nn.inference import Actor, Inference
 
@@ -80,7 +81,7 @@ def record(
     inference = Inference.parse(noise)
     program = _ffmpeg()
     options = agent.env_options if env_options is None else env_options
-    env = make_env(agent.env_source, 1, seed=seed, render_mode="rgb_array", **options)
+    env = make_env(agent.env_source, 1, seed=seed, render_mode="rgb_array", **capped(options, 1))
     returns: list[float] = []
     try:
         actor = agent.actor(inference, rows=1, seed=seed, sample=actions == "sampled")

@@ -51,7 +51,7 @@ def find_view(env: JostleEnv, info: dict[str, Any]) -> View | None:
     7×7 blocks of 8 levels of each colour, and other small observations as they are, real numbers in boxes.
     """
     byte = ROOM_BYTES.get(env.id.partition("-")[0])
-    if byte is not None and "ram" in info:
+    if byte is not None and env.engine == "envpool" and "ram" in info:
         return View("rooms", lambda obs, info: info["ram"][:, byte], lambda kept: kept.astype(np.int64))
     if env.engine == "envpool" and "agent_pos" in info:
         return View("cells", lambda obs, info: info["agent_pos"], _position)

@@ -1,5 +1,8 @@
 """`make_env`: one function for every environment."""
 
+import math
+from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -16,7 +19,7 @@ from jostle.envs.engines.gymnasium import (
     register_plugins,
     require_env,
 )
-from jostle.envs.engines.workers import WorkerVectorEnv
+from jostle.envs.engines.workers import in_workers
 from jostle.envs.sources import EnvSource, Given, MakeOne, Unrepeatable, rows_of, take_apart
 from jostle.envs.vector import Engine, JostleEnv
 from jostle.errors import ConfigError, EnvError, JostleError, closest
@@ -35,6 +38,7 @@ def make_env(
     render_mode: str | None = None,
     workers: int = 0,
     seed_global: bool = False,
+    worker_timeout: float = 300.0,
     **options: Any,
 ) -> JostleEnv:
     """Make a vector environment.
@@ -53,6 +57,7 @@ def make_env(
         workers: 0 steps Gymnasium environments in this process, k > 0 in k processes.
         seed_global: also seed what environments draw from beside their own generator: while they are reset and stepped,
             the global generators of `numpy.random` and `random` are theirs, and their spaces are seeded.
+        worker_timeout: seconds after which a worker that does not answer is ended, with an error; 0: none.
         options: handed to the environments: the pool's configuration on EnvPool, the constructor on Gymnasium. A
             function takes none.
 
@@ -73,6 +78,7 @@ def make_env(
     given = take_apart(id)
     num_envs = rows_of(id, 1) if num_envs is None else num_envs
     _check_arguments(num_envs, seed, frame_stack, render_mode, workers, seed_global)
+    worker_timeout = _seconds(worker_timeout)
     chosen = _choose(given, engine, workers, seed_global, options)
     stack_here = frame_stack
     name = given.name
@@ -90,13 +96,14 @@ def make_env(
     elif workers:
         if isinstance(given.source, Unrepeatable):
             given.source()
-        vector = WorkerVectorEnv(given.source, num_envs, workers, render_mode, options, seed_global=seed_global)
+        vector = in_workers(given.source, num_envs, workers, render_mode, options, worker_timeout, seed_global)
         runs = GymnasiumEngine(vector, name)
     elif isinstance(given.source, str) and only_as_vector(given.source):
         runs = GymnasiumEngine(native(name, num_envs, render_mode, options), name)
     else:
         runs = GymnasiumEngine(in_process(given.source, num_envs, render_mode, options, 0, seed_global), name)
-    made_with = {"engine": (engine, "auto"), "frame_stack": (frame_stack, 0), "workers": (workers, 0)}
+    made_with: dict[str, tuple[object, object]] = {"engine": (engine, "auto"), "frame_stack": (frame_stack, 0)}
+    made_with |= {"workers": (workers, 0), "worker_timeout": (worker_timeout, 300.0)}
     made_with["seed_global"] = (seed_global, False)
     try:
         return JostleEnv(
@@ -116,6 +123,13 @@ def make_env(
             raise
         text = " ".join(str(error).split())
         raise EnvError(f"{num_envs} of {name} cannot be made ({text}): use fewer, or other options.") from error
+
+
+def capped(options: Mapping[str, Any], num_envs: int) -> dict[str, Any]:
+    """The options of environments that a policy was trained in, for `num_envs` of them: no more workers than those."""
+    workers = options.get("workers", 0)
+    fewer = {"workers": num_envs} if isinstance(workers, Integral) and int(workers) > num_envs else {}
+    return {**options, **fewer}
 
 
 def _ready_vector(
@@ -166,6 +180,12 @@ def _check_arguments(
         raise ConfigError(f"workers={workers} must be 0 (this process) or more.")
     if not isinstance(seed_global, bool):
         raise ConfigError(f"seed_global={seed_global!r} cannot be used: it must be True or False.")
+
+
+def _seconds(timeout: float) -> float:
+    if isinstance(timeout, Real) and not isinstance(timeout, bool) and 0 <= float(timeout) < math.inf:
+        return float(timeout)
+    raise ConfigError(f"worker_timeout={timeout!r} cannot be used: give seconds, or 0 for no limit.")
 
 
 def _choose(given: Given, engine: EngineName, workers: int, seed_global: bool, options: dict[str, Any]) -> str:

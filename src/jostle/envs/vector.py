@@ -61,7 +61,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         - ``episode``: ``r`` float64 [N] (undiscounted raw return), ``l`` int64 [N] (real transitions) and ``t``
           float64 [N] (seconds), zero in other rows;
         - ``_episode``: bool [N], the rows where a game ended;
-    and whatever the engine adds.
+    and whatever the engine adds. What an environment tells under these four names is dropped.
 
     Args:
         engine: runs the environments.
@@ -146,6 +146,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         if self._frames is not None:
             assert isinstance(obs, np.ndarray)
             obs = self._frames.push(obs, self._all)
+        info.pop("episode", None)
+        info.pop("_episode", None)
         info["valid"] = info["start"] = self._all
         return obs, info
 
@@ -171,6 +173,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._check_observation(obs, "step")
         if self._foreign:
             self._require_finite(reward, "reward")
+        info.pop("episode", None)
+        info.pop("_episode", None)
         raw = info["reward"] if self._engine.counts_games else reward
         if self._any_ended:
             valid = ~start

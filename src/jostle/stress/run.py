@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.make import capped
 from jostle.errors import ConfigError, EnvError, JostleError, closest
 from jostle.nn.inference import Inference
 from jostle.stress.condition import Condition, Suite
@@ -227,14 +228,16 @@ def _try_all(suite: Suite, target: Target, views: Mapping[str, Sequence[PolicyVi
 
 def _make(condition: Condition, target: Target, count: int, seed: int) -> JostleEnv:
     source = target.source if condition.env is None else condition.env
-    ignored = [key for key in condition.env_options if key not in ("engine", "frame_stack", "workers")]
+    ours = ("engine", "frame_stack", "workers", "worker_timeout")
+    ignored = [key for key in condition.env_options if key not in ours]
     if not isinstance(source, str) and ignored:
         raise ConfigError(
             f"the condition '{condition.name}' sets {ignored[0]}, but {target.env} is made by a function, which takes "
             "no options: register it with gymnasium.register, and give its id."
         )
     try:
-        return make_env(source, count, seed=seed + condition.seed_offset, **condition.options(target.options))
+        options = capped(condition.options(target.options), count)
+        return make_env(source, count, seed=seed + condition.seed_offset, **options)
     except JostleError as error:
         raise type(error)(f"the condition '{condition.name}' cannot be made: {error}") from error
 

@@ -8,6 +8,8 @@ import gymnasium as gym
 
 from jostle.envs import make_env
 from jostle.envs.engines.envpool import envpool_ids
+from jostle.envs.make import capped
+from jostle.envs.sources import rows_of
 from jostle.view import PolicyView, source_of
 from jostle.view.interface import EnvSource
 
@@ -38,6 +40,6 @@ def target_of(view: PolicyView, env: EnvSource | None = None, env_options: Mappi
     """
     options = dict(view.env_options if env_options is None else env_options)
     source = source_of(view, env)
-    made = make_env(source, **options)
+    made = make_env(source, **capped(options, rows_of(source, 1)))
     made.close()
     return Target(made.source, made.id, made.engine, options, made.single_observation_space, made.frame_stack)

@@ -7,6 +7,8 @@ import gymnasium as gym
 from torch import nn
 
 from jostle.envs import make_env
+from jostle.envs.make import capped
+from jostle.envs.sources import rows_of
 from jostle.errors import ConfigError
 from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.policy import QNetwork
@@ -64,7 +66,7 @@ def _made(
         return SB3View(policy, env_source=env, env_options=env_options)
     if isinstance(policy, nn.Module):
         if env is not None and (observation_space is None or action_space is None):
-            made = make_env(env, **(env_options or {}))
+            made = make_env(env, **capped(env_options or {}, rows_of(env, 1)))
             made.close()
             observation_space = observation_space or made.single_observation_space
             action_space = action_space or made.single_action_space

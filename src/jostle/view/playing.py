@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -85,7 +85,14 @@ class Success:
             return ret > self.threshold if self.rule == ">" else ret >= self.threshold
         if self.key not in info:
             raise ConfigError(f"{env} tells no '{self.key}' where an episode ends: use a rule such as 'return > 0'.")
-        return bool(info[self.key][row])
+        told = info[self.key]
+        value = told[row] if isinstance(told, np.ndarray) else told
+        value = value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
+        if value is None or (isinstance(value, bool | int | float) and value == value):
+            return bool(value)
+        raise ConfigError(
+            f"{env} tells {value!r} as '{self.key}', which is neither true nor false: use a rule such as 'return > 0'."
+        )
 
 
 def play(
@@ -131,13 +138,15 @@ def play(
     found: list[Episode] = []
     obs, info = env.reset(seed=seed)
     clock, uncertain = _Clock(rows), _Mean(rows)
-    tags: dict[str, np.ndarray] = {}
+    tags = {key: _Tags(rows) for key in TAGS}
     ended, waited = np.zeros(rows, np.bool_), 0
     while len(found) < episodes:
         if stop():
             return None
         clock.tick(info["start"])
-        _read_tags(tags, info)
+        if info["start"].any():
+            for key, tag in tags.items():
+                tag.read(info["start"], info.get(key), info.get(f"_{key}", True))
         seen = obs if observe is None else observe(obs, clock.episode, clock.step)
         action = actor.act(seen, info["start"], np.flatnonzero(played < share))
         uncertain.add(actor.disagreement, ~ended)  # the action of a row that has ended is ignored
@@ -166,7 +175,7 @@ def play(
                         int(info["episode"]["l"][i]),
                         None if success is None else success.holds(ret, info, i, env.id),
                         doubt,
-                        **{key: int(values[i]) for key, values in tags.items()},
+                        **{key: tag.values[i] for key, tag in tags.items()},
                         draw=draw,
                     )
                 )
@@ -210,8 +219,18 @@ class _Mean:
         return mean
 
 
-def _read_tags(tags: dict[str, np.ndarray], info: dict[str, Any]) -> None:
-    """Remember what `info` tells of the game where an episode begins."""
-    for key in TAGS:
-        if key in info:
-            tags[key] = np.where(info["start"], info[key], tags.get(key, -1))
+class _Tags:
+    """What `info` told of each environment's game where its episode began; None where that was no whole number."""
+
+    def __init__(self, rows: int) -> None:
+        self.values: list[int | None] = [None] * rows
+
+    def read(self, start: Bool[np.ndarray, "N"], told: Any, by: Any) -> None:
+        each = isinstance(told, np.ndarray) and told.ndim == 1
+        for i in np.flatnonzero(start).tolist():
+            self.values[i] = _whole(told[i]) if each and (by is True or by[i]) else None
+
+
+def _whole(value: Any) -> int | None:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return int(value) if number and float(value).is_integer() else None

@@ -10,11 +10,12 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import load_env_creator
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 
 from jostle.envs.actions import tidy_action_space
 from jostle.envs.engines.rows import Numbered, needs
 from jostle.envs.engines.seeding import SeededGlobals
+from jostle.envs.engines.sync import InProcess, RowInfos
 from jostle.envs.observations import Obs, Path, converter, flat_paths, tidy_observation_space
 from jostle.envs.sources import REMEDY, FromSpec, MakeOne, name_of
 from jostle.envs.vector import Step
@@ -30,7 +31,7 @@ _EXTRAS = {"minigrid": 'pip install "jostle[minigrid]"', "ale_py": "pip install 
 
 
 class GymnasiumEngine:
-    """A Gymnasium vector environment in NEXT_STEP mode: `SyncVectorEnv`, worker processes, or a native one.
+    """A Gymnasium vector environment in NEXT_STEP mode: in this process, in workers, or a native one.
 
     Args:
         vector: the vector environment.
@@ -249,10 +250,11 @@ def in_process(
     options: dict[str, Any],
     first: int = 0,
     seed_global: bool = False,
+    kind: type[RowInfos] = InProcess,
 ) -> VectorEnv[Any, Any, Any]:
     """`num_envs` environments in this process, numbered from `first` in error messages."""
     rows = make_rows(source, num_envs, render_mode, options, first)
-    vector = SyncVectorEnv([partial(_itself, row) for row in rows], copy=True, autoreset_mode=AutoresetMode.NEXT_STEP)
+    vector = kind([partial(_itself, row) for row in rows], copy=True, autoreset_mode=AutoresetMode.NEXT_STEP)
     inner = vector.envs[0].unwrapped
     skip = getattr(inner, "frame_skip", getattr(inner, "_frameskip", 1))
     vector.frame_skip = skip if isinstance(skip, int) else 1  # type: ignore[attr-defined]
