@@ -17,6 +17,9 @@ from jostle.envs import JostleEnv
 from jostle.errors import CheckpointError, ConfigError
 from jostle.store import Run, load_checkpoint
 
+_FORMER = {"obs_scaling": "bytes", "action_scaling": "none"}
+"""What versions did that had no such settings yet: their runs go on so."""
+
 Env: TypeAlias = str | JostleEnv | Callable[[], gym.Env[Any, Any]]
 
 
@@ -72,7 +75,8 @@ def rebuild(
         )
     if env is None and meta.get("made_by_function"):
         raise ConfigError(f"the environment was made by the function {meta['env']}, which no folder holds: give env=….")
-    settings: Any = merged(kind.settings(), meta["config"] if device is None else meta["config"] | {"device": device})
+    saved = _completed(kind, meta["config"])
+    settings: Any = merged(kind.settings(), saved if device is None else saved | {"device": device})
     agent = kind(
         meta["env"] if env is None else env,
         settings,
@@ -87,6 +91,12 @@ def rebuild(
     except BaseException:
         agent.env.close()
         raise
+
+
+def _completed(kind: type[Agent], config: dict[str, Any]) -> dict[str, Any]:
+    """A run's settings, with those that came later as the version that wrote them had it."""
+    names = [field.name for field in dataclasses.fields(kind.settings)]
+    return {name: value for name, value in _FORMER.items() if name in names} | config
 
 
 def resume(

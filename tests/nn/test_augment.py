@@ -14,9 +14,10 @@ from jostle.errors import ConfigError
 from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.augment import Cutout, Shift, make_input_layer, to_random_input
 from jostle.nn.colour import Grey, Inversion, Jitter
-from jostle.nn.encoders import Images, make_encoder
+from jostle.nn.encoders import make_encoder
 from jostle.nn.input_layer import InputLayer
 from jostle.nn.noise import CLEAN, Noise
+from jostle.nn.pictures import Images
 from jostle.nn.policy import QNetwork
 from jostle.nn.random_conv import RandomConv2d
 

@@ -214,7 +214,7 @@ def test_discrete_actions_start_where_the_space_does() -> None:
 
 
 def test_box_actions_are_clipped_for_the_environment_alone() -> None:
-    head = make_distribution(spaces.Box(np.float32([-1, 0]), np.float32([1, 2])))
+    head = make_distribution(spaces.Box(np.float32([-1, 0]), np.float32([1, 2])), "none")
     stored = np.float32([[-7.0, 7.0], [0.5, 0.5]])
     assert head.to_env(stored).tolist() == [[-1, 2], [0.5, 0.5]]
     assert stored[0].tolist() == [-7, 7]

@@ -1,5 +1,7 @@
 """Encoders and Q-networks: shapes, scaling, layouts, and what they refuse."""
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -55,7 +57,14 @@ def test_encoders_take_samples_of_their_space(space: gym.Space, kind: str, featu
         (spaces.Box(0, 255, (84, 84), np.uint8), "Nature"),
         (spaces.Box(0, 2, (19, 19), np.uint8), "Flat"),  # a board
         (spaces.Box(0, 1, (20, 20), np.float32), "Flat"),  # a matrix, DeepSea's for one
-        (spaces.Box(-1, 1, (64, 64, 3), np.float32), "Flat"),
+        (spaces.Box(-1, 1, (64, 64, 3), np.float32), "Nature"),
+        (spaces.Box(0, 255, (64, 64, 3), np.float32), "Nature"),
+        (spaces.Box(0, 255, (64, 64), np.float32), "Nature"),
+        (spaces.Box(0, 1, (64, 64, 3), np.uint8), "Nature"),
+        (spaces.Box(0, 1, (20, 20, 3), np.bool_), "Impala"),
+        (spaces.Box(0, 255, (3, 64, 64), np.int32), "Nature"),
+        (spaces.Box(0, 65_535, (1, 64, 64), np.uint16), "Nature"),
+        (spaces.Box(0, 1, (7, 7, 3), np.bool_), "Flat"),
         (spaces.Box(0, 1, (2, 64, 64, 3), np.float32), "Nature"),
     ],
 )
@@ -174,10 +183,16 @@ def test_convolutions_work_channels_last(kind: EncoderKind) -> None:
     assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
 
 
-def test_normalisers_are_for_vectors_of_floats() -> None:
-    space = spaces.Dict({"a": box(4, dtype=np.float32), "b": box(7, 7, 3), "c": box(5), "d": spaces.Discrete(3)})
-    encoder = make_encoder(space, normalise=True)
-    assert [name for name, m in encoder.named_modules() if isinstance(m, Normaliser)] == ["encoders.a.normaliser"]
+def test_normalisers_are_for_vectors_of_numbers() -> None:
+    parts = {"a": box(4, dtype=np.float32), "b": box(7, 7, 3), "c": box(5), "d": spaces.Discrete(3)}
+    more = {"e": spaces.MultiBinary(3), "f": spaces.Box(0, 1, (3,), np.bool_), "g": box(2, dtype=np.int64)}
+
+    def normalised(**how: Any) -> list[str]:
+        modules = make_encoder(spaces.Dict(parts | more), normalise=True, **how).named_modules()
+        return [name for name, m in modules if isinstance(m, Normaliser)]
+
+    assert normalised() == [f"encoders.{key}.normaliser" for key in "acg"]
+    assert normalised(scaling="bytes") == ["encoders.a.normaliser"], "as former versions did"
 
 
 def test_a_normaliser_whitens_what_it_has_counted() -> None:
@@ -229,7 +244,7 @@ def test_what_cannot_be_encoded_is_refused() -> None:
     cases = [
         (spaces.Text(5), "auto", "Text"),
         (box(10, 10, 3), "nature", "too small"),
-        (box(40, 40, 3, dtype=np.float32, high=255), "nature", "rescale"),
+        (box(40, 40, 3, dtype=np.float32, high=np.inf), "nature", "rescale"),
         (box(7, 7, 2), "grid", "grid encoder"),
         (box(3, 3, 3), "grid", "too small"),
         (box(40, 40, 3), "natur", "did you mean nature"),

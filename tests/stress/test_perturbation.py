@@ -8,7 +8,7 @@ import torch
 from gymnasium import spaces
 
 from jostle.errors import ConfigError
-from jostle.nn.encoders import Images
+from jostle.nn.pictures import Images
 from jostle.stress.perturbation import KINDS, STRENGTHS, Perturbation
 from jostle.stress.pictures import Layout, picture_layouts
 

@@ -24,8 +24,10 @@ from jostle.algo.training import Schedule, train
 from jostle.envs import JostleEnv, make_env
 from jostle.envs.sources import EnvSource, rows_of
 from jostle.errors import ConfigError
-from jostle.nn.encoders import is_picture_like
+from jostle.nn.encoders import Normaliser
 from jostle.nn.inference import Actor, Inference
+from jostle.nn.pictures import is_picture_like
+from jostle.nn.scaling import Scale
 from jostle.plain import plain
 from jostle.store import Run, save_checkpoint
 
@@ -94,13 +96,13 @@ class Agent(ABC):
     @property
     def sees_pictures(self) -> bool:
         """The observations hold images or grids, or stacks of them."""
-        return any(len(s.shape) >= 3 or is_picture_like(s) for s in self._boxes())
+        return any(len(s.shape) >= 3 or is_picture_like(s, self.config.obs_scaling) for s in self._boxes())
 
     @property
     def sees_large_pictures(self) -> bool:
         """The observations hold so many numbers that a minibatch does not fit into a processor's caches."""
         large = [s for s in self._boxes() if math.prod(s.shape) >= _LARGE]
-        return any(len(s.shape) >= 3 or is_picture_like(s) for s in large)
+        return any(len(s.shape) >= 3 or is_picture_like(s, self.config.obs_scaling) for s in large)
 
     def _boxes(self) -> list[gym.spaces.Box]:
         space = self.env.single_observation_space
@@ -137,6 +139,20 @@ class Agent(ABC):
             seed: seed of its draws.
             sample: sample actions from the policy; otherwise the likeliest or best is taken.
         """
+
+    def scalings(self) -> dict[str, str]:
+        """What a person is told of how numbers are scaled between environment and network: a name and a line each."""
+        modules = list(self.network.modules())
+        seen = []
+        if any(isinstance(m, Scale) and m.unit is None for m in modules):
+            seen.append("by the bounds of their space, to [0, 1]")
+        if any(getattr(m, "unit", 1.0) == 1 / 255 for m in modules):
+            seen.append("bytes divided by 255")
+        if any(isinstance(m, Normaliser) for m in modules):
+            seen.append("vectors by running statistics")
+        told = {"observed": "; ".join(seen)} if seen else {}
+        scaled = getattr(getattr(self.network, "head", None), "scaled", False)
+        return told | ({"actions": "−1 to 1 fill the bounds of their space"} if scaled else {})
 
     def frozen(self) -> dict[str, Tensor]:
         """Parameters beside the policy's that nothing may change, such as the targets of bonuses."""

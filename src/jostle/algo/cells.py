@@ -14,7 +14,7 @@ from gymnasium import spaces
 from jaxtyping import Int64, Shaped, UInt64
 
 from jostle.envs import JostleEnv
-from jostle.nn.encoders import channel_axis
+from jostle.nn.pictures import channel_axis
 from jostle.nn.privileged import is_privileged
 
 Array = np.ndarray[Any, np.dtype[Any]]

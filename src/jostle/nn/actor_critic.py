@@ -11,11 +11,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from jostle.errors import ConfigError
-from jostle.nn.distributions import make_distribution
-from jostle.nn.encoders import EncoderKind, Observation, make_encoder
+from jostle.nn.distributions import ActionScaling, make_distribution
+from jostle.nn.encoders import Encoder, EncoderKind, Observation, make_encoder
 from jostle.nn.linear import Chain, in_full, run
 from jostle.nn.privileged import split
 from jostle.nn.recurrent import GRU, LSTM, Recurrent
+from jostle.nn.scaling import Scaling
 from jostle.nn.tanh import Tanh
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
@@ -64,7 +65,8 @@ class ActorCritic(nn.Module):
         heads: whether a residual branch stands before each.
         recurrent: the recurrent layer, which policy and values share.
         recurrent_size: H.
-        normalise_obs: normalise vectors of floats by running statistics, which `update_normaliser` alone changes.
+        normalise_obs: normalise vectors by running statistics, which `update_normaliser` alone changes.
+        obs_scaling, action_scaling: as `make_encoder` and `make_distribution` take them.
 
     Raises:
         ConfigError: a space without an encoder or a distribution, or a recurrent layer without ``shared``.
@@ -84,16 +86,20 @@ class ActorCritic(nn.Module):
         recurrent: Literal["none", "gru", "lstm"] = "none",
         recurrent_size: int = 256,
         normalise_obs: bool = False,
+        obs_scaling: Scaling = "bounds",
+        action_scaling: ActionScaling = "bounds",
     ) -> None:
         super().__init__()
         if recurrent != "none" and not shared:
             raise ConfigError(f"a recurrent policy (recurrent='{recurrent}') shares its trunk: set shared=True.")
-        self.head = make_distribution(action_space)
+        self.head = make_distribution(action_space, action_scaling)
         self.num_streams = num_streams
         actor_space, privileged = split(observation_space)
-        self.encoder = make_encoder(actor_space, encoder, normalise=normalise_obs)
+        self.encoder = make_encoder(actor_space, encoder, normalise=normalise_obs, scaling=obs_scaling)
         see = privileged if not shared else None
-        self.privileged = make_encoder(see, normalise=normalise_obs) if see is not None else None
+        self.privileged: Encoder | None = None
+        if see is not None:
+            self.privileged = make_encoder(see, normalise=normalise_obs, scaling=obs_scaling)
         features = self.encoder.out_features
         extra = self.privileged.out_features if self.privileged is not None else 0
         self.actor = _trunk([features, *hidden], activation)

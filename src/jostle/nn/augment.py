@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from jostle.errors import ConfigError, closest
 from jostle.nn.colour import Grey, Inversion, Jitter
-from jostle.nn.encoders import Flat, Grid, ImageEncoder, Images
+from jostle.nn.encoders import Flat, Grid, ImageEncoder
 from jostle.nn.input_layer import InputLayer, uniform
+from jostle.nn.pictures import Images
 from jostle.nn.privileged import PRIVILEGED
 from jostle.nn.random_conv import RandomConv2d
 

@@ -7,14 +7,14 @@ network. Here a distribution is what PPO asks of it; sampling takes the generato
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
 import torch
 import torch.nn.functional as F
 from gymnasium import spaces
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from jostle.errors import ConfigError
@@ -24,6 +24,8 @@ LOG_STD_BOUND = 20.0
 _NEVER = -1e30
 """A finite logit whose probability is exactly 0, so that 0·log 0 needs no special case."""
 _LOG_2PI = math.log(2 * math.pi)
+ActionScaling = Literal["bounds", "none"]
+"""``bounds``: continuous actions from −1 to 1 fill the bounds of their space. ``none``: they are clipped to them."""
 
 
 class Categorical:
@@ -139,7 +141,8 @@ class Head:
 
     ``distribution`` takes the policy's output [B, num_params]. Of these a network computes ``num_outputs`` from the
     observation; where it is the smaller number (D of 2D), log σ [D] is a parameter of its own. ``to_env`` turns stored
-    policy actions [B, *action_shape] of type ``dtype`` into actions that the environment takes.
+    policy actions [B, *action_shape] of type ``dtype`` into actions that the environment takes; ``scaled`` says that
+    continuous ones are stretched on that way, and not only clipped.
     """
 
     num_outputs: int
@@ -148,13 +151,15 @@ class Head:
     dtype: torch.dtype
     distribution: Callable[[Tensor], Distribution]
     to_env: Callable[[np.ndarray], np.ndarray]
+    scaled: bool = False
 
 
-def make_distribution(space: gym.Space[Any]) -> Head:
+def make_distribution(space: gym.Space[Any], scaling: ActionScaling = "bounds") -> Head:
     """The head for an action space.
 
     Discrete is a `Categorical`; MultiDiscrete and MultiBinary (two actions each) are a `MultiCategorical`; Box of
-    floats is a `Gaussian` whose actions are stored as they were sampled and clipped on their way to the environment.
+    floats is a `Gaussian` whose actions are stored as they were sampled. On their way to the environment −1 to 1 are
+    stretched to the bounds and the rest is clipped, number by number; a number without two bounds is only clipped.
 
     Raises:
         ConfigError: any other space.
@@ -166,7 +171,7 @@ def make_distribution(space: gym.Space[Any]) -> Head:
     if isinstance(space, spaces.MultiBinary):
         return _choices(np.full(space.shape, 2), np.zeros(space.shape, np.int64), space.dtype)
     if isinstance(space, spaces.Box) and space.dtype.kind == "f":
-        return _box(space)
+        return _box(space, scaling)
     raise ConfigError(
         f"a policy cannot act in the action space {space}: wrap the environment so that its actions are Discrete, "
         "MultiDiscrete, MultiBinary or a Box of floats."
@@ -196,13 +201,40 @@ def _choices(nvec: np.ndarray, start: np.ndarray, dtype: np.dtype[Any]) -> Head:
     return Head(sum(counts), sum(counts), (len(counts),), torch.int64, distribution, to_env)
 
 
-def _box(space: spaces.Box) -> Head:
-    size = math.prod(space.shape)
+def policy_space(space: gym.Space[Any], scaling: ActionScaling = "bounds") -> gym.Space[Any]:
+    """The space of a policy's own actions: of continuous ones, −1 to 1 where they are scaled to the environment's."""
+    if not isinstance(space, spaces.Box) or space.dtype.kind != "f":
+        return space
+    fills = _bounded(space) & (scaling == "bounds")
+    low, high = np.where(fills, -1.0, space.low), np.where(fills, 1.0, space.high)
+    return spaces.Box(low.astype(space.dtype), high.astype(space.dtype), dtype=space.dtype.type)
 
-    def to_env(action: np.ndarray) -> np.ndarray:
+
+def _bounded(space: spaces.Box) -> Bool[np.ndarray, "..."]:
+    """Which numbers have two bounds; the largest numbers of a type, which stand for none, are no bounds."""
+    most = min(float(np.finfo(space.dtype).max), float(np.finfo(np.float32).max))
+    return (np.abs(space.low) < most) & (np.abs(space.high) < most)
+
+
+def _box(space: spaces.Box, scaling: ActionScaling) -> Head:
+    size, own = math.prod(space.shape), policy_space(space, scaling)
+    assert isinstance(own, spaces.Box)
+
+    def clip(action: np.ndarray) -> np.ndarray:
         # Cast before clipping: a bound that is rounded afterwards could lie outside.
         shaped = action.reshape(-1, *space.shape).astype(space.dtype, copy=False)
         clipped: np.ndarray = np.minimum(np.maximum(shaped, space.low), space.high)
         return clipped
 
-    return Head(size, 2 * size, (size,), torch.float32, Gaussian, to_env)
+    if own == space:
+        return Head(size, 2 * size, (size,), torch.float32, Gaussian, clip)
+    fills = _bounded(space)
+    low, high = np.where(fills, space.low, -1.0).astype(np.float64), np.where(fills, space.high, 1.0).astype(np.float64)
+    middle, half = low / 2 + high / 2, high / 2 - low / 2
+
+    def stretch(action: np.ndarray) -> np.ndarray:
+        """low + (clip(a, −1, 1) + 1) / 2 · (high − low), in float64."""
+        unit = np.minimum(np.maximum(action.reshape(-1, *space.shape), own.low), own.high)
+        return clip(middle + half * unit)
+
+    return Head(size, 2 * size, (size,), torch.float32, Gaussian, stretch, scaled=True)

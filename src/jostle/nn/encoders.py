@@ -1,9 +1,10 @@
 """Encoders: from a batch of raw observations, in the environment's own dtype, to a batch of feature vectors.
 
-Scaling belongs to the encoder (``uint8`` pixels become ``[0, 1]`` on the device), so storage keeps raw observations.
+Scaling belongs to the encoder (pixels become ``[0, 1]`` on the device), so storage keeps raw observations.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Literal, cast
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 
 from jostle.errors import ConfigError, closest
 from jostle.functional.running import Moments
+from jostle.nn.pictures import Images, is_picture_like, is_scalable, is_sizeable
+from jostle.nn.scaling import Scale, Scaling
 
 Observation = Tensor | dict[str, Tensor]
 EncoderKind = Literal["auto", "flat", "nature", "nature-k4", "impala", "impala-gap", "grid"]
@@ -60,25 +63,28 @@ class Normaliser(nn.Module):
 
 
 class Flat(Encoder):
-    """Vectors: cast to float and flattened; ``uint8`` is divided by 255. Shape [B, …] → [B, prod(…)].
+    """Vectors: cast to float, scaled by their bounds (`jostle.nn.scaling`) and flattened. [B, …] → [B, prod(…)].
 
-    ``normalise`` puts a `Normaliser` behind this where the observations are floats.
+    ``normalise`` puts a `Normaliser` in the place of the bounds, for integers and floats; what is true or false stays.
     """
 
-    def __init__(self, space: spaces.Box | spaces.MultiBinary, *, normalise: bool = False) -> None:
+    def __init__(
+        self, space: spaces.Box | spaces.MultiBinary, *, normalise: bool = False, scaling: Scaling = "bounds"
+    ) -> None:
         super().__init__()
         self.shape = space.shape
         self.out_features = math.prod(space.shape)
-        self.scale = 1 / 255 if space.dtype == np.uint8 else 1.0
-        floats = space.dtype is not None and space.dtype.kind == "f"
-        self.normaliser = Normaliser(self.out_features) if normalise and floats else None
+        kinds = "f" if scaling == "bytes" else "iuf"
+        numbers = isinstance(space, spaces.Box) and space.dtype.kind in kinds
+        self.normaliser = Normaliser(self.out_features) if normalise and numbers else None
+        picture = isinstance(space, spaces.Box) and is_picture_like(space) and is_sizeable(space)
+        self.scale = Scale(space, picture=picture, scaling=scaling)
 
     def forward(self, obs: Tensor) -> Tensor:
-        features = obs.reshape(len(obs), -1).float()
-        if self.normaliser is not None:
-            normalised: Tensor = self.normaliser(features)
-            return normalised
-        return features * self.scale if self.scale != 1.0 else features
+        if self.normaliser is None:
+            return self.scale(obs).reshape(len(obs), -1)  # type: ignore[no-any-return]
+        normalised: Tensor = self.normaliser(obs.reshape(len(obs), -1).float())
+        return normalised
 
     def update_normaliser(self, obs: Observation, mask: Bool[Tensor, "B"]) -> None:
         if self.normaliser is not None and isinstance(obs, Tensor):
@@ -101,83 +107,6 @@ class OneHot(Encoder):
         index = obs.reshape(obs.shape[0], len(self.counts)).long() + self.offset
         out = torch.zeros(obs.shape[0], self.out_features, device=obs.device)
         return out.scatter_(1, index, 1.0)
-
-
-def channel_axis(shape: tuple[int, ...]) -> int | None:
-    """Which axis of a picture's shape, 0 or −1, holds the channels: an end that is shorter than the other two axes.
-
-    None where neither is.
-    """
-    first, middle, last = shape
-    if first < min(middle, last):
-        return 0
-    return -1 if last < min(first, middle) else None
-
-
-class Images(nn.Module):
-    """Brings image observations to [B, C, H, W] floats in [0, 1].
-
-    Accepts [C, H, W], [H, W, C], [H, W] and stacks of these [k, …] (the stack's frames become channels). The channel
-    axis of a three-dimensional observation is the shorter end. Pictures come out channels-last in memory, which is the
-    faster layout of the convolutions that follow, where that costs little.
-
-    ``frames`` is the number of frames among the ``channels``, as far as the shape tells: k of [k, H, W, C]; 1 of [H, W]
-    and of one or three channels; 2 and 4 of two and four channels, which are taken as grey frames; otherwise None.
-
-    Raises:
-        ConfigError: another shape, one without a channel axis, or values that are neither uint8 nor within [0, 1].
-    """
-
-    def __init__(self, space: spaces.Box) -> None:
-        super().__init__()
-        shape = space.shape
-        if len(shape) not in (2, 3, 4):
-            raise ConfigError(
-                f"an image encoder needs observations of 2 to 4 dimensions, not {shape}; use encoder='flat'."
-            )
-        axis = channel_axis(shape) if len(shape) == 3 else -1
-        if axis is None:
-            raise ConfigError(
-                f"observations {shape} are no picture [C, H, W] or [H, W, C], for neither end is shorter than the "
-                "other axes; bring the channels to one end in a wrapper, or use encoder='flat'."
-            )
-        self.channels_last = len(shape) == 4 or (len(shape) == 3 and axis == -1)
-        self.shape = shape
-        self.frames: int | None = 1
-        if len(shape) == 2:
-            self.channels, self.size = 1, (shape[0], shape[1])
-        elif len(shape) == 4:  # [k, H, W, C]
-            self.channels, self.size = shape[0] * shape[3], (shape[1], shape[2])
-            self.frames = shape[0]
-        else:
-            self.channels = shape[axis]
-            self.size = (shape[0], shape[1]) if self.channels_last else (shape[1], shape[2])
-            self.frames = {1: 1, 2: 2, 3: 1, 4: 4}.get(self.channels)
-        if space.dtype == np.uint8:
-            self.scale = 1 / 255
-        elif float(space.low.min()) >= 0.0 and float(space.high.max()) <= 1.0:
-            self.scale = 1.0
-        else:
-            raise ConfigError(
-                f"an image encoder needs uint8 observations or floats within [0, 1], not {space.dtype} within "
-                f"[{space.low.min()}, {space.high.max()}]; rescale them in a wrapper, or use encoder='flat'."
-            )
-
-    def forward(self, obs: Tensor) -> Tensor:
-        if len(self.shape) == 2:
-            obs = obs[:, None]
-        elif len(self.shape) == 4:
-            obs = obs.permute(0, 1, 4, 2, 3).flatten(1, 2)
-        elif self.channels_last:
-            obs = obs.permute(0, 3, 1, 2)
-        elif obs.dtype == torch.uint8:  # cheaper than later, as floats
-            if self.channels <= 4:  # the same in half the time
-                obs = torch.stack(obs.unbind(1), -1).permute(0, 3, 1, 2)
-            else:
-                obs = obs.contiguous(memory_format=torch.channels_last)
-        if obs.dtype == torch.uint8:
-            return obs.float().mul_(self.scale)  # these floats are nobody else's
-        return obs.float() if self.scale == 1.0 else obs.float() * self.scale
 
 
 def _channels_last(*layers: nn.Module) -> nn.Sequential:
@@ -222,8 +151,8 @@ class Nature(ImageEncoder):
     ``kernel`` is the third one's size: the policies of openai/random-network-distillation have 4 (2304 features).
     """
 
-    def __init__(self, space: spaces.Box, kernel: int = 3) -> None:
-        images = Images(space)
+    def __init__(self, space: spaces.Box, kernel: int = 3, *, scaling: Scaling = "bounds") -> None:
+        images = Images(space, scaling)
         super().__init__(
             images,
             nn.Conv2d(images.channels, 32, 8, 4),
@@ -282,8 +211,15 @@ class Impala(ImageEncoder):
     features and is what class activation maps need.
     """
 
-    def __init__(self, space: spaces.Box, depths: Sequence[int] = (16, 32, 32), *, pooled: bool = False) -> None:
-        images = Images(space)
+    def __init__(
+        self,
+        space: spaces.Box,
+        depths: Sequence[int] = (16, 32, 32),
+        *,
+        pooled: bool = False,
+        scaling: Scaling = "bounds",
+    ) -> None:
+        images = Images(space, scaling)
         blocks: list[nn.Module] = []
         channels = images.channels
         for depth in depths:
@@ -368,20 +304,25 @@ class Join(Encoder):
                 cast(Encoder, encoder).update_normaliser(obs[key], mask)
 
 
-def make_encoder(space: gym.Space[object], kind: EncoderKind = "auto", *, normalise: bool = False) -> Encoder:
+def make_encoder(
+    space: gym.Space[object], kind: EncoderKind = "auto", *, normalise: bool = False, scaling: Scaling = "bounds"
+) -> Encoder:
     """The encoder for an observation space; its ``out_features`` is the width of what it returns.
 
     ``auto`` takes ``nature`` for pictures (`is_picture_like`) of at least 36×36, ``impala`` for smaller ones from
-    16×16, ``grid`` for small symbolic grids [H, W, 3], indicators for categories, and ``flat`` for the rest.
-    Dictionaries are encoded key by key.
-    ``normalise`` gives vectors of floats a running `Normaliser`; pictures and categories stay as they are.
+    16×16, ``grid`` for small symbolic grids [H, W, 3] of bytes, indicators for categories, and ``flat`` for the rest.
+    It warns where the rest has the shape of a picture. Dictionaries are encoded key by key.
+    ``normalise`` gives vectors of numbers a running `Normaliser`; pictures and categories stay as they are.
+    ``scaling`` says what else is done to numbers; see `jostle.nn.scaling`.
 
     Raises:
         ConfigError: the space cannot be encoded, or not by the encoder asked for.
     """
     if isinstance(space, spaces.Dict):
         kinds = {key: kind if _is_image(s) else "auto" for key, s in space.spaces.items()}
-        return Join({key: make_encoder(s, kinds[key], normalise=normalise) for key, s in space.spaces.items()})
+        return Join(
+            {key: make_encoder(s, kinds[key], normalise=normalise, scaling=scaling) for key, s in space.spaces.items()}
+        )
     if isinstance(space, spaces.Discrete):
         return OneHot([int(space.n)], int(space.start))
     if isinstance(space, spaces.MultiDiscrete):
@@ -393,13 +334,15 @@ def make_encoder(space: gym.Space[object], kind: EncoderKind = "auto", *, normal
     if 0 in space.shape:
         raise ConfigError(f"observations {space.shape} hold nothing; leave them out in a wrapper.")
     if kind == "auto":
-        kind = _auto(space)
+        kind = _auto(space, scaling)
     if kind not in _BOX_ENCODERS:
         raise ConfigError(f"encoder '{kind}' is unknown; {closest(kind, ['auto', *_BOX_ENCODERS])}.")
-    return Flat(space, normalise=normalise) if kind == "flat" else _BOX_ENCODERS[kind](space)
+    if kind == "flat":
+        return Flat(space, normalise=normalise, scaling=scaling)
+    return Grid(space) if kind == "grid" else _BOX_ENCODERS[kind](space, scaling=scaling)
 
 
-_BOX_ENCODERS: dict[str, Callable[[spaces.Box], Encoder]] = {
+_BOX_ENCODERS: dict[str, Callable[..., Encoder]] = {
     "flat": Flat,
     "nature": Nature,
     "nature-k4": partial(Nature, kernel=4),
@@ -413,25 +356,32 @@ def _is_image(space: gym.Space[object]) -> bool:
     return isinstance(space, spaces.Box) and len(space.shape) >= 2
 
 
-def _auto(space: spaces.Box) -> EncoderKind:
-    if not is_picture_like(space):
-        return "flat"
-    height, width = Images(space).size
-    if min(height, width) >= 36:
-        return "nature"
-    if min(height, width) >= 16:
-        return "impala"
-    codes = space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[-1] == 3
-    return "grid" if codes and min(height, width) >= 4 else "flat"
+def _auto(space: spaces.Box, scaling: Scaling) -> EncoderKind:
+    if is_picture_like(space, scaling):
+        if is_sizeable(space, 36):
+            return "nature"
+        if is_sizeable(space):
+            return "impala"
+        if space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[-1] == 3 and is_sizeable(space, 4):
+            return "grid"
+    if scaling == "bounds":
+        _warn_of_flat(space)
+    return "flat"
 
 
-def is_picture_like(space: spaces.Box) -> bool:
-    """Bytes, or floats within [0, 1], with an axis of channels and perhaps one of frames; or [H, W] of bytes up to 255.
-
-    Floats [H, W] are taken for a matrix, such as the one-hot grid of DeepSea.
-    """
-    if space.dtype == np.uint8 and len(space.shape) == 2:
-        return int(space.high.min()) == 255
-    if space.dtype != np.uint8 and not (float(space.low.min()) >= 0 and float(space.high.max()) <= 1):
-        return False
-    return len(space.shape) == 4 or (len(space.shape) == 3 and channel_axis(space.shape) is not None)
+def _warn_of_flat(space: spaces.Box) -> None:
+    """Say so where a picture may have been taken for a vector."""
+    whole, dimensions = space.dtype.kind in "iub", len(space.shape)
+    matrix = dimensions == 2 and whole and is_scalable(space) and is_sizeable(space, 36)
+    if not (matrix or (dimensions > 2 and is_sizeable(space, 8))):
+        return
+    if is_picture_like(space) or dimensions == 2:
+        why, remedy = "", "encoder='impala' takes them for pictures"
+    else:
+        why = ", for they have no bounds to be scaled by"
+        remedy = "declare these in a wrapper (gymnasium.wrappers.RescaleObservation) if they are pictures"
+    warnings.warn(
+        f"observations {list(space.shape)} of {space.dtype} are flattened to a vector{why}: {remedy}, and "
+        "encoder='flat' ends this warning.",
+        stacklevel=4,
+    )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from jostle.nn.encoders import EncoderKind, Observation, make_encoder
 from jostle.nn.linear import Chain, in_full, run
 from jostle.nn.privileged import split
+from jostle.nn.scaling import Scaling
 
 
 class QOutputs(NamedTuple):
@@ -49,10 +50,11 @@ class QNetwork(nn.Module):
         encoder: EncoderKind = "auto",
         hidden: Sequence[int] = (512,),
         dueling: bool = False,
+        obs_scaling: Scaling = "bounds",
     ) -> None:
         super().__init__()
         self.num_actions, self.num_streams, self.dueling = num_actions, num_streams, dueling
-        self.encoder = make_encoder(split(observation_space)[0], encoder)
+        self.encoder = make_encoder(split(observation_space)[0], encoder, scaling=obs_scaling)
         sizes = [self.encoder.out_features, *hidden]
         if dueling:
             shared = mlp(sizes[:-1])

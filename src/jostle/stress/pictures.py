@@ -9,7 +9,7 @@ from gymnasium import spaces
 from jaxtyping import Float32
 
 from jostle.errors import ConfigError
-from jostle.nn.encoders import Images, channel_axis
+from jostle.nn.pictures import Images, channel_axis
 from jostle.view.interface import in_short
 
 SMALLEST = 16

@@ -12,8 +12,8 @@ import jostle
 from jostle.algo.parts.auxiliary import INPUT
 from jostle.errors import ConfigError
 from jostle.nn.augment import make_input_layer
-from jostle.nn.encoders import Images
 from jostle.nn.noise import Noise
+from jostle.nn.pictures import Images
 
 
 class Painter(gym.Env[Any, Any]):

@@ -106,6 +106,7 @@ class DQN(Agent):
                 encoder=c.encoder,
                 hidden=c.hidden if c.hidden is not None else ((512,) if self.sees_pictures else (128, 128)),
                 dueling=c.dueling,
+                obs_scaling=c.obs_scaling,
             )
             if c.noisy != "none":
                 to_noisy(network, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)
@@ -397,7 +398,7 @@ class DQN(Agent):
         size, per = in_bytes(replay.nbytes), c.batch_size / c.replay_ratio
         told = f"ratio {c.replay_ratio:g} (a batch of {c.batch_size} for every {per:g} steps)"
         line = f"{replay.rows * self.num_envs:,} transitions, {size} when full; {told}"
-        return {**self.looks.describe(), **rewards, "replay": line}
+        return {**self.scalings(), **self.looks.describe(), **rewards, "replay": line}
 
     # ---- saving ----
 

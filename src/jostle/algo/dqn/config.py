@@ -6,6 +6,7 @@ from typing import Literal
 from jostle.algo.parts.bonus_settings import BonusSettings
 from jostle.algo.parts.input.settings import InputSettings
 from jostle.nn.encoders import EncoderKind
+from jostle.nn.scaling import Scaling
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,9 @@ class DQNConfig(InputSettings, BonusSettings):
     # The network
     encoder: EncoderKind = "auto"
     """Encoder of the observations; auto chooses by the observation space."""
+    obs_scaling: Scaling = "bounds"
+    """bounds: integers and pictures are brought to [0, 1] by the bounds of their space; bytes: uint8 is divided by 255,
+    and nothing else is changed (as in runs of former versions)."""
     hidden: tuple[int, ...] | None = None
     """Widths of the fully connected layers; None: 512 behind convolutions, 128 128 otherwise."""
     dueling: bool = False

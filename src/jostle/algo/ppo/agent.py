@@ -3,6 +3,7 @@
 The loop is `PPO.advance`: collect, score, learn. `jostle.algo.training` runs it, logs it and saves it.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ from jostle.envs.sources import EnvSource
 from jostle.errors import ConfigError, JostleError
 from jostle.functional import ReturnFilter, explained_variance, gae, masked_mean
 from jostle.nn.actor_critic import ActorCritic
+from jostle.nn.encoders import Normaliser
 from jostle.nn.inference import Inference, PolicyActor
 from jostle.nn.noise import CLEAN, Noise, family
 from jostle.nn.noisy import NoisyLinear, to_noisy
@@ -148,7 +150,15 @@ class PPO(Agent):
             recurrent=c.recurrent,
             recurrent_size=c.recurrent_size,
             normalise_obs=c.normalise_obs,
+            obs_scaling=c.obs_scaling,
+            action_scaling=c.action_scaling,
         )
+        if c.normalise_obs and c.obs_scaling == "bounds" and not _has_normaliser(network):
+            warnings.warn(
+                f"normalise_obs=True has no effect: the observations of {self.env.id} hold no vector of numbers, and "
+                "pictures and categories are not normalised; leave it out.",
+                stacklevel=5,
+            )
         if c.noisy != "none":
             to_noisy(network, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)
         randomise_input(network, c, self.env.frame_stack)
@@ -362,11 +372,15 @@ class PPO(Agent):
         if self.noise.layers:
             each = "env" if c.noise_per_env else "rollout"
             draws["noise"] = f"{self.noise.total:,} draws (one per {each}), {in_bytes(self.noise.nbytes)}"
-        return draws | {
-            "rollout": f"{c.num_steps} steps of {self.num_envs} environments, {in_bytes(self.rollout.nbytes)}; "
-            f"{c.epochs} epochs of {c.minibatches} minibatches",
-            "rewards": self.streams.describe(),
-        }
+        return (
+            self.scalings()
+            | draws
+            | {
+                "rollout": f"{c.num_steps} steps of {self.num_envs} environments, {in_bytes(self.rollout.nbytes)}; "
+                f"{c.epochs} epochs of {c.minibatches} minibatches",
+                "rewards": self.streams.describe(),
+            }
+        )
 
     # ---- saving ----
 
@@ -421,3 +435,7 @@ class PPO(Agent):
         if self.looks is not None:
             self.looks.noise.reseed(seed)
         return ["its random generators were saved on another kind of device: new ones begin"]
+
+
+def _has_normaliser(network: ActorCritic) -> bool:
+    return any(isinstance(module, Normaliser) for module in network.modules())

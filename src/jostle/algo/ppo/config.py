@@ -5,7 +5,9 @@ from typing import Literal
 
 from jostle.algo.parts.bonus_settings import BonusSettings
 from jostle.algo.parts.input.settings import InputSettings
+from jostle.nn.distributions import ActionScaling
 from jostle.nn.encoders import EncoderKind
+from jostle.nn.scaling import Scaling
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,14 @@ class PPOConfig(InputSettings, BonusSettings):
     """Width of the recurrent layer."""
     sequence_length: int = 0
     """Steps of backpropagation through time, from stored states; 0: the whole rollout."""
+    obs_scaling: Scaling = "bounds"
+    """bounds: integers and pictures are brought to [0, 1] by the bounds of their space; bytes: uint8 is divided by 255,
+    and nothing else is changed (as in runs of former versions)."""
     normalise_obs: bool = False
     """The network normalises vectors by running statistics (clipped at ±10), frozen in evaluation."""
+    action_scaling: ActionScaling = "bounds"
+    """bounds: continuous actions from −1 to 1 fill the bounds of their space; none: they are clipped to them (as in
+    runs of former versions)."""
 
     # Noise in the weights
     noisy: Literal["none", "factorised", "independent"] = "none"
