@@ -105,7 +105,7 @@ def _play(agent: Agent, actor: Actor, env: JostleEnv, episodes: int, returns: li
     obs, info = env.reset()
     yield picture(env, obs)
     while True:
-        obs, _, _, _, info = env.step(actor.act(obs, info["start"]))
+        obs, _, _, _, info = env.step(actor.act(obs, info["start"], mask=info.get("action_mask")))
         yield picture(env, obs)
         if "_episode" in info:
             returns.append(float(info["episode"]["r"][0]))

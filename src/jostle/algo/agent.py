@@ -22,10 +22,11 @@ from jostle.algo.coverage import Coverage
 from jostle.algo.settings import Settings
 from jostle.algo.training import Schedule, train
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.masks import MaskReader
 from jostle.envs.sources import EnvSource, rows_of
-from jostle.errors import ConfigError
+from jostle.errors import ConfigError, EnvError
 from jostle.nn.encoders import Normaliser
-from jostle.nn.inference import Actor, Inference
+from jostle.nn.inference import Actor, Inference, Mask
 from jostle.nn.pictures import is_picture_like
 from jostle.nn.scaling import Scale
 from jostle.plain import plain
@@ -91,6 +92,8 @@ class Agent(ABC):
         self.coverage = Coverage(self.env)
         self._obs: Any = None
         self._start: np.ndarray[Any, np.dtype[np.bool_]] = np.ones(self.num_envs, np.bool_)
+        self._mask: Mask | None = None
+        """The legal actions behind `_obs`; None where environments tell none."""
         self._reset()
 
     @property
@@ -158,19 +161,23 @@ class Agent(ABC):
         """Parameters beside the policy's that nothing may change, such as the targets of bonuses."""
         return {}
 
-    def predict(self, obs: Any, *, noise: str = "mean") -> tuple[np.ndarray[Any, np.dtype[Any]] | int, None]:
+    def predict(
+        self, obs: Any, *, noise: str = "mean", action_mask: Any = None
+    ) -> tuple[np.ndarray[Any, np.dtype[Any]] | int, None]:
         """The likeliest or best actions for one observation or a batch of them.
 
         Args:
             obs: an observation of the environment's space, or a batch with a leading axis.
             noise: ``mean``, ``sampled`` or ``mc:M``.
+            action_mask: the legal actions, as the environment tells them for one observation, or a batch; None: all.
 
         Returns:
             ``(action, None)``: the action of one observation (an int where actions are Discrete), or those of a batch.
             A recurrent agent takes each observation for the first of an episode; use `actor`, which remembers.
 
         Raises:
-            ConfigError: observations of another shape, none at all, or ones that are not finite.
+            ConfigError: observations of another shape, none at all, or ones that are not finite; a mask that does not
+                fit, or without a legal action.
         """
         inference = Inference.parse(noise)
         batch, single = self._batched(obs)
@@ -180,12 +187,21 @@ class Agent(ABC):
         rows = len(parts[0])
         if not rows:
             raise ConfigError("the batch holds no observation: give at least one.")
+        mask = None
+        if action_mask is not None:
+            reader = MaskReader(self.env.single_action_space, rows, "predict")
+            if not reader.counts:
+                raise ConfigError(f"the actions {self.env.single_action_space} have no masks: leave action_mask out.")
+            try:
+                mask = reader.read([action_mask] if single else action_mask, None, np.zeros(rows, np.bool_))
+            except EnvError as error:
+                raise ConfigError(str(error)) from error
         if self._predictor is None or self._predictor[:2] != (inference, rows):
             self._predictor = inference, rows, self.actor(inference, rows=rows, seed=self.seed), self.updates
         elif self._predictor[3] != self.updates:
             self._predictor[2].load(self.network)
             self._predictor = *self._predictor[:3], self.updates
-        action = self._predictor[2].act(batch, np.ones(rows, np.bool_))
+        action = self._predictor[2].act(batch, np.ones(rows, np.bool_), mask=mask)
         if not single:
             return action, None
         return (int(action[0]) if action.ndim == 1 else action[0]), None
@@ -260,13 +276,13 @@ class Agent(ABC):
     def _reset(self, seed: int | None = None) -> None:
         """Begin new episodes everywhere."""
         self._obs, info = self.env.reset(seed=seed)
-        self._start = info["start"]
+        self._start, self._mask = info["start"], info.get("action_mask")
         self._moves = self.env.moves
         self.coverage.begin(self._obs, info)
 
     def _step(self, action: np.ndarray[Any, Any]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         result = self.env.step(action)
-        self._moves = self.env.moves
+        self._moves, self._mask = self.env.moves, result[4].get("action_mask")
         self.coverage.see(result[0], result[4])
         return result
 
@@ -321,7 +337,8 @@ class Agent(ABC):
     def _common_state(self) -> dict[str, Any]:
         return {
             "env": self.env.state_dict() if self.env.can_snapshot else None,
-            "carry": {"obs": self._obs, "start": self._start, "moved": self._was_moved},
+            "carry": {"obs": self._obs, "start": self._start, "moved": self._was_moved}
+            | ({} if self._mask is None else {"mask": self._mask}),
             "progress": {
                 "steps": self.steps,
                 "updates": self.updates,
@@ -348,6 +365,7 @@ class Agent(ABC):
             return [f"{self.env.id} cannot be saved in the middle of an episode: new episodes begin"]
         self.env.load_state_dict(state["env"])
         self._obs, self._start = state["carry"]["obs"], state["carry"]["start"]
+        self._mask = state["carry"].get("mask")
         self._moves = self.env.moves - int(state["carry"].get("moved", False))
         return []
 

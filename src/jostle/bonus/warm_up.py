@@ -3,10 +3,12 @@
 import copy
 import itertools
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from jostle.bonus.interface import Bonus
+from jostle.envs.actions import random_actions
 from jostle.envs.vector import JostleEnv
 from jostle.errors import ConfigError
 from jostle.nn.encoders import Observation
@@ -32,11 +34,14 @@ def warm_up(bonus: Bonus, env: JostleEnv, steps: int, seed: int) -> None:
     device = next(itertools.chain(bonus.parameters(), bonus.buffers())).device
     actions = copy.deepcopy(env.action_space)
     actions.seed(seed)
-    obs, _ = env.reset(seed=seed)
+    obs, info = env.reset(seed=seed)
+    rng = np.random.default_rng(seed)  # of legal actions, where environments tell them
     kept = [map_observation(obs, device)]
     masks = [torch.ones(env.num_envs, dtype=torch.bool, device=device)]
     for step in range(steps):
-        obs, _, terminated, truncated, _ = env.step(actions.sample())
+        mask = info.get("action_mask")
+        action = actions.sample() if mask is None else random_actions(env.single_action_space, env.num_envs, rng, mask)
+        obs, _, terminated, truncated, info = env.step(action)
         kept.append(map_observation(obs, device))
         masks.append(torch.as_tensor(~(terminated | truncated), device=device))
         if len(kept) >= CHUNK or step == steps - 1:

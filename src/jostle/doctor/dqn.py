@@ -30,7 +30,7 @@ def examine(agent: DQN, replay: Replay, initial: Mapping[str, Tensor] | None = N
     batch = replay.sample(_ROWS, np.random.default_rng(0), agent.device)
     checks = [values(agent, batch, replay)]
     if agent.config.noisy != "none":
-        checks += [gradient(agent, batch), *draws(agent, batch.obs), noise_size(agent.network)]
+        checks += [gradient(agent, batch), *draws(agent, batch.obs, batch.mask), noise_size(agent.network)]
     if agent.looks.online is not None:
         checks.append(looks(agent._features, batch.obs, agent.looks.online.total, agent.device))
 
@@ -55,14 +55,14 @@ def fresh_replay(agent: DQN, steps: int = 256) -> Replay:
     )
     actor, rng = agent.actor("sampled", rows=env.num_envs), np.random.default_rng(0)
     obs, info = env.reset()
-    start = info["start"]
+    start, mask = info["start"], info.get("action_mask")
     for _ in range(rows):
-        action = actor.act(obs, start)
-        random = random_actions(env.single_action_space, env.num_envs, rng)
+        action = actor.act(obs, start, mask=mask)
+        random = random_actions(env.single_action_space, env.num_envs, rng, mask)
         action = np.where(rng.random(env.num_envs) < 0.1, random, action)
         following, reward, terminated, truncated, info = env.step(action)
-        replay.add(obs, action - agent.first_action, reward, terminated, truncated, info["valid"], start)
-        obs, start = following, info["start"]
+        replay.add(obs, action - agent.first_action, reward, terminated, truncated, info["valid"], start, mask)
+        obs, start, mask = following, info["start"], info.get("action_mask")
     return replay
 
 
@@ -77,7 +77,8 @@ def values(agent: DQN, batch: Batch, replay: Replay) -> Check:
         q = agent.network(batch.obs)
     if not q.isfinite().all():
         return Check("values", "FAIL", "some are NaN or infinite", "go back to an earlier checkpoint; scale the input")
-    greatest = float(q[:, 0].abs().max())
+    of_legal = q[:, 0] if batch.mask is None else q[:, 0] * batch.mask  # nothing is learned of the others
+    greatest = float(of_legal.abs().max())
     reward = float(np.abs(replay.reward[: replay.filled]).max())
     if reward == 0:
         return Check(
@@ -112,15 +113,15 @@ def gradient(agent: DQN, batch: Batch) -> Check:
     return sigma_gradient(agent.network)
 
 
-def draws(agent: DQN, obs: Observation) -> list[Check]:
+def draws(agent: DQN, obs: Observation, mask: Tensor | None = None) -> list[Check]:
     """Fresh noise changes values and actions, and ξ, ξ′, ξ″ and the acting noise are different draws."""
     agent.noise.draw()
     agent.target_noise.draw()
-    return [_draws_matter(agent, obs), _draws_differ(agent)]
+    return [_draws_matter(agent, obs, mask), _draws_differ(agent)]
 
 
 @torch.no_grad()
-def _draws_matter(agent: DQN, obs: Observation) -> Check:
+def _draws_matter(agent: DQN, obs: Observation, mask: Tensor | None) -> Check:
     with agent.noise.using(mode="mean"):
         mean = agent.network(obs)
     several = []
@@ -138,8 +139,8 @@ def _draws_matter(agent: DQN, obs: Observation) -> Check:
             "raise sigma0; if sigma is not 0, the noise does not reach the output",
         )
     spread = float(mean.std())
-    best = greedy(mean, agent.coefficient)
-    flipped = float(torch.stack([greedy(q, agent.coefficient) != best for q in several]).float().mean())
+    best = greedy(mean, agent.coefficient, mask)
+    flipped = float(torch.stack([greedy(q, agent.coefficient, mask) != best for q in several]).float().mean())
     found = (
         f"a fresh draw moves values by {change:.2g} (they spread by {spread:.2g}) and flips {flipped:.1%} of actions"
     )

@@ -105,11 +105,10 @@ def policy(agent: PPO) -> Check:
 
 
 def _most(distribution: Categorical | MultiCategorical) -> float:
-    """The entropy of the uniform policy; the impossible actions that fill up shorter choices are none."""
-    if isinstance(distribution, Categorical):
-        return math.log(distribution.log_p.shape[-1])
-    possible = (distribution.each.log_p[0] > -1e20).sum(-1)  # [D]
-    return float(possible.double().log().sum())
+    """The mean entropy of the uniform policy; illegal actions, and what fills up shorter choices, are no actions."""
+    log_p = distribution.log_p if isinstance(distribution, Categorical) else distribution.each.log_p  # [B, *D, A]
+    possible = (log_p > -1e20).sum(-1).double().log()
+    return float(possible.flatten(1).sum(1).mean() if possible.ndim > 1 else possible.mean())
 
 
 def _gaussian(agent: PPO, every: Gaussian) -> Check:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from jostle.envs.masks import Mask, counts_of, legal_choices
 from jostle.errors import EnvError
 
 ActionCheck = Callable[[Any], np.ndarray]
@@ -111,8 +112,16 @@ def _range(low: np.ndarray, high: np.ndarray) -> str:
     return f"{low.tolist()} to {high.tolist()}"
 
 
-def random_actions(space: spaces.Space[Any], num_envs: int, rng: np.random.Generator) -> np.ndarray:
-    """A batch of uniformly random actions of a space made by `tidy_action_space`; normal where a box has no bounds."""
+def random_actions(
+    space: spaces.Space[Any], num_envs: int, rng: np.random.Generator, mask: Mask | None = None
+) -> np.ndarray:
+    """A batch of uniformly random actions of a space made by `tidy_action_space`; normal where a box has no bounds.
+
+    With a ``mask``, as ``info["action_mask"]`` tells it, of the legal ones.
+    """
+    if mask is not None:
+        chosen = legal_choices(mask, counts_of(space), rng).reshape(num_envs, *(space.shape or ()))
+        return chosen + getattr(space, "start", 0)
     if isinstance(space, spaces.Discrete):
         return rng.integers(space.start, space.start + space.n, size=num_envs)
     if isinstance(space, spaces.MultiDiscrete):

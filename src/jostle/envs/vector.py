@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float32
 
 from jostle.envs.actions import action_check
 from jostle.envs.frames import FrameStack
+from jostle.envs.masks import KEY, MaskReader
 from jostle.envs.observations import Obs, float_keys, range_checks
 from jostle.errors import CheckpointError, EnvError
 
@@ -61,7 +62,10 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         - ``episode``: ``r`` float64 [N] (undiscounted raw return), ``l`` int64 [N] (real transitions) and ``t``
           float64 [N] (seconds), zero in other rows;
         - ``_episode``: bool [N], the rows where a game ended;
-    and whatever the engine adds. What an environment tells under these four names is dropped.
+    where environments tell which actions are legal (`masked`),
+        - ``action_mask``: bool [N, P], the legal actions behind the observation just returned; in rows that tell none
+          all are. P is A for Discrete, Σ nvec for MultiDiscrete and 2 D for MultiBinary actions;
+    and whatever the engine adds. What an environment tells under the other names is dropped.
 
     Args:
         engine: runs the environments.
@@ -76,6 +80,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
     Attributes:
         moves: resets, steps and loaded states so far. Who goes on from an observation of his can tell by it whether
             somebody else has moved the environments since.
+        masked: an environment has told which actions are legal.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": ["rgb_array"]}  # noqa: RUF012  # as in Gymnasium
@@ -112,6 +117,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._check_actions = action_check(self.single_action_space, num_envs, env_id)
+        self._masks = MaskReader(self.single_action_space, num_envs, env_id)
+        self.masked = False
         # The diagnostics are ours and compute nothing that could overflow: their tests vouch for them.
         self._foreign = engine.name != "jostle"
         self._float_keys = float_keys(engine.single_observation_space) if self._foreign else []
@@ -141,6 +148,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         obs, info = self._engine.reset(seed, options)
         self._seeded = True
         self._check_observation(obs, "reset")
+        if self.masked or KEY in info:
+            self._read_masks(info, ~self._all)
         self._clear_statistics()
         self._ended, self._any_ended = ~self._all, False
         if self._frames is not None:
@@ -190,6 +199,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         np.add(self._returns, raw, out=self._returns)
         ended = terminated | truncated
         game_over = self._game_over(info, start, valid, truncated) if self._engine.counts_games else ended
+        if self.masked or KEY in info:
+            self._read_masks(info, ended)
         self._ended, self._any_ended = ended, bool(np.count_nonzero(ended))
         if self._any_ended if game_over is ended else np.count_nonzero(game_over):
             info["episode"], info["_episode"] = self._pop_statistics(game_over), game_over
@@ -231,6 +242,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             "seconds": time.perf_counter() - self._since,
             "engine": self._engine.state_dict(),
         }
+        if self.masked:
+            state["masked"] = True
         if self._frames is not None:
             state["frames"] = self._frames.stack.copy()
         return state
@@ -247,6 +260,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self.moves += 1
         self._engine.load_state_dict(state["engine"])
         self._ended, self._any_ended, self._seeded = ended, bool(ended.any()), True
+        self.masked = bool(state.get("masked", False))
         self._returns = np.array(state["returns"], np.float64)
         self._lengths = np.array(state["lengths"], np.int64)
         self._since = time.perf_counter() - np.array(state["seconds"], np.float64)
@@ -259,6 +273,13 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
                 f"{self.id} on {self.engine} cannot be snapshotted (can_snapshot is false): start its episodes anew "
                 "with reset() instead."
             )
+
+    def _read_masks(self, info: dict[str, Any], ended: Flags) -> None:
+        """The entry ``action_mask`` in its one form; of actions without choices, such as boxes, it is nothing."""
+        told, where = info.pop(KEY, None), info.pop(f"_{KEY}", None)
+        if self._masks.counts:
+            self.masked = True
+            info[KEY] = self._masks.read(told, where, ended)
 
     def _clear_statistics(self) -> None:
         self._returns = np.zeros(self.num_envs, np.float64)

@@ -50,10 +50,17 @@ def n_step_return(
 
 
 def greedy_value(
-    q_target: Float[Tensor, "B K A"], q_select: Float[Tensor, "B K A"], coefficient: Float[Tensor, "K"]
+    q_target: Float[Tensor, "B K A"],
+    q_select: Float[Tensor, "B K A"],
+    coefficient: Float[Tensor, "K"],
+    mask: Bool[Tensor, "B A"] | None = None,
 ) -> Float[Tensor, "B K"]:
-    """``Q_target(s, a*)`` with ``a* = argmax_a Σ_k c_k Q_select_k(s, a)``: one action for all streams."""
-    best = (q_select * coefficient[:, None]).sum(1).argmax(-1)  # [B]
+    """``Q_target(s, a*)`` with ``a* = argmax_a Σ_k c_k Q_select_k(s, a)``: one action for all streams.
+
+    With a ``mask`` the maximum is over the actions where it is true.
+    """
+    combined = (q_select * coefficient[:, None]).sum(1)
+    best = (combined if mask is None else combined.masked_fill(~mask, -torch.inf)).argmax(-1)  # [B]
     return q_target.gather(2, best[:, None, None].expand(-1, q_target.shape[1], 1)).squeeze(2)
 
 
@@ -63,11 +70,12 @@ def q_target(
     q_target_tpn: Float[Tensor, "B K A"],
     q_select_tpn: Float[Tensor, "B K A"],
     coefficient: Float[Tensor, "K"],
+    mask: Bool[Tensor, "B A"] | None = None,
 ) -> Float[Tensor, "B K"]:
     """Q-learning's target ``R + factor · Q_target(s', a*)`` with ``a* = argmax_a Σ_k c_k Q_select_k(s', a)``.
 
     With ``q_select = q_target`` this is DQN's maximum (Mnih et al. 2015); with the online network's values it is
     double Q-learning (van Hasselt et al. 2016). NoisyNet-DQN evaluates with noise ξ′ and NoisyNet-Dueling selects
-    with ξ″ (Fortunato et al. 2017): the caller's values carry that noise already.
+    with ξ″ (Fortunato et al. 2017): the caller's values carry that noise already. ``mask`` are the legal actions in s'.
     """
-    return n_return + factor * greedy_value(q_target_tpn, q_select_tpn, coefficient)
+    return n_return + factor * greedy_value(q_target_tpn, q_select_tpn, coefficient, mask)

@@ -39,7 +39,12 @@ class Categorical:
         cumulated = self.log_p.detach().exp().cumsum(-1)
         total = cumulated[..., -1:]  # 1 up to rounding
         uniform = torch.rand(total.shape, generator=generator, device=total.device)
-        return (cumulated <= uniform.mul_(total)).sum(-1)
+        action = (cumulated <= uniform.mul_(total)).sum(-1)
+        if cumulated.device.type == "cpu":
+            return action
+        # Sums in parallel may rise by rounding where nothing is added: an action that cannot be is none.
+        action = action.clamp_(max=cumulated.shape[-1] - 1)
+        return torch.where(self.log_prob(action) > 0.5 * _NEVER, action, self.mode())
 
     def mode(self) -> Int[Tensor, "*B"]:
         """The likeliest action."""
@@ -128,6 +133,14 @@ class Gaussian:
 
 
 Distribution = Categorical | MultiCategorical | Gaussian
+
+
+def masked(params: Float[Tensor, "*M B P"], mask: Bool[Tensor, "B P"] | None) -> Float[Tensor, "*M B P"]:
+    """The parameters of discrete distributions in which illegal actions (false in ``mask``) have the probability 0.
+
+    Their logits get no gradient. Every row must leave each choice a legal action. None: as they are.
+    """
+    return params if mask is None else params.masked_fill(~mask, _NEVER)
 
 
 def kl_divergence(a: Distribution, b: Distribution) -> Float[Tensor, "B"]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from jostle.errors import ConfigError
 from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.disagreement import action_variance, mutual_information, value_variance
-from jostle.nn.distributions import Categorical, Distribution, Gaussian, MultiCategorical
+from jostle.nn.distributions import Categorical, Distribution, Gaussian, MultiCategorical, masked
 from jostle.nn.encoders import Observation
 from jostle.nn.noise import Noise, StochasticLayer
 from jostle.nn.policy import QNetwork, greedy, map_observation
@@ -72,6 +72,8 @@ class Inference:
 
 Starts: TypeAlias = Bool[np.ndarray, "B"]
 """Whose observation is the first of an episode."""
+Mask: TypeAlias = Bool[np.ndarray, "B P"]
+"""Which actions are legal, as ``info["action_mask"]`` of `jostle.envs.JostleEnv` tells it."""
 
 
 class Actor(ABC):
@@ -153,7 +155,9 @@ class Actor(ABC):
         self.network.load_state_dict(network.state_dict())
 
     @abstractmethod
-    def act(self, obs: Any, start: Starts | None = None, among: Rows | None = None) -> np.ndarray[Any, np.dtype[Any]]:
+    def act(
+        self, obs: Any, start: Starts | None = None, among: Rows | None = None, mask: Mask | None = None
+    ) -> np.ndarray[Any, np.dtype[Any]]:
         """Actions that the environment takes, for a batch of its observations; noise is redrawn at every call.
 
         Args:
@@ -161,6 +165,7 @@ class Actor(ABC):
             start: whose observation is the first of an episode; None: nobody's but at the first call.
             among: whose actions are wanted; None: everybody's. Nothing is computed for the others, which get actions
                 and disagreement that mean nothing.
+            mask: the legal actions, as ``info["action_mask"]`` tells them; None: all. No other action is returned.
         """
 
 
@@ -199,10 +204,12 @@ class QActor(Actor):
         q = torch.cat(parts)
         return put_back(q.view(self.draws, len(who), *q.shape[1:]), who, batch)
 
-    def act(self, obs: Any, start: Starts | None = None, among: Rows | None = None) -> np.ndarray[Any, np.dtype[Any]]:
+    def act(
+        self, obs: Any, start: Starts | None = None, among: Rows | None = None, mask: Mask | None = None
+    ) -> np.ndarray[Any, np.dtype[Any]]:
         """Greedy actions on the averaged values; `disagreement` is the variance of the taken actions' values."""
         each = self._each(map_observation(obs, self.device), among)
-        best = greedy(each.mean(0), self.coefficient)
+        best = greedy(each.mean(0), self.coefficient, mask_tensor(mask, self.device))
         if self.inference.kind == "mc":
             combined = (each * self.coefficient[:, None]).sum(2)
             self.disagreement = value_variance(combined, best).cpu().numpy()
@@ -229,7 +236,9 @@ class PolicyActor(Actor):
         self._state = self.network.initial_state(self.draws * rows)
 
     @torch.no_grad()
-    def act(self, obs: Any, start: Starts | None = None, among: Rows | None = None) -> np.ndarray[Any, np.dtype[Any]]:
+    def act(
+        self, obs: Any, start: Starts | None = None, among: Rows | None = None, mask: Mask | None = None
+    ) -> np.ndarray[Any, np.dtype[Any]]:
         """Actions that the environment takes."""
         who = which(among, self.rows, self.device)
         begins = torch.zeros(self.rows, dtype=torch.bool) if start is None else torch.tensor(start)
@@ -247,7 +256,8 @@ class PolicyActor(Actor):
                 assert state is not None
                 self._state[:, own[a:b]] = state
         pi = torch.cat(parts)
-        action = self._choose(put_back(pi.view(self.draws, len(who), -1), who, self.rows))
+        pi = put_back(pi.view(self.draws, len(who), -1), who, self.rows)
+        action = self._choose(masked(pi, mask_tensor(mask, self.device)))
         return self.network.head.to_env(action.cpu().numpy())
 
     def _choose(self, pi: Float[Tensor, "M B P"]) -> Tensor:
@@ -266,6 +276,11 @@ class PolicyActor(Actor):
             return samples[which, torch.arange(samples.shape[1], device=self.device)]
         mixture = Categorical(_log_p(distributions).logsumexp(0))
         return mixture.sample(self.generator) if self.sample else mixture.mode()
+
+
+def mask_tensor(mask: Mask | None, device: torch.device) -> Bool[Tensor, "B P"] | None:
+    """A mask of NumPy's on a device; None: no mask."""
+    return None if mask is None else torch.as_tensor(mask, device=device)
 
 
 def _rows_of(obs: Observation, batch: int, a: int, b: int) -> Observation:

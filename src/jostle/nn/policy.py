@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import gymnasium as gym
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from jostle.nn.encoders import EncoderKind, Observation, make_encoder
@@ -100,9 +100,12 @@ class QNetwork(nn.Module):
         return value + advantage - advantage.mean(2, keepdim=True)
 
 
-def greedy(q: Float[Tensor, "B K A"], coefficient: Float[Tensor, "K"]) -> Tensor:
-    """Greedy actions [B] on the weighted sum of the streams' values."""
-    return (q * coefficient[:, None]).sum(1).argmax(-1)
+def greedy(
+    q: Float[Tensor, "B K A"], coefficient: Float[Tensor, "K"], mask: Bool[Tensor, "B A"] | None = None
+) -> Tensor:
+    """Greedy actions [B] on the weighted sum of the streams' values, among the legal ones by ``mask`` (None: all)."""
+    combined = (q * coefficient[:, None]).sum(1)
+    return (combined if mask is None else combined.masked_fill(~mask, -torch.inf)).argmax(-1)
 
 
 def map_observation(obs: object, device: torch.device) -> Observation:

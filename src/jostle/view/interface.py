@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from jostle.envs import JostleEnv, sources
 from jostle.errors import ConfigError, closest
-from jostle.nn.inference import Inference, Starts
+from jostle.nn.inference import Inference, Mask, Starts
 from jostle.nn.noise import Noise, StochasticLayer
 from jostle.nn.policy import map_observation
 from jostle.nn.rows import Rows
@@ -30,11 +30,14 @@ class Acts(Protocol):
     disagreement: np.ndarray[Any, np.dtype[np.float32]] | None
     """How far the draws of noise disagreed in the last `act`, per row [B]; None in modes that average nothing."""
 
-    def act(self, obs: Any, start: Starts | None = None, among: Rows | None = None) -> np.ndarray[Any, Any]:
+    def act(
+        self, obs: Any, start: Starts | None = None, among: Rows | None = None, mask: Mask | None = None
+    ) -> np.ndarray[Any, Any]:
         """Actions that the environment takes.
 
         ``start`` marks the rows that begin an episode. ``among`` are the rows whose actions are wanted (None: all);
-        for the others any action will do, so that nothing need be computed.
+        for the others any action will do, so that nothing need be computed. ``mask`` are the legal actions, given where
+        an environment tells them (``info["action_mask"]``) and left out elsewhere.
         """
 
 

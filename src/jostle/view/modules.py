@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from jostle.errors import ConfigError, closest
 from jostle.nn.disagreement import action_variance, mutual_information, value_variance
-from jostle.nn.inference import Inference, Starts
+from jostle.nn.inference import Inference, Mask, Starts, mask_tensor
 from jostle.nn.policy import map_observation
 from jostle.nn.rows import Rows, put_back, take, which
 from jostle.view.interface import EnvSource, MeanStd, Output, PolicyView, Probabilities, own_noise
@@ -122,11 +122,16 @@ class ModuleActor:
         self.disagreement: np.ndarray[Any, np.dtype[np.float32]] | None = None
 
     @torch.no_grad()
-    def act(self, obs: Any, start: Starts | None = None, among: Rows | None = None) -> np.ndarray[Any, Any]:
+    def act(
+        self, obs: Any, start: Starts | None = None, among: Rows | None = None, mask: Mask | None = None
+    ) -> np.ndarray[Any, Any]:
         """Actions that the environment takes; noise is redrawn at every call."""
         out = self._outputs(map_observation(obs, self.view.device), which(among, self.rows, self.view.device))
-        mean, kind, space = out.mean(0), self.view.kind, self.view.action_space
-        best = mean.argmax(-1)
+        kind, space, legal = self.view.kind, self.view.action_space, mask_tensor(mask, self.view.device)
+        if kind == "logits" and legal is not None:
+            out = _of_legal(out, legal)
+        mean = out.mean(0)
+        best = (mean if legal is None else mean.masked_fill(~legal, -torch.inf)).argmax(-1)
         if self.inference.kind == "mc":
             spread = (
                 mutual_information(out.log())
@@ -165,6 +170,12 @@ class ModuleActor:
             assert out.distribution is not None
             flat = out.distribution.mean
         return put_back(flat.reshape(draws, len(who), -1), who, self.rows)
+
+
+def _of_legal(p: Float[Tensor, "M B A"], legal: Bool[Tensor, "B A"]) -> Float[Tensor, "M B A"]:
+    """Probabilities of the legal actions alone; those that are 0 by rounding share what is left."""
+    kept = p.clamp_min(torch.finfo(p.dtype).tiny) * legal
+    return kept / kept.sum(-1, keepdim=True)
 
 
 def _described(seen: Any) -> str:

@@ -148,11 +148,13 @@ def play(
             for key, tag in tags.items():
                 tag.read(info["start"], info.get(key), info.get(f"_{key}", True))
         seen = obs if observe is None else observe(obs, clock.episode, clock.step)
-        action = actor.act(seen, info["start"], np.flatnonzero(played < share))
+        mask = info.get("action_mask")
+        legal = () if mask is None else (mask,)  # actors of other people's need not know of masks
+        action = actor.act(seen, info["start"], np.flatnonzero(played < share), *legal)
         uncertain.add(actor.disagreement, ~ended)  # the action of a row that has ended is ignored
         if epsilon > 0:
             random = rng.random(rows) < epsilon
-            action[random] = random_actions(env.single_action_space, rows, rng)[random]
+            action[random] = random_actions(env.single_action_space, rows, rng, mask)[random]
         obs, _, terminated, truncated, info = env.step(action)
         ended = terminated | truncated
         waited += 1

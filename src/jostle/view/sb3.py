@@ -12,11 +12,11 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from jostle.errors import ConfigError
-from jostle.nn.inference import Inference, Starts
+from jostle.nn.inference import Inference, Mask, Starts
 from jostle.nn.rows import Rows, length, put_back, take, which
 from jostle.view.interface import EnvSource, MeanStd, Output, PolicyView, Probabilities
 
-KNOWN = ("PPO", "A2C", "DQN", "SAC", "TD3", "DDPG")
+KNOWN = ("PPO", "A2C", "DQN", "SAC", "TD3", "DDPG", "MaskablePPO")
 
 
 def is_sb3(policy: object) -> bool:
@@ -25,7 +25,10 @@ def is_sb3(policy: object) -> bool:
 
 
 class SB3View(PolicyView):
-    """A PPO, A2C, DQN, SAC, TD3 or DDPG model of Stable-Baselines3.
+    """A PPO, A2C, DQN, SAC, TD3 or DDPG model of Stable-Baselines3, or a MaskablePPO of sb3-contrib.
+
+    MaskablePPO takes legal actions only, where the environment tells them. The others know no masks: they act as they
+    do anywhere else, and an illegal action of theirs is a finding about them.
 
     SAC's distribution is the normal one before the hyperbolic tangent; the other continuous ones are in the units of
     the model's actions.
@@ -106,7 +109,9 @@ class SB3View(PolicyView):
         if self.algorithm in ("TD3", "DDPG"):
             mean = policy.actor(obs)
             return Output(MeanStd(mean, torch.zeros_like(mean)))
-        return Output(_shown(policy.get_distribution(obs).distribution), value=policy.predict_values(obs))
+        told = policy.get_distribution(obs)
+        inner = told.distributions if hasattr(told, "distributions") else told.distribution  # sb3-contrib's has several
+        return Output(_shown(inner), value=policy.predict_values(obs))
 
 
 class SB3Actor:
@@ -117,14 +122,19 @@ class SB3Actor:
         self.disagreement: np.ndarray[Any, np.dtype[np.float32]] | None = None  # there are no draws
         self._random = torch.Generator().manual_seed(seed).get_state()
 
-    def act(self, obs: Any, start: Starts | None = None, among: Rows | None = None) -> np.ndarray[Any, Any]:
-        """Actions that the environment takes."""
+    def act(
+        self, obs: Any, start: Starts | None = None, among: Rows | None = None, mask: Mask | None = None
+    ) -> np.ndarray[Any, Any]:
+        """Actions that the environment takes; ``mask`` is for a MaskablePPO alone."""
         seen = obs if self.view._normalise is None else self.view._normalise(obs)
         policy: Any = self.view.module
         rows = length(seen)
         with torch.random.fork_rng(devices=[]):  # predict samples from torch's global generator
             torch.set_rng_state(self._random)
-            action = policy.predict(seen if among is None else take(seen, among), deterministic=not self.sample)[0]
+            how: dict[str, Any] = {"deterministic": not self.sample}
+            if mask is not None and self.view.algorithm == "MaskablePPO":
+                how["action_masks"] = mask if among is None else mask[among]
+            action = policy.predict(seen if among is None else take(seen, among), **how)[0]
             self._random = torch.get_rng_state()
         who = which(among, rows, torch.device("cpu"))
         return put_back(torch.as_tensor(action)[None], who, rows)[0].numpy()

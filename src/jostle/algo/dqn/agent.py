@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from jostle.algo.agent import Agent, compiled, in_bytes, load_optimizer, seeded, setup_device
@@ -29,11 +29,12 @@ from jostle.algo.parts.input.layers import make_terms, randomise_input
 from jostle.algo.parts.streams import Stream, Streams
 from jostle.algo.settings import merged
 from jostle.bonus import Bonus
+from jostle.envs.masks import legal_choices
 from jostle.envs.sources import EnvSource
 from jostle.errors import ConfigError
 from jostle.functional import greedy_value, td_loss
 from jostle.nn.encoders import Observation
-from jostle.nn.inference import Inference, QActor
+from jostle.nn.inference import Inference, QActor, mask_tensor
 from jostle.nn.noise import Mode, Noise, family
 from jostle.nn.noisy import NoisyLinear, to_noisy
 from jostle.nn.policy import QNetwork, QOutputs, greedy, map_observation
@@ -183,10 +184,10 @@ class DQN(Agent):
             self.intrinsic.warm_up(self.env)
         if self._was_moved:
             self._begin_anew()
-        action = self._act()
+        action, mask = self._act(), self._mask
         obs, reward, terminated, truncated, info = self._step(action + self.first_action)
         valid = info["valid"]
-        self.replay.add(self._obs, action, reward, terminated, truncated, valid, self._start)
+        self.replay.add(self._obs, action, reward, terminated, truncated, valid, self._start, mask)
         if self.intrinsic:
             self.intrinsic.collect()
         self._obs, self._start = obs, info["start"]
@@ -203,7 +204,7 @@ class DQN(Agent):
 
     def _begin_anew(self) -> None:
         """New episodes; the running ones end in the replay with the last observation that is theirs."""
-        self.replay.cut(self._obs)
+        self.replay.cut(self._obs, self._mask)
         self._reset()
         if self.config.noise_resample == "episode":
             self._redraw_where(self._start)
@@ -233,15 +234,21 @@ class DQN(Agent):
         warming = self.config.warmup_random and self.steps < self.config.warmup
         epsilon = 1.0 if warming else self.config.epsilon(self.steps)
         random = self._rng_act.random(self.num_envs) < epsilon if epsilon > 0 else np.zeros(self.num_envs, np.bool_)
-        action = self._rng_act.integers(self.num_actions, size=self.num_envs) if random.any() else None
+        action = self._random_actions() if random.any() else None
         if action is not None and random.all():
             return action
         if self.config.noise_resample == "action":
             self.noise.draw(self._act_slots)
         with self.noise.using(self._act_draw, mode="folded" if self._folds else "sampled"), self.looks.acting():
             q = self._q(self._forward, map_observation(self._obs, self.device))
-        best = greedy(q, self.coefficient).cpu().numpy()
+        best = greedy(q, self.coefficient, mask_tensor(self._mask, self.device)).cpu().numpy()
         return best if action is None else np.where(random, action, best)
+
+    def _random_actions(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Legal actions, each as likely as the others."""
+        if self._mask is None:
+            return self._rng_act.integers(self.num_actions, size=self.num_envs)
+        return legal_choices(self._mask, [self.num_actions], self._rng_act)[:, 0]
 
     def _redraw_where(self, start: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
         """New noise for the environments whose episode has just begun."""
@@ -308,10 +315,13 @@ class DQN(Agent):
     @torch.no_grad()
     def td_target(self, batch: Batch) -> Float[Tensor, "B K"]:
         """Bootstrapped targets: the target network under ξ′, the selection of double Q-learning under ξ″."""
-        obs = batch.next_obs
+        obs, mask = batch.next_obs, batch.next_mask
         links = batch.linked is not None and len(batch.linked) > 0
         if links:
             obs = joined(obs, batch.linked_obs)
+            if mask is not None:
+                assert batch.linked_mask is not None
+                mask = torch.cat([mask, batch.linked_mask])
         mode: Mode = "sampled" if self.config.target_noise else "mean"
         following = torch.arange(len(batch.action), device=self.device)
         if links:
@@ -323,7 +333,7 @@ class DQN(Agent):
         if self.config.double:
             with self.noise.using(SELECT), self.looks.following(following, target=False):
                 select = self._q(self._forward, obs)
-        value = greedy_value(evaluate, select, self.coefficient)
+        value = greedy_value(evaluate, select, self.coefficient, mask)
         if links:
             value = followed(value, batch, self.streams.episodic)
         n_return, factor = batch.n_step_return(self.discount, None if batch.linked is None else self.streams.episodic)
@@ -370,12 +380,13 @@ class DQN(Agent):
             self._terms.clear()
             # A generator of its own: looking must not change what is learned.
             rng = np.random.default_rng([self.seed, 3, self.updates])
-            metrics |= self._inspect(self.replay.sample(self.config.batch_size, rng, self.device).obs)
+            sample = self.replay.sample(self.config.batch_size, rng, self.device)
+            metrics |= self._inspect(sample.obs, sample.mask)
         if self.intrinsic:
             metrics |= self.intrinsic.drain_metrics()
         return metrics
 
-    def _inspect(self, obs: Observation) -> dict[str, float]:
+    def _inspect(self, obs: Observation, mask: Bool[Tensor, "B A"] | None = None) -> dict[str, float]:
         return inspect(
             lambda seen: self._q(self.network, seen),
             obs,
@@ -385,6 +396,7 @@ class DQN(Agent):
             self.looks,
             torch.tensor(self._act_slots, device=self.device),
             self._noisy_layers(self.network),
+            mask,
         )
 
     def frozen(self) -> dict[str, Tensor]:
@@ -461,5 +473,5 @@ class DQN(Agent):
             return [*reasons, "the replay was not saved: it fills anew before learning goes on"]
         self.replay.load_state_dict(state["replay"])
         if new_episodes:
-            self.replay.cut(state["carry"]["obs"])
+            self.replay.cut(state["carry"]["obs"], state["carry"].get("mask"))
         return reasons

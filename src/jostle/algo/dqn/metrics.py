@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from jostle.algo.dqn.looks import ReplayLooks
@@ -24,6 +24,7 @@ def inspect(
     looks: ReplayLooks,
     acting: Int[Tensor, "S"],
     layers: Mapping[str, NoisyLinear],
+    mask: Bool[Tensor, "B A"] | None = None,
 ) -> dict[str, float]:
     """Mean value, mean |σ| per layer, and the share of greedy actions that the acting noise flips.
 
@@ -36,18 +37,22 @@ def inspect(
         looks: the noise in the input, left out.
         acting: slots of the weights' noise that act.
         layers: noisy ones by name; without any, no more is said of noise.
+        mask: the legal actions of each observation, of which alone is spoken; None: all.
     """
     with noise.mean(), looks.clean():
         q = values(obs)
-    out = {"losses/q_value": (q * coefficient[:, None]).sum(1).max(-1).values.mean().item()}
+    combined = (q * coefficient[:, None]).sum(1)
+    best = combined if mask is None else combined.masked_fill(~mask, -torch.inf)
+    out = {"losses/q_value": best.max(-1).values.mean().item()}
     if names:
-        means = greedy_value(q, q, coefficient).mean(0).tolist()
+        means = greedy_value(q, q, coefficient, mask).mean(0).tolist()
         out |= {f"values/mean_{name}": mean for name, mean in zip(names, means, strict=True)}
     if not layers:
         return out
     with noise.using(acting[torch.arange(len(q), device=q.device) % len(acting)]), looks.clean():
         noisy = values(obs)
-    out["noise/flip_rate"] = (greedy(noisy, coefficient) != greedy(q, coefficient)).float().mean().item()
+    flipped = greedy(noisy, coefficient, mask) != greedy(q, coefficient, mask)
+    out["noise/flip_rate"] = flipped.float().mean().item()
     for name, layer in layers.items():
         out[f"noise/sigma/{name}"] = layer.weight_sigma.abs().mean().item()
     return out

@@ -50,6 +50,9 @@ class Batch:
     window: Array | None = None
     linked: Int[Tensor, "L"] | None = None
     linked_obs: Observation | None = None
+    mask: Bool[Tensor, "B A"] | None = None  # legal actions; None where none were ever told
+    next_mask: Bool[Tensor, "B A"] | None = None
+    linked_mask: Bool[Tensor, "L A"] | None = None
 
     def n_step_return(
         self, discount: Float[Tensor, "K"], episodic: Bool[Tensor, "K"] | None = None
@@ -117,6 +120,7 @@ class Replay:
         self.valid = np.zeros((self.rows, num_envs), np.bool_)
         self.age = np.zeros((self.rows, num_envs), np.uint8)  # rows since the episode's start, at most k − 1
         self.intrinsic = np.zeros((self.rows, num_envs, num_intrinsic), np.float32)
+        self.mask: Array | None = None  # legal actions [rows, N, A]; none until some are told
         self.added = 0  # rows ever added
 
     @property
@@ -144,6 +148,8 @@ class Replay:
         named = ["action", "reward", "terminated", "truncated", "valid", "age"]
         if self.intrinsic.size:
             named.append("intrinsic")
+        if self.mask is not None:
+            named.append("mask")
         return {f"obs.{k}": v for k, v in self.obs.items()} | {name: getattr(self, name) for name in named}
 
     def _bounds(self) -> tuple[int, int]:
@@ -160,8 +166,10 @@ class Replay:
         truncated: Array,
         valid: Array,
         start: Array,
+        mask: Array | None = None,
     ) -> None:
-        """Add row t of every environment: (obs_t, action_t, reward_t, terminated_t, truncated_t, valid_t, start_t)."""
+        """Add row t of every environment: (obs_t, action_t, reward_t, terminated_t, truncated_t, valid_t, start_t), and
+        the actions that were legal (None: all)."""
         if self.stack > 1 and not self.added and not start.all():
             self._add_older_frames(obs)
         row = self.added % self.rows
@@ -181,7 +189,19 @@ class Replay:
         self.terminated[row] = terminated
         self.truncated[row] = truncated
         self.valid[row] = valid
+        if mask is not None and self.mask is None:
+            self.mask = self._masks_so_far(mask.shape[1])
+        if self.mask is not None:
+            self.mask[row] = True if mask is None else mask
         self.added += 1
+
+    def _masks_so_far(self, num_actions: int) -> Array:
+        """Room for masks; in the rows before all actions were legal."""
+        shapes = {key: (array.shape[2:], array.dtype) for key, array in self.obs.items()}
+        _check_memory(self.size, self.size, shapes | {"action mask": ((num_actions,), np.dtype(np.bool_))})
+        mask = np.zeros((self.rows, self.num_envs, num_actions), np.bool_)
+        mask[: self.filled] = True
+        return mask
 
     def _add_older_frames(self, obs: Array) -> None:
         """A replay that begins within episodes: the older frames of the first stack as rows of their own, not valid."""
@@ -190,11 +210,11 @@ class Replay:
             self.obs[_ONLY][row], self.age[row] = frames[:, row], row
         self.added = self.stack - 1
 
-    def cut(self, obs: Any) -> None:
+    def cut(self, obs: Any, mask: Array | None = None) -> None:
         """Close every running episode: the environments are about to be reset although their episodes go on.
 
-        ``obs`` is the observation that the next row would have had. It becomes the final observation of a truncated
-        episode, so nothing is lost and no window crosses the seam.
+        ``obs`` is the observation that the next row would have had, ``mask`` its legal actions. It becomes the final
+        observation of a truncated episode, so nothing is lost and no window crosses the seam.
         """
         last = (self.added - 1) % self.rows
         if not self.added or not self.valid[last].any():  # no transition waits for its successor
@@ -202,7 +222,7 @@ class Replay:
         running = self.valid[last] & ~self.terminated[last]
         self.truncated[last] |= running
         nothing = np.zeros(self.num_envs, np.bool_)
-        self.add(obs, *[nothing] * 6)
+        self.add(obs, nothing, nothing, nothing, nothing, nothing, nothing, mask)
 
     def _check_padding(self, first: Array) -> None:
         frames = first.reshape(len(first), self.stack, self.channels, *first.shape[2:])
@@ -254,6 +274,9 @@ class Replay:
             window=window,
             linked=None if links is None else tensor(links),
             linked_obs=None if onward is None else self.observations(onward[links], device),
+            mask=self.masks(flat, device),
+            next_mask=self.masks(following, device),
+            linked_mask=None if onward is None else self.masks(onward[links], device),
         )
 
     def _linked_window(self, flat: Array) -> tuple[Array, Array]:
@@ -287,6 +310,13 @@ class Replay:
             frames[torch.from_numpy(back > age).to(device)] = 0
         return frames.flatten(1, 2)  # [B, k·C, …]
 
+    def masks(self, flat: Int[np.ndarray, "B"], device: torch.device | str = "cpu") -> Bool[Tensor, "B A"] | None:
+        """The legal actions of flat rows; None where none were ever told."""
+        if self.mask is None:
+            return None
+        picked = self.mask.reshape(self.size, -1)[flat]
+        return torch.from_numpy(picked).to(device, non_blocking=True)
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that ``sample`` and ``add`` read; arrays are views of the rows in use, not copies.
 
@@ -294,7 +324,7 @@ class Replay:
         """
         arrays: dict[str, Array | Segmented] = {name: array[: self.filled] for name, array in self._arrays().items()}
         for name in arrays:
-            if name.startswith("obs."):
+            if name.startswith("obs.") or name == "mask":
                 arrays[name] = self._segments(self._arrays()[name])
         return {"added": self.added, "arrays": arrays}
 
@@ -317,6 +347,10 @@ class Replay:
         Raises:
             ConfigError: the state is of another size, or of other observations.
         """
+        told = state["arrays"].get("mask")
+        first = told.segments[0] if isinstance(told, Segmented) else told
+        num_actions = 0 if first is None or first.ndim != 3 else first.shape[2]
+        self.mask = None if told is None else np.zeros((self.rows, self.num_envs, num_actions), np.bool_)
         arrays = self._arrays()
         filled = min(int(state["added"]), self.rows)
         pieces = {}

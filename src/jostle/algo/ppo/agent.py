@@ -236,7 +236,7 @@ class PPO(Agent):
         c, r = self.config, self.rollout
         acting = self.looks if isinstance(self.looks, RolloutDraws) else None
         self.noise.draw()
-        r.begin(self._obs, self._start)
+        r.begin(self._obs, self._start, self._mask)
         if acting:
             acting.begin()
             r.draw[0, :, INPUT] = torch.from_numpy(acting.slots())
@@ -248,10 +248,11 @@ class PPO(Agent):
                     assert self._state is not None
                     r.state[t // r.sequence_length] = self._state
             obs = map_observation(self._obs, self.device)
+            mask = None if r.mask is None else r.mask[t]
             if self._recompute:
-                pi, self._state = self.forward.policy(obs, self._state, start, r.draw[t])
+                pi, self._state = self.forward.policy(obs, self._state, start, r.draw[t], mask)
             else:
-                pi, r.value[t], self._state, *_ = self.forward.values(obs, self._state, start, r.draw[t])
+                pi, r.value[t], self._state, *_ = self.forward.values(obs, self._state, start, r.draw[t], mask)
             distribution = self.head.distribution(pi)
             r.action[t] = action = distribution.sample(self._generator)
             if not self._recompute:
@@ -259,7 +260,7 @@ class PPO(Agent):
             self._obs, reward, terminated, truncated, info = self._step(self.head.to_env(action.cpu().numpy()))
             self._start = info["start"]
             r.add(t, reward, terminated, truncated, info["valid"])
-            r.put(t + 1, self._obs, self._start)
+            r.put(t + 1, self._obs, self._start, self._mask)
             if acting:
                 r.draw[t + 1, :, INPUT] = torch.from_numpy(acting.step(self._start))
             self._record_episodes(info)
@@ -279,7 +280,7 @@ class PPO(Agent):
         pi, value, piece = [], [], self.learner.pictures or _PIECE
         (order,) = self.learner.by_draw(torch.arange(total + self.num_envs, device=self.device)[None])
         for rows in torch.split(order, piece):
-            out = self.forward.values(r.observations(rows), None, None, draws[rows])
+            out = self.forward.values(r.observations(rows), None, None, draws[rows], r.masks(rows))
             pi.append(out.pi)
             value.append(out.value)
         back = order.argsort()

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from jostle.algo.agent import compiled
@@ -12,11 +12,13 @@ from jostle.algo.parts.auxiliary import INPUT, WEIGHTS
 from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.ppo.rollout import Rollout, flat
 from jostle.nn.actor_critic import ActorCritic, Outputs
+from jostle.nn.distributions import masked
 from jostle.nn.encoders import Observation
 from jostle.nn.noise import Mode, Noise
 
 State = Float[Tensor, "S n H"] | None
 Draw = Int[Tensor, "B 2"]
+Legal = Bool[Tensor, "B P"] | None
 
 
 class Forward:
@@ -43,21 +45,23 @@ class Forward:
         """Rows differ by their draws."""
         return bool(self.weights.layers) or self.looks is not None
 
-    def values(self, obs: Observation, state: State, start: Tensor | None, draw: Draw | None) -> Outputs:
-        """Everything that the network makes of a batch."""
+    def values(
+        self, obs: Observation, state: State, start: Tensor | None, draw: Draw | None, mask: Legal = None
+    ) -> Outputs:
+        """Everything that the network makes of a batch; ``mask`` are the legal actions (None: all)."""
         with self._precision(), self._under(draw, "sampled"):
             out: Outputs = self._outputs(obs, state, start)
-        if not self._bfloat16:
-            return out
-        return Outputs(*(None if x is None else x.float() for x in out))  # type: ignore[arg-type]
+        if self._bfloat16:
+            out = Outputs(*(None if x is None else x.float() for x in out))  # type: ignore[arg-type]
+        return out if mask is None else out._replace(pi=masked(out.pi, mask))
 
     def policy(
-        self, obs: Observation, state: State, start: Tensor | None, draw: Draw | None
+        self, obs: Observation, state: State, start: Tensor | None, draw: Draw | None, mask: Legal = None
     ) -> tuple[Float[Tensor, "B P"], State]:
         """The policy's half alone."""
         with self._precision(), self._under(draw, "sampled"):
             pi, state = self._policy(obs, state, start)
-        return pi.float(), None if state is None else state.float()
+        return masked(pi.float(), mask), None if state is None else state.float()
 
     def features(self, obs: Observation, draw: Draw, mode: Mode = "sampled") -> tuple[Tensor, Tensor]:
         """The encoder's features and those behind the policy's last fully connected layer."""
@@ -75,7 +79,7 @@ class Forward:
         start = None if rollout.state is None else flat(rows, rollout.start[:-1]).view_as(rows)
         if draw is None and self.noisy:
             draw = flat(rows, rollout.draw)
-        return self.values(obs, rollout.initial_state(rows), start, draw)
+        return self.values(obs, rollout.initial_state(rows), start, draw, rollout.masks(rows))
 
     @contextlib.contextmanager
     def _under(self, draw: Draw | None, mode: Mode) -> Iterator[None]:

@@ -12,7 +12,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from jostle.errors import ConfigError, EnvError
@@ -42,7 +42,8 @@ class Rollout:
 
     Attributes:
         action [T, N, …], pi [T, N, P], log_prob [T, N], value [T + 1, N, K], reward [T, N], terminated, truncated,
-        valid [T, N], start [T + 1, N], draw [T + 1, N, 2] (slots of the weights' noise and of the input's),
+        valid [T, N], start [T + 1, N], mask [T + 1, N, P] (legal actions; None until some are told), draw [T + 1, N, 2]
+        (slots of the weights' noise and of the input's),
         state [T / sequence_length, S, N, H] (None without).
     """
 
@@ -102,6 +103,7 @@ class Rollout:
             "start": np.zeros((steps + 1, num_envs), np.bool_),
         }
         self.finish()
+        self.mask: Tensor | None = None
         self.draw = zeros(steps + 1, num_envs, 2, dtype=torch.int32)
         self.state: Tensor | None = None
         if state_shape is not None:
@@ -115,12 +117,12 @@ class Rollout:
 
     # ---- writing ----
 
-    def begin(self, obs: Any, start: Array) -> None:
+    def begin(self, obs: Any, start: Array, mask: Array | None = None) -> None:
         """Row 0, with every frame of its stack."""
         if self.stack > 1:
             frames = self._frames(obs)
             self.obs[_ONLY][: self.head] = torch.from_numpy(frames[:, :-1]).to(self.device).transpose(0, 1)
-        self.put(0, obs, start)
+        self.put(0, obs, start, mask)
         self.age[0] = self.head
 
     def add(self, t: int, reward: Array, terminated: Array, truncated: Array, valid: Array) -> None:
@@ -135,8 +137,8 @@ class Rollout:
         self.reward, self.terminated, self.truncated = (tensors[n] for n in ("reward", "terminated", "truncated"))
         self.valid, self.start = tensors["valid"], tensors["start"]
 
-    def put(self, t: int, obs: Any, start: Array) -> None:
-        """The observation of row t, and whether it is the first of an episode."""
+    def put(self, t: int, obs: Any, start: Array, mask: Array | None = None) -> None:
+        """The observation of row t, whether it is the first of an episode, and which actions are legal (None: all)."""
         if self.stack > 1:
             frames = self._frames(obs)
             if t and start.any():
@@ -149,6 +151,13 @@ class Rollout:
         else:
             self.obs[_ONLY][t].copy_(torch.as_tensor(obs), non_blocking=True)
         self._host["start"][t] = start
+        if mask is not None:
+            if self.mask is None:
+                shape = (self.steps + 1, *mask.shape)
+                self.mask = torch.ones(shape, dtype=torch.bool, device=self.device)
+            self.mask[t].copy_(torch.as_tensor(mask), non_blocking=True)
+        elif self.mask is not None:
+            self.mask[t] = True
 
     def _frames(self, obs: Any) -> Any:
         """[N, k·C, …] → [N, k, C, …]."""
@@ -176,6 +185,10 @@ class Rollout:
         if self.stack_padding == "zero":
             frames[back > age] = 0
         return frames.flatten(1, 2)
+
+    def masks(self, rows: Int[Tensor, "*B"]) -> Bool[Tensor, "B P"] | None:
+        """The legal actions of flat rows (of T + 1 times N); None where nothing was ever illegal."""
+        return None if self.mask is None else flat(rows, self.mask)
 
     def newest(self, *, following: bool = False) -> Observation:
         """The newest frame, or the whole unstacked observation, of rows 0 to T − 1 or 1 to T: views [T, N, …]."""
