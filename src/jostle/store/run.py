@@ -4,6 +4,7 @@ config.yaml                   the resolved configuration
 run.json                      versions, seed, command, time of creation
 metrics.jsonl, tensorboard/   written by `jostle.store.metrics`
 initial/                      a checkpoint of the first weights, never removed
+best/step_000000012345/       the best checkpoint, where evaluations have told which (`jostle.store.best`)
 checkpoints/step_000000012345/
 """
 
@@ -27,7 +28,7 @@ from jostle.store.sums import verify
 
 FORMAT = 1
 _PACKAGES = ("jostle", "torch", "numpy", "gymnasium", "envpool")
-_OWN = ("run.json", "config.yaml", "metrics.jsonl", "tensorboard", "initial", "checkpoints")
+_OWN = ("run.json", "config.yaml", "metrics.jsonl", "tensorboard", "initial", "best", "checkpoints")
 
 
 class Run:
@@ -105,6 +106,11 @@ class Run:
             return False
         return lines == 0 and steps <= {_step(0)} and not any(_good(path / "checkpoints" / name) for name in steps)
 
+    @staticmethod
+    def unstarted_config(path: Path) -> dict[str, Any] | None:
+        """config.yaml of a run that never began (`unstarted`); None where it was killed before that was written."""
+        return _read_config(path) if (path / "config.yaml").exists() else None
+
     @classmethod
     def open(cls, path: Path, *, write: bool = False, keep: int = 2) -> "Run":
         """Open an existing run, to read it, or (`write`) to go on with it.
@@ -133,6 +139,28 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def note(self, **values: Any) -> None:
+        """Add to run.json, or replace what stands there under these names. Readers see the old file or the new one.
+
+        Raises: CheckpointError if it cannot be written.
+        """
+        self._must_write()
+        self.info = {**self.info, **values}
+        self._replace("run.json", json.dumps(self.info, indent=1, allow_nan=False) + "\n")
+
+    def reconfigure(self, config: dict[str, Any]) -> None:
+        """Write another config.yaml. Raises: CheckpointError if it cannot be written; ConfigError: no plain data."""
+        self._must_write()
+        text = _config_text(config)
+        self._replace("config.yaml", text)
+        self.config = yaml.safe_load(text)
+
+    def _replace(self, name: str, text: str) -> None:
+        try:
+            replace_file(self.path / name, text)
+        except OSError as error:
+            raise CheckpointError(f"cannot write {self.path / name} ({error.strerror}): make room") from error
 
     def save_initial(self, state: dict[str, Any]) -> Path:
         """Keep the first weights for good. Does nothing where they lie there already, unharmed."""
