@@ -1,21 +1,25 @@
 """A folder back into an agent."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import gymnasium as gym
 
-from jostle.algo import AGENTS
+from jostle.algo import AGENTS, DQN, PPO
 from jostle.algo.agent import Agent
+from jostle.algo.changes import changes, in_words
+from jostle.algo.evaluating import Evaluations, name_of_eval
 from jostle.algo.parts.auxiliary import Auxiliary
+from jostle.algo.schedule import Schedule, whole
 from jostle.algo.settings import merged
-from jostle.algo.training import Schedule, train
+from jostle.algo.stretches import record_change
+from jostle.algo.training import Callback, train
 from jostle.bonus import Bonus
 from jostle.envs import JostleEnv
 from jostle.errors import CheckpointError, ConfigError
-from jostle.store import Run, load_checkpoint
+from jostle.store import Run, load_best, load_checkpoint
 
 _FORMER = {"obs_scaling": "bytes", "action_scaling": "none"}
 """What versions did that had no such settings yet: their runs go on so."""
@@ -26,6 +30,7 @@ Env: TypeAlias = str | JostleEnv | Callable[[], gym.Env[Any, Any]]
 def load(
     path: str | Path,
     *,
+    which: Literal["newest", "best"] = "newest",
     env: Env | None = None,
     device: str | None = None,
     replay: bool = True,
@@ -36,6 +41,7 @@ def load(
 
     Args:
         path: the folder.
+        which: the newest good checkpoint, or the best one by the evaluations of the training (without a replay).
         env: takes the place of the environment that the folder names; needed where that was made by a function.
         device: takes the place of the saved setting (cpu, cuda, auto …).
         replay: with False a saved replay is left unread, which is quicker where nothing more is learned from it.
@@ -47,7 +53,12 @@ def load(
     """
     path = Path(path)
     without = () if replay else ("replay",)
-    if (path / "meta.json").exists():
+    if which not in ("newest", "best"):
+        raise ConfigError(f"which='{which}' is unknown: take 'newest' or 'best'.")
+    if which == "best":
+        Run.open(path)
+        state, meta = load_best(path, finite=("model",), without=without)
+    elif (path / "meta.json").exists():
         state, meta = load_checkpoint(path, finite=("model",), without=without)
     else:
         _, state, meta = Run.open(path).newest(finite=("model",), without=without)
@@ -107,30 +118,173 @@ def resume(
     device: str | None = None,
     bonuses: Sequence[Bonus] = (),
     aux: Sequence[Auxiliary] = (),
+    callback: Callback[Agent] | Sequence[Callback[Agent]] | None = None,
+    num_envs: int | None = None,
+    env_options: dict[str, Any] | None = None,
+    restart_schedules: bool = False,
+    training: Mapping[str, Any] | None = None,
+    eval_env: Env | None = None,
     notify: Callable[[str], None] = lambda _: None,
     progress: bool = False,
+    **settings: Any,
 ) -> Agent:
     """Go on with a run from its newest good checkpoint to its planned end, or for ``steps`` more.
 
-    Metrics logged after that checkpoint are cut away and come again. Where environment and replay were saved, the
-    result is bit for bit that of a run that never stopped; else ``notify`` is told why not.
+    Metrics logged after that checkpoint are cut away and come again. Where environment and replay were saved, and
+    nothing is changed, the result is bit for bit that of a run that never stopped; else ``notify`` is told why not.
+
+    What is changed here, or was in the run's config.yaml, holds from the checkpoint on. It is written to config.yaml,
+    and to run.json's history, before training goes on. A run that was killed before its first checkpoint begins anew.
+
+    Args:
+        path: the run's folder.
+        steps: train for so many steps more; the run's planned end is then there, and schedules go on towards it.
+        env: see `load`.
+        device: takes the place of the saved setting (cpu, cuda, auto …).
+        bonuses, aux: see `load`.
+        callback: see `Agent.learn`.
+        num_envs: another number of environments: episodes, and what each environment had of its own, begin anew.
+        env_options: options of the environment over those of the run; its spaces must stay the same.
+        restart_schedules: schedules begin again here and go to the end, instead of going on.
+        training: values over the section ``training`` of config.yaml: total, log_every, checkpoint_every, save_replay,
+            keep, eval_every, eval_episodes, eval_noise, eval_env, eval_env_options.
+        eval_env: where to evaluate, if no id says it.
+        notify: is told what differs, and where the run goes on.
+        progress: show a progress bar (on a terminal).
+        settings: of the algorithm, over those of the run.
 
     Raises:
         CheckpointError: the folder holds no run, no good checkpoint, or is being written by another process.
-        ConfigError: ``steps`` is not positive, or see `load`, also for ``env``, ``device``, ``bonuses`` and
-            ``aux``.
+        ConfigError: ``steps`` is not positive; something is changed that cannot be; or see `load`, also for ``env``,
+            ``device``, ``bonuses`` and ``aux``.
     """
-    if steps is not None and steps < 1:
-        raise ConfigError(f"steps={steps} cannot be used: it must be at least 1.")
-    with Run.open(Path(path), write=True) as run:
+    path = Path(path)
+    steps = None if steps is None else whole("steps", steps, 1)
+    flags: dict[str, Any] = {
+        "num_envs": env.num_envs if isinstance(env, JostleEnv) else num_envs,
+        "env_options": env_options,
+        "config": settings if device is None else settings | {"device": device},
+        "training": dict(training or {}),
+    }
+    if eval_env is not None:
+        flags["training"]["eval_env"] = name_of_eval(eval_env)
+    more: dict[str, Any] = {"callback": callback, "eval_env": eval_env, "progress": progress}
+    if Run.unstarted(path) and not any((path / "checkpoints").glob("step_*")):
+        return _begin(path, flags, steps, env, bonuses, aux, notify, more)
+    with Run.open(path, write=True) as run:
         where, state, meta = run.newest(finite=("model",))
-        agent, reasons = rebuild(state, meta, env=env, device=device, bonuses=bonuses, aux=aux)
-        del state
-        for reason in reasons:
-            notify(f"the resumed run is not exactly the unbroken one: {reason}")
-        schedule = Schedule.from_mapping(run.config.get("training"))
+        plan = Schedule.from_mapping(run.config.get("training"))
+        wanted = _overlaid(run.config, flags)
+        kind = _kind_of(meta)
+        changed = changes(meta, wanted, kind.settings())
+        schedule = plan.changed(flags["training"])
         if steps is not None:
-            schedule = dataclasses.replace(schedule, total=agent.steps + steps)
-        notify(f"resuming from {where.name} at step {agent.steps:,} of {schedule.total:,}")
-        train(agent, schedule, run=run, metrics_offset=meta["metrics_offset"], progress=progress)
+            schedule = dataclasses.replace(schedule, total=int(meta["steps"]) + steps)
+        if restart_schedules:
+            schedule = dataclasses.replace(schedule, schedules_from=int(meta["steps"]))
+        Evaluations(schedule, eval_env)
+        if "env_options" in changed:
+            state["env"] = None
+        agent, reasons = _rebuilt(state, meta, wanted, changed, env=env, bonuses=bonuses, aux=aux)
+        del state
+        try:
+            if isinstance(agent, DQN) and {"replay_ratio", "batch_size"} & set(changed):
+                agent.rebase()
+            run.keep = schedule.keep
+            _write_down(run, agent, wanted, schedule, plan, changed)
+            if changed:
+                notify(f"changed from step {agent.steps:,} on: {in_words(changed)}")
+            for reason in reasons:
+                notify(f"the resumed run is not exactly the unbroken one: {reason}")
+            notify(f"resuming from {where.name} at step {agent.steps:,} of {schedule.total:,}")
+            train(agent, schedule, run=run, metrics_offset=meta["metrics_offset"], **more)
+        except BaseException:
+            if not isinstance(env, JostleEnv):
+                agent.env.close()
+            raise
         return agent
+
+
+def _begin(
+    path: Path,
+    flags: dict[str, Any],
+    steps: int | None,
+    env: Env | None,
+    bonuses: Sequence[Bonus],
+    aux: Sequence[Auxiliary],
+    notify: Callable[[str], None],
+    more: dict[str, Any],
+) -> Agent:
+    """Begin a run anew that was killed before its first checkpoint."""
+    config = Run.unstarted_config(path)
+    if config is None:
+        raise CheckpointError(
+            f"{path} was left before its config.yaml was written: train it again, with the same words"
+        )
+    wanted = _overlaid(config, flags)
+    schedule = Schedule.from_mapping(wanted.get("training"))
+    if steps is not None:
+        schedule = dataclasses.replace(schedule, total=steps)
+    kind = _kind_of(wanted)
+    agent = kind(
+        wanted["env"] if env is None else env,
+        merged(kind.settings(), wanted["config"]),  # type: ignore[arg-type]  # the algorithm's own
+        seed=wanted["seed"],
+        num_envs=wanted["num_envs"],
+        env_options=None if isinstance(env, JostleEnv) else wanted["env_options"],
+        bonuses=bonuses,
+        aux=aux,
+    )
+    notify("the run was killed before its first checkpoint: it begins again")
+    agent.train(schedule, path, more["callback"], more["eval_env"], again=True, progress=more["progress"])
+    return agent
+
+
+def _kind_of(description: Mapping[str, Any]) -> type[PPO] | type[DQN]:
+    kind = AGENTS.get(str(description.get("algorithm")))
+    if kind is None:
+        raise CheckpointError(f"the run is of the algorithm '{description.get('algorithm')}', unknown to this version.")
+    return kind
+
+
+def _overlaid(config: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's config.yaml with what is given over it; None says nothing."""
+    out = dict(config)
+    for name, value in flags.items():
+        if isinstance(value, dict):
+            given = {key: inner for key, inner in value.items() if inner is not None or name != "training"}
+            out[name] = {**(config.get(name) or {}), **given}
+        elif value is not None:
+            out[name] = value
+    return out
+
+
+def _rebuilt(
+    state: dict[str, Any], meta: dict[str, Any], wanted: dict[str, Any], changed: dict[str, list[Any]], **given: Any
+) -> tuple[Agent, list[str]]:
+    """The checkpoint's agent with what has changed."""
+    beside = {name: after for name, (_, after) in changed.items() if name in ("num_envs", "env_options")}
+    config = meta["config"] | {name: after for name, (_, after) in changed.items() if name not in beside}
+    try:
+        return rebuild(state, meta | beside | {"config": config}, **given)
+    except ConfigError as error:
+        if "env_options" in changed and "do not fit" in str(error):
+            raise ConfigError(
+                f"env_options={wanted['env_options']} change the environment's spaces, which the run's network is made "
+                "for: choose options that leave them as they were, or train a new run."
+            ) from error
+        raise
+
+
+def _write_down(
+    run: Run, agent: Agent, wanted: dict[str, Any], schedule: Schedule, plan: Schedule, changed: dict[str, list[Any]]
+) -> None:
+    """The plan and what has changed, in config.yaml and run.json, before training goes on: a kill keeps them."""
+    old, new = plan.as_dict(), schedule.as_dict()
+    every = changed | {f"training.{name}": [old[name], new[name]] for name in new if new[name] != old[name]}
+    if every:
+        config = {**wanted, "training": new}
+        if changed:
+            config["config"] = {**agent.config.as_dict(), **wanted["config"]}
+        run.reconfigure(config)
+        record_change(run, agent.steps, every)

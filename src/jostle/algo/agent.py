@@ -2,13 +2,11 @@
 
 import contextlib
 import math
-import shlex
 import shutil
-import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -19,8 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from jostle.algo.coverage import Coverage
+from jostle.algo.evaluating import Env, name_of_eval
+from jostle.algo.logged import Logged, finite_number
+from jostle.algo.schedule import Schedule
 from jostle.algo.settings import Settings
-from jostle.algo.training import Schedule, train
+from jostle.algo.stretches import command
+from jostle.algo.training import Callback, train
 from jostle.envs import JostleEnv, make_env
 from jostle.envs.masks import MaskReader
 from jostle.envs.sources import EnvSource, rows_of
@@ -30,9 +32,10 @@ from jostle.nn.inference import Actor, Inference, Mask
 from jostle.nn.pictures import is_picture_like
 from jostle.nn.scaling import Scale
 from jostle.plain import plain
-from jostle.store import Run, save_checkpoint
+from jostle.store import Run, save_checkpoint, working_commit
 
 _LARGE = 16 * 16
+_RATES = ("lr", "eps", "alpha", "weight_decay")
 
 
 class Agent(ABC):
@@ -87,6 +90,10 @@ class Agent(ABC):
         self.metrics: dict[str, float] = {}
         self.planned = 0
         """Steps at which the training under way will end, along which schedules go; 0: not known."""
+        self.planned_from = 0
+        """Steps at which these schedules began."""
+        self._rate: float | None = None
+        self._logged = Logged()
         self._predictor: tuple[Inference, int, Actor, int] | None = None
         self._finished: list[tuple[float, int]] = []
         self.coverage = Coverage(self.env)
@@ -208,44 +215,122 @@ class Agent(ABC):
 
     # ---- training ----
 
+    @property
+    def left(self) -> float:
+        """Share of the planned training still to come, from 1 to 0, along which schedules go; 1 where none is planned.
+
+        The plan runs from the first step of all to the end of the training under way. A second `learn` lengthens it:
+        schedules go on towards the new end.
+        """
+        if not self.planned:
+            return 1.0
+        return max(0.0, 1 - (self.steps - self.planned_from) / max(1, self.planned - self.planned_from))
+
+    def log(self, name: str, value: Any) -> None:
+        """Log a number from a callback: the mean of what was logged since stands in the next line of metrics.
+
+        Args:
+            name: such as ``mine/score``; not one of jostle's own.
+            value: a finite number, of Python, NumPy or torch.
+
+        Raises:
+            ConfigError: another value, or a name that cannot be used.
+        """
+        self._logged.add(name, value)
+
+    def drain_logged(self, own: dict[str, float]) -> dict[str, float]:
+        """What was logged since the last call, by name; ``own`` is what jostle logs with it.
+
+        Raises:
+            ConfigError: a name stands in both.
+        """
+        return self._logged.drain(own)
+
+    def set_learning_rate(self, rate: float) -> None:
+        """A learning rate of one's own from now on, in place of the settings' and their schedule, also after a resume.
+
+        It is that of the policy's or the value network's optimiser, not of bonuses that have one of their own.
+
+        Raises:
+            ConfigError: it is no finite number above 0.
+        """
+        self._rate = finite_number("the learning rate", rate)
+        if self._rate <= 0:
+            raise ConfigError(f"the learning rate {rate} cannot be used: it must be greater than 0.")
+        self._apply_rate()
+
+    @abstractmethod
+    def _apply_rate(self) -> None:
+        """Give the optimiser the learning rate that was set by hand, if there is one."""
+
     def learn(
         self,
         steps: int,
         *,
-        callback: Callable[[Self], bool | None] | None = None,
+        callback: Callback[Self] | Sequence[Callback[Self]] | None = None,
         run_dir: str | Path | None = None,
         progress: bool = False,
         log_every: int | None = None,
         checkpoint_every: int | None = None,
         save_replay: bool = True,
+        keep: int = 2,
+        eval_every: int | None = None,
+        eval_episodes: int = 10,
+        eval_noise: str = "mean",
+        eval_env: Env | None = None,
+        eval_env_options: dict[str, Any] | None = None,
     ) -> Self:
         """Train for ``steps`` more environment steps (rounded up to the next multiple of what one iteration takes).
 
+        Called again, it trains on; schedules, as of the learning rate, then go on towards the new end (see `left`).
+
         Args:
             steps: environment steps, summed over all environments.
-            callback: called with the agent after every iteration; training ends when it returns False.
+            callback: called with the agent after every iteration; training ends when it returns False. Also several.
             run_dir: a new folder for config, metrics and checkpoints; None keeps nothing.
             progress: show a progress bar (on a terminal).
             log_every: steps between two lines of metrics; None: a hundredth of the training, 1,000 at least.
             checkpoint_every: steps between two checkpoints; None: a tenth of the training, 10,000 at least.
             save_replay: checkpoints hold the replay; without it a resumed run starts with an empty one.
+            keep: checkpoints that are left, the newest ones.
+            eval_every: steps between two evaluations, in environments of their own; None: none. They change nothing of
+                what is learned. The best checkpoint by their mean return is kept in ``run_dir/best``.
+            eval_episodes, eval_noise: episodes of an evaluation, and its inference mode (see `jostle.evaluate`).
+            eval_env, eval_env_options: where it plays; None: where the agent trains.
 
         Raises:
-            ConfigError: steps that are no positive number.
+            ConfigError: steps that are no positive number, or another value that cannot be used.
             CheckpointError: the folder holds a run already, or cannot be written.
             EnvError: the environment failed.
         """
         schedule = Schedule.of(
-            steps, start=self.steps, log_every=log_every, checkpoint_every=checkpoint_every, save_replay=save_replay
-        )
-        if run_dir is None:
-            train(self, schedule, callback=callback, progress=progress)
-            return self
-        config = self.description() | {"training": schedule.as_dict()}
-        with Run.create(Path(run_dir), config, {"seed": self.seed, "command": command()}) as run:
-            run.save_initial({"model": self.network.state_dict(), "frozen": self.frozen()})
-            train(self, schedule, run=run, callback=callback, progress=progress)
+            steps, start=self.steps, log_every=log_every, checkpoint_every=checkpoint_every, save_replay=save_replay,
+            keep=keep, eval_every=eval_every, eval_episodes=eval_episodes, eval_noise=eval_noise,
+            eval_env=name_of_eval(eval_env), eval_env_options=eval_env_options,
+        )  # fmt: skip
+        self.train(schedule, None if run_dir is None else Path(run_dir), callback, eval_env, progress=progress)
         return self
+
+    def train(
+        self,
+        schedule: Schedule,
+        run_dir: Path | None,
+        callback: Callback[Self] | Sequence[Callback[Self]] | None = None,
+        eval_env: Env | None = None,
+        *,
+        again: bool = False,
+        progress: bool = False,
+    ) -> None:
+        """What `learn` does, by a schedule. ``again``: the folder may hold a run that was killed before it began."""
+        more: dict[str, Any] = {"callback": callback, "eval_env": eval_env, "progress": progress}
+        if run_dir is None:
+            train(self, schedule, **more)
+            return
+        config = self.description() | {"training": schedule.as_dict()}
+        info = {"seed": self.seed, "command": command(), "commit": working_commit()}
+        with Run.create(run_dir, config, info, schedule.keep, again=again) as run:
+            run.save_initial({"model": self.network.state_dict(), "frozen": self.frozen()})
+            train(self, schedule, run=run, **more)
 
     def save(self, path: str | Path, *, replay: bool = False) -> Path:
         """Write the agent into a new folder that `jostle.load` reads. With ``replay`` training can go on exactly.
@@ -345,6 +430,8 @@ class Agent(ABC):
                 "episodes": self.episodes,
                 "returns": list(self.returns),
                 "finished": [list(f) for f in self._finished],
+                "logged": self._logged.state_dict(),
+                "learning_rate": self._rate,
             },
             "coverage": self.coverage.state_dict(),
         }
@@ -357,22 +444,26 @@ class Agent(ABC):
         self.steps, self.updates, self.episodes = progress["steps"], progress["updates"], progress["episodes"]
         self.returns.extend(progress["returns"])
         self._finished = [(float(r), int(n)) for r, n in progress["finished"]]
+        self._logged.load_state_dict(progress.get("logged", {}))  # older checkpoints have neither
+        self._rate = progress.get("learning_rate")
+        self._apply_rate()
         if "coverage" in state:  # older checkpoints have none
             self.coverage.load_state_dict(state["coverage"])
-        if state["env"] is None or not self.env.can_snapshot:
+        others = len(state["carry"]["start"]) != self.num_envs
+        if others or state["env"] is None or not self.env.can_snapshot:
             # A seed of its own, or the same episodes would come again.
             self._reset(int(np.random.default_rng([self.seed, self.steps]).integers(2**30)))
-            return [f"{self.env.id} cannot be saved in the middle of an episode: new episodes begin"]
+            why = f"{self.env.id} cannot be saved in the middle of an episode"
+            if others:
+                why = f"there are {self.num_envs} environments now, and were {len(state['carry']['start'])}"
+            elif self.env.can_snapshot:
+                why = "the environments are other ones now, or were not saved"
+            return [f"{why}: new episodes begin"]
         self.env.load_state_dict(state["env"])
         self._obs, self._start = state["carry"]["obs"], state["carry"]["start"]
         self._mask = state["carry"].get("mask")
         self._moves = self.env.moves - int(state["carry"].get("moved", False))
         return []
-
-
-def command() -> str:
-    """The command line that runs, without the path of its program."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 @contextlib.contextmanager
@@ -387,9 +478,12 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
     """Restore an optimiser's state in the memory layout of its parameters.
 
     Fused optimisers walk through parameter and state by address: with a channels-last weight and a contiguous moment
-    they would silently pair the wrong elements.
+    they would silently pair the wrong elements. Rates and the like stay those of the settings, which may have changed.
     """
+    own = [{name: group[name] for name in _RATES if name in group} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
+    for group, values in zip(optimizer.param_groups, own, strict=True):
+        group.update(values)
     for parameter, values in optimizer.state.items():
         for name, value in values.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:

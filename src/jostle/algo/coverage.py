@@ -116,5 +116,7 @@ class Coverage:
         self._waiting, self._bytes = [], 0
         self._seen = set(np.asarray(state["seen"]).tolist())
         cuts = np.cumsum(np.asarray(state["lengths"]))[:-1]
-        self._episode = [set(part.tolist()) for part in np.split(np.asarray(state["episode"]), cuts)]
+        running = [set(part.tolist()) for part in np.split(np.asarray(state["episode"]), cuts)]
+        # Of another number of environments none runs on.
+        self._episode = running if len(running) == len(self._episode) else [set() for _ in self._episode]
         self._finished = [int(count) for count in state["finished"]]

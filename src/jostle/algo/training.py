@@ -1,22 +1,22 @@
-"""Runs any agent: logs, saves, shows progress, and ends cleanly on a signal. It knows no algorithm."""
+"""Runs any agent: logs, evaluates, saves, shows progress, and ends cleanly. It knows no algorithm."""
 
 import contextlib
-import dataclasses
 import math
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 import torch
 
+from jostle.algo.evaluating import Env, Evaluations
 from jostle.algo.heap import keep_heap
-from jostle.algo.settings import check_type
+from jostle.algo.schedule import Schedule
+from jostle.algo.stretches import begin_stretch, end_stretch
 from jostle.envs import JostleEnv
-from jostle.errors import ConfigError, EnvError, JostleError
-from jostle.store import Metrics, Progress, Run, catch_signals
+from jostle.errors import CheckpointError, EnvError, JostleError
+from jostle.store import Metrics, Progress, Run, best_value, catch_signals, save_best
 
 
 class Trainable(Protocol):
@@ -30,6 +30,7 @@ class Trainable(Protocol):
     returns: deque[float]
     metrics: dict[str, float]
     planned: int
+    planned_from: int
 
     @property
     def sees_pictures(self) -> bool: ...
@@ -37,65 +38,17 @@ class Trainable(Protocol):
     def sees_large_pictures(self) -> bool: ...
     def advance(self) -> None: ...
     def drain_metrics(self) -> dict[str, float]: ...
+    def drain_logged(self, own: dict[str, float]) -> dict[str, float]: ...
     def state_dict(self, *, replay: bool = True) -> dict[str, Any]: ...
     def meta(self) -> dict[str, Any]: ...
 
 
 A = TypeVar("A", bound=Trainable)
+Callback: TypeAlias = Callable[[A], bool | None]
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """When training ends, logs and saves, in environment steps."""
-
-    total: int
-    log_every: int
-    checkpoint_every: int
-    save_replay: bool = True
-
-    @classmethod
-    def of(
-        cls,
-        steps: int,
-        *,
-        start: int = 0,
-        log_every: int | None,
-        checkpoint_every: int | None,
-        save_replay: bool = True,
-    ) -> "Schedule":
-        """The schedule of ``steps`` more steps from ``start`` on, with defaults for what is None.
-
-        Raises:
-            ConfigError: a number that is not positive.
-        """
-        log_every = max(1_000, steps // 100) if log_every is None else log_every
-        checkpoint_every = max(10_000, steps // 10) if checkpoint_every is None else checkpoint_every
-        for name, value in (("steps", steps), ("log_every", log_every), ("checkpoint_every", checkpoint_every)):
-            if value < 1:
-                raise ConfigError(f"{name}={value} cannot be used: it must be at least 1.")
-        return cls(start + steps, log_every, checkpoint_every, save_replay)
-
-    @classmethod
-    def from_mapping(cls, values: object) -> "Schedule":
-        """The schedule of a run's config.yaml.
-
-        Raises:
-            ConfigError: it is missing, or holds what no schedule can.
-        """
-        names = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(values, dict) or not names - {"save_replay"} <= set(values) <= names:
-            raise ConfigError(
-                f"the section 'training' of config.yaml must hold {', '.join(sorted(names))}; restore it."
-            )
-        for name, value in values.items():
-            check_type(f"training.{name}", value, bool if name == "save_replay" else int)
-            if name != "save_replay" and value < 1:
-                raise ConfigError(f"training.{name}={value} cannot be used: it must be at least 1.")
-        return cls(**values)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for a configuration file."""
-        return dataclasses.asdict(self)
+class Diverged(JostleError):
+    """What is logged is not finite: nothing of this state is saved."""
 
 
 def train(
@@ -104,23 +57,34 @@ def train(
     *,
     run: Run | None = None,
     metrics_offset: int | None = None,
-    callback: Callable[[A], bool | None] | None = None,
+    callback: Callback[A] | Sequence[Callback[A]] | None = None,
+    eval_env: Env | None = None,
     progress: bool = False,
 ) -> None:
     """Train until the schedule's total.
 
+    After each `advance`: metrics, an evaluation, the callbacks, a checkpoint; each where it is due, in this order.
+
     Args:
         metrics_offset: metrics of the run after this byte are dropped first: they come again.
+        callback: one or several; training ends when one of them returns False.
+        eval_env: where to evaluate, in place of what the schedule says.
 
     Raises:
-        KeyboardInterrupt, SystemExit: after Ctrl-C or SIGTERM, once the agent is saved.
+        KeyboardInterrupt, SystemExit: after Ctrl-C or another signal, once the agent is saved.
         JostleError: the environment failed or the loss is not finite; the newest good checkpoint stays.
+        Exception: a callback's, or an unforeseen one. Where it comes between two calls of `advance` the agent is saved
+            first.
     """
-    agent.planned = schedule.total
+    evaluations = Evaluations(schedule, eval_env)
+    callbacks = [] if callback is None else [callback] if callable(callback) else list(callback)
+    agent.planned, agent.planned_from = schedule.total, schedule.schedules_from
     metrics = Metrics(run.path) if run else None
     if metrics and metrics_offset is not None:
         metrics.cut(metrics_offset, agent.steps)
     clock, counted = time.perf_counter(), agent.steps
+    evaluated: dict[str, float] = {}
+    best = best_value(run.path) if run and schedule.eval_every else -math.inf
 
     def log() -> None:
         nonlocal clock, counted
@@ -129,45 +93,93 @@ def train(
         values["charts/SPS"] = (agent.steps - counted) / max(now - clock, 1e-9)
         values["charts/FPS"] = values["charts/SPS"] * agent.env.frame_skip
         clock, counted = now, agent.steps
-        agent.metrics = values
+        values |= agent.drain_logged(values)
+        agent.metrics = values | evaluated
         if metrics:
             metrics.log(agent.steps, values)
         _check_finite(values, agent.steps)
 
-    def save() -> None:
+    def meta() -> dict[str, Any]:
+        assert metrics
+        return agent.meta() | {"metrics_offset": metrics.offset()}
+
+    def evaluate() -> None:
+        nonlocal clock, best
+        before = time.perf_counter()
+        evaluated.update(evaluations(agent))
+        clock += time.perf_counter() - before  # the speed is the training's
+        agent.metrics = agent.metrics | evaluated
         if run and metrics:
-            meta = agent.meta() | {"metrics_offset": metrics.offset()}
-            run.save(agent.steps, agent.state_dict(replay=schedule.save_replay), meta, finite=agent.finite)
+            metrics.log(agent.steps, evaluated)
+            if evaluated["eval/return_mean"] > best:
+                best = evaluated["eval/return_mean"]
+                save_best(run.path, agent.steps, agent.state_dict(replay=False), meta(), best, finite=agent.finite)
+
+    def save() -> None:
+        nonlocal whole
+        whole = False  # what cannot be saved is not tried again
+        if run and metrics:
+            run.save(agent.steps, agent.state_dict(replay=schedule.save_replay), meta(), finite=agent.finite)
+        whole = True
 
     bar = Progress(schedule.total, start=agent.steps, quiet=not progress)
-    with (
-        contextlib.closing(metrics) if metrics else contextlib.nullcontext(),
-        threads(agent),
-        bar,
-        catch_signals() as stop,
-    ):
-        if run and not run.checkpoints():
-            save()  # from here on a kill at any moment leaves something to resume
-        while agent.steps < schedule.total and stop.signal is None:
-            before = agent.steps
+    whole, ended = True, "failed"
+    try:
+        with (
+            contextlib.closing(metrics) if metrics else contextlib.nullcontext(),
+            threads(agent),
+            bar,
+            catch_signals() as stop,
+        ):
             try:
-                agent.advance()
-            except EnvError:
-                if not agent.env.can_snapshot:  # what was learned is saved; its episodes are lost in any case
-                    save()
-                raise
-            if _crossed(before, agent.steps, schedule.log_every) or agent.steps >= schedule.total:
-                log()
-            if _crossed(before, agent.steps, schedule.checkpoint_every):
+                if run:
+                    begin_stretch(run, agent.steps, str(agent.device))
+                    if not run.checkpoints():
+                        save()  # from here on a kill at any moment leaves something to resume
+                while agent.steps < schedule.total and stop.signal is None:
+                    before, whole = agent.steps, False
+                    agent.advance()
+                    whole = True
+                    if _crossed(before, agent.steps, schedule.log_every) or agent.steps >= schedule.total:
+                        log()
+                    if schedule.eval_every and _crossed(before, agent.steps, schedule.eval_every):
+                        evaluate()
+                    bar.update(agent.steps, _headline(agent))
+                    going = [call(agent) is not False for call in callbacks]  # all are called
+                    if _crossed(before, agent.steps, schedule.checkpoint_every):
+                        save()
+                    if not all(going):
+                        break
                 save()
-            bar.update(agent.steps, _headline(agent))
-            if callback is not None and callback(agent) is False:
-                break
-        save()
+                ended = signal.Signals(stop.signal).name if stop.signal is not None else "finished"
+                if ended == "finished" and agent.steps < schedule.total:
+                    ended = "stopped by a callback"
+            except BaseException as error:
+                ended = f"failed: {type(error).__name__}"
+                # What was learned before the environment failed is saved where its episodes are lost in any case.
+                lost = isinstance(error, EnvError) and not agent.env.can_snapshot
+                if run and (stop.signal is None or isinstance(error, Exception)):
+                    _save_first(save, run, error, (whole or lost) and not isinstance(error, Diverged))
+                raise
+    finally:
+        if run:
+            with contextlib.suppress(CheckpointError):  # a full disk, of which more is said elsewhere
+                end_stretch(run, agent.steps, ended, finished=agent.steps >= schedule.total)
     if stop.signal == signal.SIGINT:
         raise KeyboardInterrupt
     if stop.signal is not None:
         raise SystemExit(128 + stop.signal)
+
+
+def _save_first(save: Callable[[], None], run: Run, error: BaseException, whole: bool) -> None:
+    """Before an exception goes on: save what is whole, and note at the exception what there is."""
+    if whole:
+        with contextlib.suppress(Exception):  # the one that comes first is told
+            save()
+    saved = run.checkpoints()
+    if saved and not isinstance(error, JostleError):
+        step = int(saved[-1].name.removeprefix("step_"))
+        error.add_note(f"The run's newest checkpoint, to go on from, is that of step {step:,}.")
 
 
 def _crossed(before: int, after: int, every: int) -> bool:
@@ -182,6 +194,8 @@ def _headline(agent: Trainable) -> dict[str, float]:
     for name in ("td_loss", "value"):
         if f"losses/{name}" in agent.metrics:
             out["loss"] = agent.metrics[f"losses/{name}"]
+    if "eval/return_mean" in agent.metrics:
+        out["eval"] = agent.metrics["eval/return_mean"]
     for name, value in agent.metrics.items():
         part = name.split("/")
         if part[0] == "bonus" and part[-1] == "reward_mean":
@@ -194,7 +208,7 @@ def _headline(agent: Trainable) -> dict[str, float]:
 def _check_finite(values: dict[str, float], steps: int) -> None:
     for name, value in values.items():
         if not math.isfinite(value):
-            raise JostleError(
+            raise Diverged(
                 f"training diverged: {name} is {value} at step {steps}; lower the learning rate or max_grad_norm. "
                 "Checkpoints saved before are untouched."
             )

@@ -34,7 +34,9 @@ class Evaluate:
     """
 
     run: tyro.conf.Positional[Path]
-    """The folder of a run (its newest good checkpoint) or of a saved agent."""
+    """The folder of a run or of a saved agent."""
+    which: Literal["newest", "best"] = "newest"
+    """The run's newest good checkpoint, or the best one by the evaluations of its training."""
     episodes: int = 20
     """Episodes to play."""
     noise: str = "mean"
@@ -69,7 +71,9 @@ class Watch:
     """
 
     run: tyro.conf.Positional[Path]
-    """The folder of a run (its newest good checkpoint) or of a saved agent."""
+    """The folder of a run or of a saved agent."""
+    which: Literal["newest", "best"] = "newest"
+    """The run's newest good checkpoint, or the best one by the evaluations of its training."""
     video: Annotated[Path | None, shown("RUN/videos/step_<step>-<noise>.mp4")] = None
     """The file to write."""
     episodes: int = 3
@@ -98,7 +102,7 @@ def evaluate(arguments: list[str]) -> int:
     args = parse(Evaluate, arguments, "jostle evaluate")
     if args.json is not None:
         refuse_existing(args.json, args.overwrite)
-    agent = jostle.load(args.run, device=args.device, replay=False)
+    agent = jostle.load(args.run, which=args.which, device=args.device, replay=False)
     try:
         kept = options_for(agent.env_options, args.env, args.quiet)
         options = kept | parse_options(args.env_options)
@@ -152,7 +156,7 @@ def watch(arguments: list[str]) -> int:
 
     if args.video is not None:
         refuse_existing(args.video, args.overwrite)
-    agent = jostle.load(args.run, device=args.device, replay=False)
+    agent = jostle.load(args.run, which=args.which, device=args.device, replay=False)
     try:
         video = record(
             agent,

@@ -14,7 +14,10 @@ from jostle.errors import ConfigError, closest
 from jostle.store.yaml_text import parse_yaml
 
 TOP = ("jostle", "algorithm", "env", "num_envs", "env_options", "seed", "config", "training")
-TRAINING = ("total", "log_every", "checkpoint_every", "save_replay")
+TRAINING = (
+    "total", "log_every", "checkpoint_every", "save_replay", "keep", "schedules_from",
+    "eval_every", "eval_episodes", "eval_noise", "eval_env", "eval_env_options",
+)  # fmt: skip
 _SECTIONS = ("env_options", "config", "training")
 _ELSEWHERE = {
     "id": "say which environment with --env, or env in a file",
@@ -31,6 +34,13 @@ _TYPES = {
     "log_every": (int, "a whole number"),
     "checkpoint_every": (int, "a whole number"),
     "save_replay": (bool, "true or false"),
+    "keep": (int, "a whole number"),
+    "schedules_from": (int, "a whole number"),
+    "eval_every": (int, "a whole number"),
+    "eval_episodes": (int, "a whole number"),
+    "eval_noise": (str, "a text"),
+    "eval_env": (str, "a text"),
+    "eval_env_options": (dict, "a mapping"),
 }
 
 
@@ -128,7 +138,7 @@ def starting_point(preset: str | None, config: Path | None, algorithm: str = "dq
     return overlay(base, read_config(config, algorithm)) if config is not None else base
 
 
-def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
+def parse_options(pairs: Iterable[str], flag: str = "--env-options") -> dict[str, Any]:
     """Options of an environment from ``key=value`` words; values are read as YAML (3, 0.5, true, text, [1, 2]).
 
     >>> parse_options(["size=10", "deterministic=false"])
@@ -142,7 +152,7 @@ def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
         key, sign, value = pair.partition("=")
         if not sign or not key.isidentifier():
             raise ConfigError(f"'{pair}' is no option of an environment: write key=value, such as size=10.")
-        _check_option(key, "--env-options")
+        _check_option(key, flag)
         try:
             out[key] = parse_yaml(value)
         except yaml.YAMLError as error:

@@ -44,7 +44,9 @@ class Stress:
     """
 
     runs: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR [DIR ...]")]] = ()
-    """Folders of runs (their newest good checkpoints) or of saved agents."""
+    """Folders of runs or of saved agents."""
+    which: Literal["newest", "best"] = "newest"
+    """The runs' newest good checkpoints, or the best ones by the evaluations of their training."""
     suite: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE.yaml")] = None
     """A suite by name, or a YAML file with conditions of your own."""
     episodes: int = 100
@@ -95,7 +97,7 @@ def stress(arguments: list[str]) -> int:
     if args.junit is not None and args.checks is None:
         raise ConfigError("--junit is for the results of checks: give --assert FILE.yaml, too.")
     require_seed(args.seed)  # before a folder is made
-    views = _load(args.runs, args.device)
+    views = _load(args.runs, args.device, args.which)
     _, suite = prepare(views, args.suite)
     modes = [str(mode) for mode in modes_of(args.noise, views)]
     checks = [] if args.checks is None else read_checks(args.checks, suite, modes, list(views))
@@ -132,7 +134,9 @@ def stress(arguments: list[str]) -> int:
     return _judge(verdicts, checks, args.quiet)
 
 
-def _load(folders: tuple[Path, ...], device: str | None) -> "dict[str, list[PolicyView]]":
+def _load(
+    folders: tuple[Path, ...], device: str | None, which: Literal["newest", "best"]
+) -> "dict[str, list[PolicyView]]":
     """The agents as methods: those that differ in their seed alone are the runs of one."""
     import jostle
     from jostle.view import as_view
@@ -144,7 +148,7 @@ def _load(folders: tuple[Path, ...], device: str | None) -> "dict[str, list[Poli
         raise ConfigError(f"{twice.name} is given twice: give each folder once.")
     groups: dict[str, list[tuple[str, PolicyView]]] = {}
     for folder, name in zip(folders, names, strict=True):
-        agent = jostle.load(folder, device=device, replay=False)
+        agent = jostle.load(folder, which=which, device=device, replay=False)
         agent.env.close()
         same = {key: value for key, value in agent.description().items() if key not in ("seed", "jostle")}
         same["config"] = {key: value for key, value in same["config"].items() if key not in _MACHINE}

@@ -56,13 +56,12 @@ def summary(agent: "Agent", run_dir: Path) -> str:
     )
 
 
-def stopped(run_dir: Path, left: int | None = None) -> str:
-    """Where a run that Ctrl-C or SIGTERM ended was saved; ``left`` steps are to be asked for when it goes on."""
+def stopped(run_dir: Path) -> str:
+    """Where a run that a signal or a failure ended was saved."""
     step = newest_step(run_dir)
     if step is None:
         return "stopped before anything was saved."
-    more = f" --steps {left}" if left else ""
-    return f"stopped; step {step:,} is saved in {run_dir}. To go on: jostle resume {quoted(run_dir)}{more}"
+    return f"stopped; step {step:,} is saved in {run_dir}. To go on: jostle resume {quoted(run_dir)}"
 
 
 def newest_step(run_dir: Path) -> int | None:

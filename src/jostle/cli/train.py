@@ -1,7 +1,7 @@
 """``jostle train``."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +11,17 @@ from jostle.algo.dqn.agent import DQN
 from jostle.algo.dqn.config import DQNConfig
 from jostle.algo.ppo.agent import PPO
 from jostle.algo.ppo.config import PPOConfig
+from jostle.algo.schedule import Schedule
 from jostle.algo.settings import Settings, merged
 from jostle.cli.flags import flag_value, named, parse, refuse_twice, shown
 from jostle.cli.output import outliving_its_reader
+from jostle.cli.plan import Evaluating, Saving, from_training, training_of
 from jostle.cli.recipe import overlay, parse_options, starting_point
+from jostle.cli.resume import go_on, require_same
 from jostle.cli.sections import as_sections, chosen, with_sections
-from jostle.cli.summary import header, quoted, stopped, summary
+from jostle.cli.summary import header, newest_step, quoted, stopped, summary
 from jostle.errors import ConfigError
+from jostle.store import Run
 
 
 @dataclass
@@ -40,14 +44,13 @@ class Train:
     """Seeds environments, weights, noise, and everything else that is drawn."""
     run_dir: Annotated[Path | None, shown("runs/<env>-<algorithm>-s<seed>-<time>", "DIR")] = None
     """A new folder for the run."""
-    log_every: Annotated[int | None, shown("a hundredth of the training, 1,000 at least", "INT")] = None
-    """Steps between two lines of metrics."""
-    checkpoint_every: Annotated[int | None, shown("a tenth of the training, 10,000 at least", "INT")] = None
-    """Steps between two checkpoints."""
-    save_replay: bool = True
-    """Keep DQN's replay in checkpoints, so that a resumed run equals an unbroken one."""
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Go on if the folder holds this run already, and do nothing if that has reached its end: one line for a batch
+    system that may stop and start it at any moment. Needs --run-dir."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors."""
+    saving: tyro.conf.OmitArgPrefixes[Saving] = field(default_factory=Saving)
+    evaluating: tyro.conf.OmitArgPrefixes[Evaluating] = field(default_factory=Evaluating)
 
 
 DQN_HELP = """Train DQN and its family. Flags override --config, which overrides --preset, which overrides the defaults.
@@ -57,6 +60,7 @@ examples:
   jostle train dqn --env jostle/DeepSea-v0 --env-options size=10 --steps 50000 --noisy factorised
   jostle train dqn --preset noisy-dqn-atari --env Breakout-v5 --seed 1 --run-dir runs/breakout
   jostle train dqn --config runs/breakout/config.yaml --seed 2 --run-dir runs/breakout-2
+  jostle train dqn --preset cartpole-noisy --eval-every 5000 --eval-episodes 20 --run-dir runs/cartpole --resume
 """
 
 PPO_HELP = """Train PPO. Flags override --config, which overrides --preset, which overrides the defaults.
@@ -66,6 +70,7 @@ examples:
   jostle train ppo --env jostle/DeepSea-v0 --env-options size=20 --steps 500000 --bonus rnd
   jostle train ppo --preset rnd-atari --steps 10000000 --run-dir runs/montezuma
   jostle train ppo --env MiniGrid-DoorKey-8x8-v0 --num-envs 64 --steps 2000000 --recurrent gru --minibatch-by envs
+  jostle train ppo --preset cartpole-ppo --eval-every 10000 --eval-noise mean --run-dir runs/cartpole --resume
 """
 
 COMMANDS: dict[str, tuple[type[DQN] | type[PPO], Any]] = {
@@ -89,28 +94,35 @@ def train_ppo(arguments: list[str]) -> int:
 
 def _train(algorithm: str, arguments: list[str]) -> int:
     refuse_twice(arguments, "--env-options")
+    refuse_twice(arguments, "--eval-env-options")
     kind, command = COMMANDS[algorithm]
     preset, config = flag_value(arguments, "--preset"), flag_value(arguments, "--config")
     start = starting_point(preset, Path(config) if config is not None else None, algorithm)
     args = parse(command, arguments, f"jostle train {algorithm}", _defaults(algorithm, start))
     settings: Any = merged(kind.settings(), chosen(args, kind.settings))
     options = overlay(start, {"env_options": parse_options(args.env_options)})["env_options"]
+    if args.resume and args.run_dir is None:
+        raise ConfigError("--resume needs the folder of the run: give --run-dir, the same every time.")
     run_dir = args.run_dir or _new_folder(args.env, algorithm, args.seed)
-    _refuse_used(run_dir)
+    schedule = Schedule.of(args.steps, **training_of(args.saving, args.evaluating, options))
+    if args.resume and (run_dir / "run.json").exists() and not Run.unstarted(run_dir):
+        wanted = {
+            "algorithm": algorithm, "env": args.env, "num_envs": args.num_envs, "env_options": options,
+            "seed": args.seed, "config": settings.as_dict(),
+        }  # fmt: skip
+        require_same(run_dir, wanted, kind.settings())
+        plan = {name: value for name, value in schedule.as_dict().items() if name != "schedules_from"}
+        return go_on(run_dir, args.quiet, training=plan)
+    if not args.resume:
+        _refuse_used(run_dir)
     agent = kind(args.env, settings, seed=args.seed, num_envs=args.num_envs, env_options=options)
     try:
         if not args.quiet:
             print(header(agent, run_dir), flush=True)
-        agent.learn(
-            args.steps,
-            run_dir=run_dir,
-            progress=not args.quiet,
-            log_every=args.log_every,
-            checkpoint_every=args.checkpoint_every,
-            save_replay=args.save_replay,
-        )
-    except (KeyboardInterrupt, SystemExit):
-        print(stopped(run_dir), flush=True)
+        agent.train(schedule, run_dir, again=args.resume, progress=not args.quiet)
+    except BaseException as error:
+        if newest_step(run_dir) is not None or isinstance(error, KeyboardInterrupt | SystemExit):
+            print(stopped(run_dir), flush=True)
         raise
     finally:
         agent.env.close()
@@ -129,9 +141,7 @@ def _defaults(algorithm: str, start: dict[str, Any]) -> Any:
         steps=training.get("total") or tyro.MISSING,
         num_envs=start.get("num_envs", 8),
         seed=start.get("seed", 0),
-        log_every=training.get("log_every"),
-        checkpoint_every=training.get("checkpoint_every"),
-        save_replay=training.get("save_replay", True),
+        **from_training(training),
         **as_sections(command, found),
     )
 
@@ -144,4 +154,6 @@ def _new_folder(env: str, algorithm: str, seed: int) -> Path:
 def _refuse_used(run_dir: Path) -> None:
     """Say so before the environments are made; `Run.create` sees to it again."""
     if (run_dir / "run.json").exists():
-        raise ConfigError(f"{run_dir} holds a run already: jostle resume {quoted(run_dir)}, or give another --run-dir")
+        raise ConfigError(
+            f"{run_dir} holds a run already: jostle resume {quoted(run_dir)}, give --resume, or another --run-dir"
+        )

@@ -65,8 +65,16 @@ def remove_folder(folder: Path) -> None:
 
 def remove_staging(folder: Path) -> None:
     """Remove what writers that were killed left in `folder`. Call it only while no other process writes there."""
-    for path in folder.glob(STAGING + "*"):
-        if path.is_dir():
+    remove_leftovers(folder, [path.name for path in folder.glob(STAGING + "*")])
+
+
+def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Remove files, and folders with all that is in them, where they are there; of a link the link alone.
+
+    Raises: OSError for a file that cannot be removed.
+    """
+    for path in (folder / name for name in names):
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ config.yaml                   the resolved configuration
 run.json                      versions, seed, command, time of creation
 metrics.jsonl, tensorboard/   written by `jostle.store.metrics`
 initial/                      a checkpoint of the first weights, never removed
+best/step_000000012345/       the best checkpoint, where evaluations have told which (`jostle.store.best`)
 checkpoints/step_000000012345/
 """
 
@@ -21,13 +22,13 @@ import yaml
 
 from jostle.errors import CheckpointError, ConfigError
 from jostle.store.checkpoint import load_checkpoint, save_checkpoint
-from jostle.store.files import remove_folder, remove_staging, replace_file
+from jostle.store.files import STAGING, remove_folder, remove_leftovers, remove_staging, replace_file
 from jostle.store.lock import Lock
 from jostle.store.sums import verify
 
 FORMAT = 1
 _PACKAGES = ("jostle", "torch", "numpy", "gymnasium", "envpool")
-_OWN = ("run.json", "config.yaml", "metrics.jsonl", "tensorboard", "initial", "checkpoints")
+_OWN = ("run.json", "config.yaml", "metrics.jsonl", "tensorboard", "initial", "best", "checkpoints")
 
 
 class Run:
@@ -49,12 +50,15 @@ class Run:
         self._previous: Path | None = None
 
     @classmethod
-    def create(cls, path: Path, config: dict[str, Any], info: dict[str, Any], keep: int = 2) -> "Run":
+    def create(
+        cls, path: Path, config: dict[str, Any], info: dict[str, Any], keep: int = 2, *, again: bool = False
+    ) -> "Run":
         """Start a run in a new folder, and lock it.
 
         config: plain data, what `yaml.safe_dump` can write.
         info: plain data for run.json, such as {"seed": 1, "command": "jostle train …"}; versions, platform and time
             are added.
+        again: what a run that never began has left in the folder (`unstarted`) is removed first.
         Raises: CheckpointError if the folder holds a run already or cannot be written; ConfigError if config or info
             are no plain data.
         """
@@ -64,15 +68,13 @@ class Run:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CheckpointError(f"cannot make the folder {path} ({error.strerror}): choose another") from error
+        if not (again and cls.unstarted(path)):
+            _refuse_a_run(path)  # before the lock: its file would make somebody's folder look like a run's
         lock = Lock(path / ".lock")
         try:
-            found = [name for name in _OWN if (path / name).exists()]
-            if found and "run.json" not in found:
-                raise CheckpointError(
-                    f"{path} holds a run already, or what is left of one ({', '.join(found)}): choose another folder"
-                )
-            if found:
-                raise CheckpointError(f"{path} holds a run already: resume it, or choose another folder")
+            if again and cls.unstarted(path):
+                remove_leftovers(path, reversed(_OWN))  # run.json last: killed here, the run is still unstarted
+            _refuse_a_run(path)
             remove_staging(path)
             replace_file(path / "config.yaml", config_text)
             replace_file(path / "run.json", info_text)
@@ -82,6 +84,32 @@ class Run:
                 raise CheckpointError(f"cannot write in {path} ({error.strerror}): choose another folder") from error
             raise
         return cls(path, yaml.safe_load(config_text), info, lock, keep)
+
+    @staticmethod
+    def unstarted(path: Path) -> bool:
+        """Whether the folder holds no more of a run than one leaves that was killed before its first good checkpoint.
+
+        Nothing that cost time to learn lies there: no good checkpoint, no checkpoint of a later step, however damaged,
+        no line of metrics. Files that are no run's, such as a log, may lie beside it: beginning again leaves them.
+        """
+        try:
+            names = {entry.name for entry in path.iterdir()}
+            steps = {entry.name for entry in (path / "checkpoints").glob("*") if not entry.name.startswith(STAGING)}
+            lines = (path / "metrics.jsonl").stat().st_size if "metrics.jsonl" in names else 0
+        except OSError:
+            return False
+        if "run.json" not in names:  # it is written after the lock and config.yaml, before all else
+            return ".lock" in names and names.isdisjoint(set(_OWN) - {"config.yaml"})
+        try:
+            _read_info(path)
+        except CheckpointError:
+            return False
+        return lines == 0 and steps <= {_step(0)} and not any(_good(path / "checkpoints" / name) for name in steps)
+
+    @staticmethod
+    def unstarted_config(path: Path) -> dict[str, Any] | None:
+        """config.yaml of a run that never began (`unstarted`); None where it was killed before that was written."""
+        return _read_config(path) if (path / "config.yaml").exists() else None
 
     @classmethod
     def open(cls, path: Path, *, write: bool = False, keep: int = 2) -> "Run":
@@ -112,6 +140,28 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def note(self, **values: Any) -> None:
+        """Add to run.json, or replace what stands there under these names. Readers see the old file or the new one.
+
+        Raises: CheckpointError if it cannot be written.
+        """
+        self._must_write()
+        self.info = {**self.info, **values}
+        self._replace("run.json", json.dumps(self.info, indent=1, allow_nan=False) + "\n")
+
+    def reconfigure(self, config: dict[str, Any]) -> None:
+        """Write another config.yaml. Raises: CheckpointError if it cannot be written; ConfigError: no plain data."""
+        self._must_write()
+        text = _config_text(config)
+        self._replace("config.yaml", text)
+        self.config = yaml.safe_load(text)
+
+    def _replace(self, name: str, text: str) -> None:
+        try:
+            replace_file(self.path / name, text)
+        except OSError as error:
+            raise CheckpointError(f"cannot write {self.path / name} ({error.strerror}): make room") from error
+
     def save_initial(self, state: dict[str, Any]) -> Path:
         """Keep the first weights for good. Does nothing where they lie there already, unharmed."""
         self._must_write()
@@ -141,7 +191,7 @@ class Run:
         Raises: CheckpointError if it cannot be written, or if there is a good checkpoint of a later step.
         """
         self._must_write()
-        folder = self.path / "checkpoints" / f"step_{step:012d}"
+        folder = self.path / "checkpoints" / _step(step)
         for path in self.checkpoints():
             if path.name >= folder.name and not _good(path):
                 remove_folder(path)
@@ -176,6 +226,20 @@ class Run:
     def _must_write(self) -> None:
         if self._lock is None:
             raise CheckpointError(f"the run {self.path} is open for reading: open it with write=True to save")
+
+
+def _refuse_a_run(path: Path) -> None:
+    found = [name for name in _OWN if (path / name).exists()]
+    if found and "run.json" not in found:
+        raise CheckpointError(
+            f"{path} holds a run already, or what is left of one ({', '.join(found)}): choose another folder"
+        )
+    if found:
+        raise CheckpointError(f"{path} holds a run already: resume it, or choose another folder")
+
+
+def _step(step: int) -> str:
+    return f"step_{step:012d}"
 
 
 def _good(folder: Path) -> bool:

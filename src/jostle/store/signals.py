@@ -1,11 +1,20 @@
-"""Ctrl-C and SIGTERM end a training loop between two updates, after its checkpoint is saved."""
+"""Signals that ask a training loop to end, between two updates and after its checkpoint is saved."""
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+
+_ALWAYS = (signal.SIGINT, signal.SIGTERM)
+_UNLESS_SPOKEN_FOR = tuple(
+    getattr(signal, name)
+    for name in ("SIGHUP", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)  # Windows has none
+)
+_PATIENCE = 1.0  # seconds in which a second signal is the first one's echo: `timeout` and lost terminals send two
 
 
 @dataclass
@@ -22,7 +31,11 @@ class Stop:
 
 @contextmanager
 def catch_signals() -> Iterator[Stop]:
-    """Note SIGINT and SIGTERM in a `Stop` instead of dying; a Ctrl-C after the first signal raises KeyboardInterrupt.
+    """Note signals in a `Stop` instead of dying of them.
+
+    These are SIGINT and SIGTERM; and SIGHUP (a lost terminal), SIGUSR1 and SIGUSR2 (batch systems, before the time is
+    up) where nobody else has a use for them: under ``nohup`` SIGHUP stays ignored. After the first signal a Ctrl-C
+    raises KeyboardInterrupt at once, and any other signal SystemExit, unless it comes within a second.
 
     >>> with catch_signals() as stop:
     ...     while stop.signal is None:
@@ -33,18 +46,22 @@ def catch_signals() -> Iterator[Stop]:
     The handlers that were there before are put back at the end. Only the main thread may handle signals: elsewhere
     this does nothing.
     """
-    stop = Stop()
+    stop, first = Stop(), 0.0
 
     def note(number: int, _: FrameType | None) -> None:
-        if stop.signal is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
+        nonlocal first
         if stop.signal is None:
-            stop.signal = number
+            stop.signal, first = number, time.monotonic()
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+        elif time.monotonic() - first >= _PATIENCE:
+            raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    taken = [*_ALWAYS, *(number for number in _UNLESS_SPOKEN_FOR if signal.getsignal(number) == signal.SIG_DFL)]
+    before = {number: signal.signal(number, note) for number in taken}
     try:
         yield stop
     finally:

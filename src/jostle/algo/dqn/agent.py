@@ -27,6 +27,7 @@ from jostle.algo.parts.auxiliary import INPUT, Auxiliary, Minibatch, load_module
 from jostle.algo.parts.bonuses import frozen_parameters, intrinsic_streams, make_bonuses
 from jostle.algo.parts.input.layers import make_terms, randomise_input
 from jostle.algo.parts.streams import Stream, Streams
+from jostle.algo.refit import fit_rows
 from jostle.algo.settings import merged
 from jostle.bonus import Bonus
 from jostle.envs.masks import legal_choices
@@ -351,6 +352,10 @@ class DQN(Agent):
         with self.noise.using(LEARN), self.looks.using(draw[:, INPUT], mode), self._precision():
             return self.network.features(obs)
 
+    def _apply_rate(self) -> None:
+        if self._rate is not None:
+            self.optimizer.param_groups[0]["lr"] = self._rate
+
     # ---- acting for others ----
 
     def actor(self, noise: str | Inference = "mean", *, rows: int = 1, seed: int = 0, sample: bool = False) -> QActor:
@@ -425,6 +430,7 @@ class DQN(Agent):
             "looks": self.looks.state_dict(),
             "aux": [aux.state_dict() for aux in self.aux if isinstance(aux, nn.Module)],
             "replay": self.replay.state_dict() if replay else None,
+            "rows": self.replay.rows,
             "bonuses": self.intrinsic.state_dict() if self.intrinsic else None,
             "rng": {"act": self._rng_act.bit_generator.state, "replay": self._rng_replay.bit_generator.state},
             "learning": {
@@ -434,6 +440,18 @@ class DQN(Agent):
             },
         }
 
+    def _other_replay(self, state: dict[str, Any]) -> tuple[bool, bool]:
+        """Whether the saved replay is of other environments, and whether it is of another size."""
+        if state["replay"] is None:
+            return False, False
+        rows = state.get("rows", self.replay.rows)  # older states have it not, nor could it be another then
+        return len(state["carry"]["start"]) != self.num_envs, rows != self.replay.rows
+
+    def rebase(self) -> None:
+        """Updates owed are counted from here on: ratio or batch size are others now."""
+        if self._learning_since is not None:
+            self._learning_since = self.steps, self.updates
+
     def load_state_dict(self, state: dict[str, Any]) -> list[str]:
         """Restore a state; returns why going on from it differs from never having stopped (empty: it does not).
 
@@ -441,11 +459,16 @@ class DQN(Agent):
             ConfigError: the state belongs to an agent of another shape.
         """
         self.streams.require(state["streams"])
+        others, resized = self._other_replay(state)
+        replay = None if others or resized else state["replay"]
         try:
             self.network.load_state_dict(state["model"])
             self.target.load_state_dict(state["target"])
             if self.intrinsic:
-                self.intrinsic.load_state_dict(state["bonuses"], replay=state["replay"] is not None)
+                own, before = self.intrinsic.state_dict(), len(state["carry"]["start"])
+                bonuses = {**state["bonuses"]}
+                bonuses["modules"] = fit_rows(own["modules"], bonuses["modules"], before, self.num_envs)
+                self.intrinsic.load_state_dict(bonuses, replay=replay is not None)
         except RuntimeError as error:
             raise ConfigError(
                 f"the saved weights do not fit this network; use the run's own settings ({error})."
@@ -468,10 +491,13 @@ class DQN(Agent):
             self._terms[name].extend(values.to(self.device))
         if new_episodes and self.config.noise_resample == "episode":
             self._redraw_where(self._start)
-        if state["replay"] is None:
+        if replay is None:
             self._learning_since, self._warm_until = None, self.steps + self.config.warmup
-            return [*reasons, "the replay was not saved: it fills anew before learning goes on"]
-        self.replay.load_state_dict(state["replay"])
+            why = (
+                "has a column for each environment" if others else "is of another size" if resized else "was not saved"
+            )
+            return [*reasons, f"the replay {why}: it fills anew before learning goes on"]
+        self.replay.load_state_dict(replay)
         if new_episodes:
             self.replay.cut(state["carry"]["obs"], state["carry"].get("mask"))
         return reasons

@@ -3,6 +3,7 @@
 from typing import Any
 
 from jostle.algo.dqn.looks import ReplayLooks
+from jostle.algo.refit import fit_noise
 from jostle.nn.noise import Noise
 
 
@@ -26,10 +27,11 @@ def load_noise(online: Noise, target: Noise, looks: ReplayLooks, state: dict[str
             noise.reseed(seed)
             roles = roles | {role: {**roles[role], "generators": noise.state_dict()["generators"]}}
         looks.reseed(seed)
-    online.load_state_dict(roles["online"])
+    online.load_state_dict(fit_noise(online.state_dict(), roles["online"]))
     target.load_state_dict(roles["target"])
+    own, saved = looks.state_dict(), state.get("looks")
     if not foreign:
-        looks.load_state_dict(state.get("looks"))
+        looks.load_state_dict(saved if own is None or saved is None else fit_noise(own, saved))
     if not foreign or not (online.layers or looks.online):
         return []
     return ["the generators of noise were saved on another kind of device: new ones begin"]

@@ -23,6 +23,7 @@ from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.ppo.forward import Forward
 from jostle.algo.ppo.learner import Learner, Scored
 from jostle.algo.ppo.rollout import Rollout
+from jostle.algo.refit import fit_noise, fit_rows
 from jostle.algo.settings import merged
 from jostle.bonus import Bonus
 from jostle.envs.sources import EnvSource
@@ -214,7 +215,8 @@ class PPO(Agent):
             self._warm_up()
         if self._was_moved:
             self._reset()
-        self.learner.schedule(max(0.0, 1 - self.steps / self.planned) if self.planned else 1.0)
+        self.learner.schedule(self.left)
+        self._apply_rate()
         self._collect()
         self.updates += self.learner.learn(self._score())
         if not torch.stack([p.detach().sum() for p in self.learner.parameters]).isfinite().all():
@@ -321,6 +323,11 @@ class PPO(Agent):
             reward = (reward / self._reward_filter.scale.clamp(min=1e-8)).float()
         return reward.clamp(-c.reward_clip, c.reward_clip) if c.reward_clip > 0 else reward
 
+    def _apply_rate(self) -> None:
+        if self._rate is not None:
+            for group in self.learner.optimizers[0].param_groups:
+                group["lr"] = self._rate
+
     # ---- acting for others ----
 
     def actor(
@@ -406,18 +413,27 @@ class PPO(Agent):
             ConfigError: the state belongs to an agent of another shape.
         """
         self.streams.require(state["streams"])
+        before, now = len(state["carry"]["start"]), self.num_envs
         try:
             self.network.load_state_dict(state["model"])
-            self.learner.load_state_dict(state["learner"])
+            self.learner.load_state_dict(self._fitted(state["learner"], before))
         except (RuntimeError, ValueError) as error:
             raise ConfigError(
                 f"the saved weights do not fit this agent; use the run's own settings ({error})."
             ) from error
-        self._reward_filter.load_state_dict(state["reward_filter"])
+        self._reward_filter.load_state_dict(
+            fit_rows(self._reward_filter.state_dict(), state["reward_filter"], before, now)
+        )
         reasons = self._load_generators(state)
-        self._state = None if state["recurrent"] is None else state["recurrent"].to(self.device)
+        recurrent = self._zero_state() if before != now else state["recurrent"]
+        self._state = None if recurrent is None else recurrent.to(self.device)
         self._warm = state["warm"]
         return reasons + self._load_common(state)
+
+    def _fitted(self, learner: dict[str, Any], before: int) -> dict[str, Any]:
+        """The learner's state with the bonuses' parts for each environment made anew where their number is another."""
+        own = [module.state_dict() for module in self.learner.modules]
+        return {**learner, "modules": fit_rows(own, learner["modules"], before, self.num_envs)}
 
     def _load_generators(self, state: dict[str, Any]) -> list[str]:
         """Restore noise and generators. Those of a CPU and of a GPU cannot go on with each other's state."""
@@ -425,9 +441,13 @@ class PPO(Agent):
         mine, saved = self._generator.get_state(), state["rng"]["act"]
         if mine.numel() == saved.numel():
             self._generator.set_state(saved)
-            self.noise.load_state_dict(state["noise"])
+            self.noise.load_state_dict(fit_noise(self.noise.state_dict(), state["noise"]))
             if self.looks is not None:
-                self.looks.load_state_dict(state["looks"])
+                own, looks = self.looks.state_dict(), state["looks"]
+                fits = all(own["noise"]["noise"][k].shape == v.shape for k, v in looks["noise"]["noise"].items())
+                # With another number of draws it is another one's turn: those of the beginning, under going generators.
+                here = {} if fits and len(own.get("current", ())) == len(looks.get("current", ())) else own
+                self.looks.load_state_dict({**looks, **here, "noise": fit_noise(own["noise"], looks["noise"])})
             return []
         # Seeded anew, or the draws of the beginning would come again.
         seed = int(np.random.default_rng([self.seed, state["progress"]["steps"], 1]).integers(2**30))

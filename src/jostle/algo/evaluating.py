@@ -1,0 +1,83 @@
+"""Evaluations within a training, in environments and with seeds of their own: the training is the same without them."""
+
+import contextlib
+import math
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from jostle.algo.schedule import Schedule
+from jostle.envs import JostleEnv
+from jostle.errors import ConfigError
+from jostle.nn.inference import Inference
+
+Env: TypeAlias = str | JostleEnv | Callable[[], gym.Env[Any, Any]]
+METRICS = ("eval/return_mean", "eval/return_low", "eval/return_high", "eval/length")
+"""What an evaluation logs: mean return, its 95% interval (of two episodes and more), mean length of an episode."""
+
+
+def name_of_eval(env: Env | None) -> str | None:
+    """What config.yaml says of the environment of evaluations; a function's or an object's name in ``<…>``."""
+    if env is None or isinstance(env, str):
+        return env
+    if isinstance(env, JostleEnv):
+        return f"<{env.id}>"
+    return f"<{getattr(env, '__qualname__', type(env).__name__).replace('<', '').replace('>', '')}>"
+
+
+class Evaluations:
+    """Evaluates an agent as a schedule says. Every evaluation plays the same episodes, so that they can be compared.
+
+    Args:
+        schedule: the training's.
+        env: where to play if not where the schedule says.
+
+    Raises:
+        ConfigError: an unknown inference mode, options for an environment that is made already, or the schedule's
+            environment is one that no folder holds and it is not given.
+    """
+
+    def __init__(self, schedule: Schedule, env: Env | None = None) -> None:
+        self.schedule = schedule
+        self._env = schedule.eval_env if env is None else env
+        if not schedule.eval_every:
+            return
+        Inference.parse(schedule.eval_noise)
+        if isinstance(self._env, str) and self._env.startswith("<"):
+            raise ConfigError(
+                f"the training is evaluated in {self._env[1:-1]}, which no folder holds: give eval_env=…, or end "
+                "its evaluations by eval_every=0."
+            )
+        if isinstance(self._env, JostleEnv) and schedule.eval_env_options is not None:
+            raise ConfigError(f"eval_env_options come too late: {self._env.id} is made already.")
+
+    def __call__(self, agent: Any) -> dict[str, float]:
+        """Play, and give what is logged."""
+        from jostle.evaluation import evaluate  # here, for it takes a third of a second that most runs need not pay
+
+        s = self.schedule
+        options = s.eval_env_options
+        if options is None and self._env is not None:
+            options = {}
+        with _generators_untouched():
+            found = evaluate(agent, s.eval_episodes, noise=s.eval_noise, env=self._env, env_options=options)
+        low, high = found.interval
+        length = sum(e.length for e in found.episodes) / len(found.episodes)
+        values = dict(zip(METRICS, (found.mean, low, high, length), strict=True))
+        return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+@contextlib.contextmanager
+def _generators_untouched() -> Iterator[None]:
+    """The global generators afterwards as they were: environments may draw from them."""
+    python, numpy, torchs = random.getstate(), np.random.get_state(), torch.random.get_rng_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        torch.random.set_rng_state(torchs)
