@@ -1,5 +1,6 @@
 """Writing files and folders so that a kill at any moment leaves the old state or the new one, never a mixture."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -8,8 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jostle.errors import CheckpointError
+from jostle.store.sums import SUMS
 
 STAGING = ".staging-"
+# What a file system says that cannot force anything to the disk, in distinction from one that failed to.
+_UNABLE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.ENOTTY}
 
 
 def write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> str:
@@ -23,19 +27,37 @@ def write_file(path: Path, chunks: Iterable[bytes | memoryview]) -> str:
             digest.update(chunk)
             file.write(chunk)
         file.flush()
-        os.fsync(file.fileno())
+        force(file.fileno())
     return digest.hexdigest()
 
 
-def sync_folder(folder: Path) -> None:
-    """Force a folder's list of names to the disk, so that a rename in it survives a power cut."""
-    if sys.platform == "win32":  # folders cannot be opened there
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+def force(descriptor: int) -> None:
+    """Force a file to the disk, where its file system can do that. Raises: OSError if it can and fails."""
     try:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _UNABLE:
+            raise
+
+
+def sync_folder(folder: Path) -> bool:
+    """Force a folder's list of names to the disk, so that a rename in it survives a power cut.
+
+    Returns False where the file system cannot do that, as some network mounts: there a kill is survived all the same.
+    """
+    if sys.platform == "win32":  # folders cannot be opened there
+        return False
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _UNABLE | {errno.EACCES, errno.EPERM, errno.EISDIR}:
+            raise
+        return False
+    return True
 
 
 def replace_file(path: Path, text: str) -> None:
@@ -57,6 +79,10 @@ def remove_folder(folder: Path) -> None:
     try:
         os.replace(folder, doomed)
     except OSError as error:
+        if error.errno == errno.EXDEV:  # layered file systems rename no folder of a lower layer
+            (folder / SUMS).unlink(missing_ok=True)  # first, so that what a kill leaves is no good checkpoint
+            shutil.rmtree(folder, ignore_errors=True)
+            return
         raise CheckpointError(
             f"cannot remove {folder} ({error.strerror}): remove it yourself, or make its parent writable"
         ) from error

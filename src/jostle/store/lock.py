@@ -1,7 +1,9 @@
 """One writer per run folder: a lock that the kernel takes back when its holder dies."""
 
+import errno
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from jostle.errors import CheckpointError
@@ -26,8 +28,10 @@ if sys.platform != "win32":
 class Lock:
     """An exclusive lock on `path`, held until `release` or the end of the process.
 
-    Raises: CheckpointError if another process, or another `Lock` of this one, holds it. Windows has no such locks;
-        there two writers are not detected.
+    Windows and some network file systems have no such locks; there two writers are not detected, and a warning says so
+    of the file system.
+
+    Raises: CheckpointError if another process, or another `Lock` of this one, holds it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +44,15 @@ class Lock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK):
+                warnings.warn(
+                    f"the file system of {path.parent} gives no locks ({error.strerror}): the run is written without "
+                    "one, so see to it that no other process writes to it at the same time",
+                    stacklevel=3,
+                )
+                return
             os.close(self._descriptor)
+            self._descriptor = None
             raise CheckpointError(
                 f"another process is writing to the run {path.parent}: wait until it ends, or choose another folder"
             ) from error

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from jostle.errors import CheckpointError
+from jostle.store.files import force
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
@@ -72,7 +73,7 @@ class Metrics:
 
     def offset(self) -> int:
         """Bytes of metrics.jsonl so far, safely on the disk: what a checkpoint notes for `cut`."""
-        os.fsync(self._file.fileno())
+        force(self._file.fileno())
         return self._file.seek(0, os.SEEK_END)
 
     def cut(self, offset: int, step: int) -> None:

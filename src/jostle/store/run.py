@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import sys
 import warnings
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ import yaml
 
 from jostle.errors import CheckpointError, ConfigError
 from jostle.store.checkpoint import load_checkpoint, save_checkpoint
-from jostle.store.files import STAGING, remove_folder, remove_leftovers, remove_staging, replace_file
+from jostle.store.files import STAGING, remove_folder, remove_leftovers, remove_staging, replace_file, sync_folder
 from jostle.store.lock import Lock
 from jostle.store.sums import verify
 
@@ -78,6 +79,7 @@ class Run:
             remove_staging(path)
             replace_file(path / "config.yaml", config_text)
             replace_file(path / "run.json", info_text)
+            _tell_of_power_cuts(path)
         except BaseException as error:
             lock.release()
             if isinstance(error, OSError):
@@ -126,6 +128,7 @@ class Run:
             lock = Lock(path / ".lock")
             remove_staging(path)
             remove_staging(path / "checkpoints")
+            _tell_of_power_cuts(path)
         return cls(path, config, info, lock, keep)
 
     def close(self) -> None:
@@ -226,6 +229,15 @@ class Run:
     def _must_write(self) -> None:
         if self._lock is None:
             raise CheckpointError(f"the run {self.path} is open for reading: open it with write=True to save")
+
+
+def _tell_of_power_cuts(path: Path) -> None:
+    if sys.platform != "win32" and not sync_folder(path):
+        warnings.warn(
+            f"the file system of {path} cannot force folders to the disk: checkpoints survive a kill, but the newest "
+            "may be lost in a power cut",
+            stacklevel=3,
+        )
 
 
 def _refuse_a_run(path: Path) -> None:
