@@ -136,7 +136,7 @@ def options_for(options: dict[str, Any], env: str | None, quiet: bool) -> dict[s
         return options
     from jostle.envs.catalogue import describe  # late, so that help is quick
 
-    known = {"engine", "frame_stack", "workers", *describe(env).options}
+    known = {"engine", "frame_stack", "workers", "seed_global", *describe(env).options}
     foreign = {key: value for key, value in options.items() if key not in known}
     if foreign and not quiet:
         shown = ", ".join(f"{key}={value}" for key, value in foreign.items())

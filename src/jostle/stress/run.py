@@ -227,7 +227,7 @@ def _try_all(suite: Suite, target: Target, views: Mapping[str, Sequence[PolicyVi
 
 def _make(condition: Condition, target: Target, count: int, seed: int) -> JostleEnv:
     source = target.source if condition.env is None else condition.env
-    ignored = [key for key in condition.env_options if key not in ("engine", "frame_stack", "workers")]
+    ignored = [key for key in condition.env_options if key not in ("engine", "frame_stack", "workers", "seed_global")]
     if not isinstance(source, str) and ignored:
         raise ConfigError(
             f"the condition '{condition.name}' sets {ignored[0]}, but {target.env} is made by a function, which takes "

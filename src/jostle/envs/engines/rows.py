@@ -77,8 +77,8 @@ class Numbered(gym.Wrapper[Any, Any, Any, Any]):
         if info.__class__ is not dict:
             if not isinstance(info, Mapping | None):
                 raise EnvError(
-                    f"{self._id}: the info of environment {self._index} is {_kind(info)}: let step return a dict as the "
-                    "last of its values."
+                    f"{self._id}: the info of environment {self._index} is {_kind(info)}: let step return a dict as "
+                    "the last of its values."
                 )
             info = dict(info or {})
         return self._observation(obs, "step"), reward, terminated, truncated, info
