@@ -65,23 +65,27 @@ def presets(arguments: list[str]) -> int:
 def envs(arguments: list[str]) -> int:
     """``jostle envs [FILTER]``"""
     args = parse(Envs, arguments, "jostle envs")
-    from jostle.envs.catalogue import describe, list_envs, nearest_ids  # late, so that help is quick
+    from jostle.envs.catalogue import describe, list_envs, nearest_ids, to_install  # late, so that help is quick
 
     if ":" in args.filter:  # module:Name-v0 stands in no list before its module is imported
         _show(describe(args.filter))
         return 0
-    found = list_envs(args.filter)
+    found = list_envs(args.filter, plugins=True)
     exact = [info for info in found if info.id == args.filter]
     chosen = exact or (found if len(found) == 1 else [])
     if chosen:
         _show(describe(chosen[0].id))
         return 0
     if not found:
-        raise ConfigError(f"no environment contains '{args.filter}'; {nearest_ids(args.filter)}")
+        hint = to_install(args.filter)
+        raise ConfigError(f"no environment contains '{args.filter}'{hint}; {nearest_ids(args.filter)}")
     width = max(len(info.id) for info in found)
     for info in found:
         print(f"{info.id:{width}}  {info.engine:10}  {info.family}")
-    print(f"{len(found):,} environments; jostle envs ID shows one with its spaces and options.", file=sys.stderr)
+    print(
+        f"{len(found):,} environments{to_install('')}; jostle envs ID shows one with its spaces and options.",
+        file=sys.stderr,
+    )
     return 0
 
 

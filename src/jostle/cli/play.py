@@ -139,8 +139,9 @@ def options_for(options: dict[str, Any], env: str | None, quiet: bool) -> dict[s
     if env is None or not options:
         return options
     from jostle.envs.catalogue import describe  # late, so that help is quick
+    from jostle.envs.make import OWN_OPTIONS
 
-    known = {"engine", "frame_stack", "workers", "worker_timeout", *describe(env).options}
+    known = {*OWN_OPTIONS, *describe(env).options}
     foreign = {key: value for key, value in options.items() if key not in known}
     if foreign and not quiet:
         shown = ", ".join(f"{key}={value}" for key, value in foreign.items())

@@ -8,9 +8,18 @@ from typing import Any, Literal
 import gymnasium as gym
 from gymnasium import spaces
 
-from jostle.envs.engines.envpool import envpool_ids, pool_options, pool_spaces, pool_spec
-from jostle.envs.engines.gymnasium import defaults_of, native, one_env, options_of, register_plugins
-from jostle.errors import ConfigError
+from jostle.envs.engines.envpool import INSTALL, envpool_ids, has_envpool, pool_options, pool_spaces, pool_spec
+from jostle.envs.engines.gymnasium import (
+    defaults_of,
+    missing_plugin,
+    native,
+    one_env,
+    only_as_vector,
+    options_of,
+    register_plugins,
+    require_env,
+)
+from jostle.errors import ConfigError, EnvError, JostleError
 
 
 @dataclass(frozen=True)
@@ -34,8 +43,11 @@ class EnvDescription:
     options: dict[str, Any]
 
 
-def list_envs(filter: str = "") -> list[EnvInfo]:
-    """All environments whose id or family contains `filter` (upper and lower case are the same), by id."""
+def list_envs(filter: str = "", *, plugins: bool = False) -> list[EnvInfo]:
+    """All environments whose id or family contains `filter` (upper and lower case are the same), by id.
+
+    Where there is none, `plugins` imports the package that is known to register such ids.
+    """
     pools = envpool_ids()
     found = []
     for env_id in known_ids():
@@ -43,6 +55,9 @@ def list_envs(filter: str = "") -> list[EnvInfo]:
         family = pools[env_id] if engine == "envpool" else engine
         if filter.lower() in f"{env_id} {family}".lower():
             found.append(EnvInfo(env_id, engine, family, engine != "gymnasium"))
+    if plugins and not found:
+        register_plugins(filter)
+        return list_envs(filter)
     return found
 
 
@@ -66,6 +81,23 @@ def nearest_ids(wanted: str, count: int = 3) -> str:
         near += [known for known in cores if core in known or (len(known) >= 4 and core.startswith(known))]
     found = [env_id for known in dict.fromkeys(near) for env_id in sorted(cores.get(known, []), key=_rank)]
     return f"did you mean {', '.join(found[:count])}?" if found else "jostle envs lists those that there are."
+
+
+def unknown(env_id: str, engine: str = "") -> JostleError:
+    """The error for an id that no engine, or not the one asked for, can make: what to install, or the nearest ids."""
+    missing = missing_plugin(env_id)
+    if missing:
+        return EnvError(missing)
+    where = f" on {engine}" if engine not in ("", "gymnasium") else ""
+    return ConfigError(f"There is no environment {env_id}{where}{to_install('')}: {nearest_ids(env_id)}")
+
+
+def to_install(env_id: str) -> str:
+    """In brackets, the packages that are not installed and may have an id; nothing where all are."""
+    missing = missing_plugin(env_id)
+    if missing:
+        return f" ({missing.rstrip('.')})"
+    return "" if has_envpool() else f" (EnvPool's are not installed: {INSTALL})"
 
 
 def _core(env_id: str) -> str:
@@ -101,15 +133,16 @@ def describe(env_id: str) -> EnvDescription:
     """
     register_plugins(env_id)
     if env_id not in known_ids() and not registered(env_id):
-        raise ConfigError(f"There is no environment {env_id}: {nearest_ids(env_id)}")
+        raise unknown(env_id)
     engine = engine_of(env_id)
     if engine == "envpool":
         return EnvDescription(env_id, engine, *pool_spaces(pool_spec(env_id), env_id), pool_options(env_id))
-    if engine == "jostle":
+    if engine == "jostle" or only_as_vector(env_id):
         vector = native(env_id, 1, None, {})
         vector.close()
         options = defaults_of(type(vector.unwrapped))
         return EnvDescription(env_id, engine, vector.single_observation_space, vector.single_action_space, options)
     env = one_env(env_id, None, {})
+    require_env(env, env_id, 0)
     env.close()
     return EnvDescription(env_id, engine, env.observation_space, env.action_space, options_of(env_id))

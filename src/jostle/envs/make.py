@@ -8,12 +8,11 @@ from typing import Any, Literal
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
-from jostle.envs.catalogue import engine_of, nearest_ids, registered
-from jostle.envs.engines.envpool import EnvPoolEngine, envpool_ids
+from jostle.envs.catalogue import engine_of, registered, unknown
+from jostle.envs.engines.envpool import INSTALL, EnvPoolEngine, envpool_ids
 from jostle.envs.engines.gymnasium import (
     GymnasiumEngine,
     in_process,
-    missing_plugin,
     native,
     only_as_vector,
     register_plugins,
@@ -26,6 +25,8 @@ from jostle.errors import ConfigError, EnvError, JostleError, closest
 from jostle.plain import plain
 
 EngineName = Literal["auto", "envpool", "gymnasium", "jostle"]
+OWN_OPTIONS = ("engine", "frame_stack", "workers", "worker_timeout", "seed_global")
+"""Options that are `make_env`'s own; the others are the environment's."""
 
 
 def make_env(
@@ -221,17 +222,13 @@ def _choose(given: Given, engine: EngineName, workers: int, seed_global: bool, o
     if engine == "envpool":
         ids = envpool_ids()
         if not ids:
-            raise EnvError('EnvPool is not installed: pip install "jostle[envpool]".')
+            raise EnvError(f"EnvPool is not installed: {INSTALL}.")
         known = id in ids
     else:
         register_plugins(id)
         known = registered(id)
-        missing = None if known else missing_plugin(id)
-        if missing:
-            raise EnvError(missing)
     if not known:
-        where = "" if engine == "gymnasium" else f" on {engine}"
-        raise ConfigError(f"There is no environment {id}{where}: {nearest_ids(id)}")
+        raise unknown(id, engine)
     return engine
 
 

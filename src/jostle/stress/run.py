@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jostle.envs import JostleEnv, make_env
-from jostle.envs.make import capped
+from jostle.envs.make import OWN_OPTIONS, capped
 from jostle.errors import ConfigError, EnvError, JostleError, closest
 from jostle.nn.inference import Inference
 from jostle.stress.condition import Condition, Suite
@@ -228,8 +228,7 @@ def _try_all(suite: Suite, target: Target, views: Mapping[str, Sequence[PolicyVi
 
 def _make(condition: Condition, target: Target, count: int, seed: int) -> JostleEnv:
     source = target.source if condition.env is None else condition.env
-    ours = ("engine", "frame_stack", "workers", "worker_timeout")
-    ignored = [key for key in condition.env_options if key not in ours]
+    ignored = [key for key in condition.env_options if key not in OWN_OPTIONS]
     if not isinstance(source, str) and ignored:
         raise ConfigError(
             f"the condition '{condition.name}' sets {ignored[0]}, but {target.env} is made by a function, which takes "

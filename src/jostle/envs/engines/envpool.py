@@ -32,6 +32,8 @@ RESERVED = {
 }
 """Configuration keys that belong to the adapter, each with what to do instead."""
 
+INSTALL = 'pip install "jostle[envpool]"'
+
 _DROPPED = {"info:env_id", "info:players.env_id", "obs:mission"}
 
 
@@ -268,7 +270,7 @@ def _state_key(keys: list[str], key: str) -> str:
 
 def _registry() -> Any:
     if not has_envpool():
-        raise EnvError('EnvPool is not installed: pip install "jostle[envpool]".')
+        raise EnvError(f"EnvPool is not installed: {INSTALL}.")
     from envpool.registration import registry
 
     if not registry.specs:

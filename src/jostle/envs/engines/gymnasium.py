@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -152,7 +153,10 @@ def one_env(source: str | MakeOne, render_mode: str | None, options: dict[str, A
         if not isinstance(source, str):
             return source()
         register_plugins(source)
-        return gym.make(source, disable_env_checker=True, **drawn, **options)
+        with warnings.catch_warnings():
+            if drawn:  # what draws nothing is told in a sentence
+                warnings.filterwarnings("ignore", ".*not in the possible render_modes")
+            return gym.make(source, disable_env_checker=True, **drawn, **options)
     except JostleError:
         raise
     except gym.error.DependencyNotInstalled as error:
@@ -282,8 +286,12 @@ def native(env_id: str, num_envs: int, render_mode: str | None, options: dict[st
 def register_plugins(env_id: str) -> None:
     """Import the package that registers `env_id`, where one is known and installed."""
     package = _plugin_of(env_id)
-    if package is not None and env_id not in gym.registry and importlib.util.find_spec(package) is not None:
+    if package is None or env_id in gym.registry or importlib.util.find_spec(package) is None:
+        return
+    try:
         gym.register_envs(importlib.import_module(package))
+    except ImportError as error:
+        raise EnvError(f"{env_id} needs a package that is missing: {needs(error)}") from error
 
 
 def only_as_vector(env_id: str) -> bool:

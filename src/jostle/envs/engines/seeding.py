@@ -25,6 +25,7 @@ class SeededGlobals(VectorWrapper[Any, Any, Any]):
     def __init__(self, vector: VectorEnv[Any, Any, Any], rows: Sequence[gym.Env[Any, Any]]) -> None:
         super().__init__(vector)
         self._rows = rows
+        self.frame_skip = int(getattr(vector, "frame_skip", 1))
         self._state: tuple[Any, Any] | None = None
         for row in rows:
             _own_spaces(row.unwrapped)
