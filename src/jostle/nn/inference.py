@@ -18,6 +18,7 @@ from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.disagreement import action_variance, mutual_information, value_variance
 from jostle.nn.distributions import Categorical, Distribution, Gaussian, MultiCategorical
 from jostle.nn.encoders import Observation
+from jostle.nn.finite import require_finite
 from jostle.nn.noise import Noise, StochasticLayer
 from jostle.nn.policy import QNetwork, greedy, map_observation
 from jostle.nn.repeat import RowRepeater
@@ -88,6 +89,10 @@ class Actor(ABC):
     """
 
     network: nn.Module
+    name: str = "the policy"
+    """What it is called where it cannot act."""
+    calls: int = 0
+    """How often it has acted."""
     disagreement: np.ndarray[Any, np.dtype[np.float32]] | None = None
     """How far the draws of ``mc`` disagreed in the last `act`, per row [B]; None in the other modes."""
 
@@ -156,6 +161,9 @@ class Actor(ABC):
     def act(self, obs: Any, start: Starts | None = None, among: Rows | None = None) -> np.ndarray[Any, np.dtype[Any]]:
         """Actions that the environment takes, for a batch of its observations; noise is redrawn at every call.
 
+        Raises:
+            ConfigError: what the network puts out is not finite.
+
         Args:
             obs: [B, …], or a dictionary of them.
             start: whose observation is the first of an episode; None: nobody's but at the first call.
@@ -202,6 +210,8 @@ class QActor(Actor):
     def act(self, obs: Any, start: Starts | None = None, among: Rows | None = None) -> np.ndarray[Any, np.dtype[Any]]:
         """Greedy actions on the averaged values; `disagreement` is the variance of the taken actions' values."""
         each = self._each(map_observation(obs, self.device), among)
+        self.calls += 1
+        require_finite(each.flatten(2), self.name, "action values", self.calls, impossible=True)
         best = greedy(each.mean(0), self.coefficient)
         if self.inference.kind == "mc":
             combined = (each * self.coefficient[:, None]).sum(2)
@@ -253,6 +263,13 @@ class PolicyActor(Actor):
     def _choose(self, pi: Float[Tensor, "M B P"]) -> Tensor:
         """One action per row from the M draws' parameters."""
         distributions = [self.network.head.distribution(p) for p in pi]
+        self.calls += 1
+        if isinstance(distributions[0], Gaussian):
+            require_finite(_modes(distributions), self.name, "mean actions", self.calls)
+            if self.sample:
+                require_finite(pi, self.name, "deviations of the actions", self.calls)
+        else:  # whatever is wrong with the logits, these are NaN then
+            require_finite(_log_p(distributions), self.name, "log probabilities", self.calls, impossible=True)
         if self.inference.kind == "mc":
             self.disagreement = _disagreement(distributions).cpu().numpy()
         if len(distributions) == 1:

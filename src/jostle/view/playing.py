@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from jostle.envs import JostleEnv, random_actions
+from jostle.envs.actions import action_check
 from jostle.errors import ConfigError, EnvError
 from jostle.view.interface import Acts
 
@@ -122,8 +123,10 @@ def play(
         patience: steps without the end of an episode still wanted, after which this gives up.
 
     Raises:
+        ConfigError: the policy gave actions that are not finite, out of their range, or of another shape.
         EnvError: the environment failed, or its episodes never end.
     """
+    check = action_check(env.single_action_space, env.num_envs, str(getattr(actor, "name", "the policy")))
     rng = np.random.default_rng([seed, 6])  # no stream of an environment, which Gymnasium seeds with the number alone
     rows = env.num_envs
     share = np.array([len(part) for part in np.array_split(np.arange(episodes), rows)])
@@ -140,6 +143,13 @@ def play(
         _read_tags(tags, info)
         seen = obs if observe is None else observe(obs, clock.episode, clock.step)
         action = actor.act(seen, info["start"], np.flatnonzero(played < share))
+        try:
+            action = check(action)
+        except EnvError as error:
+            raise ConfigError(
+                f"{error} It was the policy's, at step {clock.ticks} in {env.id}: mend the policy, or clip its actions to "
+                "the space."
+            ) from error
         uncertain.add(actor.disagreement, ~ended)  # the action of a row that has ended is ignored
         if epsilon > 0:
             random = rng.random(rows) < epsilon
@@ -187,8 +197,10 @@ class _Clock:
 
     def __init__(self, rows: int) -> None:
         self.episode, self.step = np.full(rows, -1, np.int64), np.zeros(rows, np.int64)
+        self.ticks = 0
 
     def tick(self, start: Bool[np.ndarray, "N"]) -> None:
+        self.ticks += 1
         self.episode = self.episode + start
         self.step = np.where(start, 0, self.step + 1)
 
