@@ -68,7 +68,7 @@ def test_logits_of_minus_infinity_are_impossible_actions() -> None:
     view = as_view(Broken(3, -np.inf), kind="logits", env=Steps)
     assert jostle.evaluate(view, 2, actions="sampled").mean == 4
     everything = as_view(Broken(1, -np.inf), kind="q", env=type("One", (Steps,), {"action_space": spaces.Discrete(1)}))
-    with pytest.raises(ConfigError, match="action values of .* are not finite"):
+    with pytest.raises(ConfigError, match=r"action values of .* are not finite"):
         jostle.evaluate(everything, 2)
 
 

@@ -35,7 +35,8 @@ def declared(space: spaces.Box, *, picture: bool) -> Bool[np.ndarray, "..."]:
         return np.isfinite(width) & picture
     if picture and space.dtype.itemsize <= 2:
         return np.ones(space.shape, np.bool_)  # of pictures the type's own range says enough
-    least, most = np.iinfo(space.dtype).min, np.iinfo(space.dtype).max
+    own_type = np.iinfo(str(space.dtype))
+    least, most = own_type.min, own_type.max
     own = (high >= most) | ((low <= least) & (least < 0))
     return ~own & (width < _NO_BOUND)
 

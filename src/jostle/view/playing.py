@@ -147,8 +147,7 @@ def play(
             action = check(action)
         except EnvError as error:
             raise ConfigError(
-                f"{error} It was the policy's, at step {clock.ticks} in {env.id}: mend the policy, or clip its actions to "
-                "the space."
+                f"{error} That was at step {clock.ticks} in {env.id}: mend the policy, or clip its actions."
             ) from error
         uncertain.add(actor.disagreement, ~ended)  # the action of a row that has ended is ignored
         if epsilon > 0:
