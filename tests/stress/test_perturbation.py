@@ -272,8 +272,15 @@ def test_unknown_kinds_and_strengths_are_named() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "dtype"),
-    [(0, 255, np.uint8), (0, 1, np.uint8), (0, 1, np.bool_), (-1, 1, np.float32), (0, 255, np.float32), (0, 255, np.int32)],
-)  # fmt: skip
+    [
+        (0, 255, np.uint8),
+        (0, 1, np.uint8),
+        (0, 1, np.bool_),
+        (-1, 1, np.float32),
+        (0, 255, np.float32),
+        (0, 255, np.int32),
+    ],
+)
 def test_pictures_of_every_type_are_perturbed_within_their_bounds(low: float, high: float, dtype: Any) -> None:
     """The same picture in [0, 1], whatever its numbers; and what comes back lies in the space."""
     space = spaces.Box(low, high, (20, 24, 3), dtype)

@@ -59,6 +59,7 @@ def find_view(env: JostleEnv, info: dict[str, Any]) -> View | None:
     if env.id.startswith("jostle/DeepSea"):
         return View("cells", _lit, lambda kept: kept)
     if _is_picture(space):
+        assert isinstance(space, spaces.Box)
         levels = int(space.high.max()) + 1
         return View("cells", lambda obs, info: _newest(obs, env.frame_stack, levels), _hashed)
     return _whole(space)
@@ -96,7 +97,7 @@ def _newest(obs: Shaped[np.ndarray, "N ..."], frame_stack: int, levels: int = 25
 
 
 def shrink(picture: Shaped[np.ndarray, "N H W"], levels: int = 256) -> Shaped[np.ndarray, "N cells"]:
-    """uint8 pictures of one colour and 256 ``levels`` → 0 to 7 for each of 7×7 blocks: the mean over every third of its rows."""
+    """uint8 pictures of one colour → the greys (0 to 7) of 7×7 blocks, each the mean over every third of its rows."""
     n, height, width = picture.shape
     high, wide = height // _BLOCKS, width // _BLOCKS
     blocks = picture[:, : high * _BLOCKS, : wide * _BLOCKS].reshape(n, _BLOCKS, high, -1)

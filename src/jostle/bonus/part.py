@@ -128,7 +128,7 @@ class Part(nn.Module):
             return self.moments.normalise(planes, self.clip)
         if self.scale is None:
             return planes.float()
-        return planes.float() / 255 if self.scale.unit == 1 / 255 else self.scale(planes)  # type: ignore[no-any-return]
+        return planes.float() / 255 if self.scale.unit == 1 / 255 else self.scale(planes)
 
 
 def _kind(space: gym.Space[Any], owner: str) -> Kind:

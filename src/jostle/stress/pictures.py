@@ -58,7 +58,8 @@ class Layout:
             x = x.transpose(0, 2, 3, 1, 4).reshape(n, height, width, f * c)
         width = self._width(dtype)
         if dtype.kind != "f":
-            return np.rint(x * np.float32(width) + np.float32(self.low)).astype(dtype)
+            whole: np.ndarray = np.rint(x * np.float32(width) + np.float32(self.low)).astype(dtype)
+            return whole
         if (self.low, width) != (0, 1):
             x = x * np.float32(width) + np.float32(self.low)
         return np.ascontiguousarray(x.astype(dtype))
