@@ -91,7 +91,7 @@ def test_any_healthy_agent(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize("env", ["Pendulum-v1", "MiniGrid-Empty-5x5-v0", "jostle/ThemedCatch-v0"])
 def test_other_spaces(env: str) -> None:
     """Actions in a box, a dictionary of observations, pictures."""
-    agent = trained(env, rollouts=1, bonus=("rnd",), normalise_obs=True)
+    agent = trained(env, rollouts=1, bonus=("rnd",), normalise_obs=env == "Pendulum-v1")
     found = checks(agent)
     agent.env.close()
     assert [c for c in found.values() if c.status == "FAIL"] == []

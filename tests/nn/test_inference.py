@@ -212,7 +212,7 @@ def test_continuous_actions_average_the_means() -> None:
     obs = observations(2)
     action = actor.act(obs)
     means = one_by_one(actor, obs, 5)[..., :2].double().numpy()
-    np.testing.assert_allclose(action, means.mean(0).clip(-10, 10), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(action, 10 * means.mean(0).clip(-1, 1), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(actor.disagreement, means.var(0).mean(-1), rtol=1e-3)
 
 

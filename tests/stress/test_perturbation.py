@@ -250,7 +250,7 @@ def test_pictures_of_a_dictionary_are_found_by_key() -> None:
         ),
         (spaces.Dict({"speed": spaces.Discrete(3), "a": spaces.Box(0, 1, (3,))}), "env has observations Dict of .*a"),
         (spaces.Dict({"image": pixels(7, 7, 3), "goal": spaces.Discrete(3)}), "of 'image' of env are a grid of"),
-        (spaces.Box(-1, 1, (64, 64, 3), np.float32), "must be uint8 or floats in"),
+        (spaces.Box(-np.inf, 1, (64, 64, 3), np.float32), "must have the same finite bounds"),
         (pixels(7, 7, 3), "a grid of symbols"),
         (pixels(64, 3, 64), r"no picture \[C, H, W\] or \[H, W, C\], .* bring the channels to one end in a wrapper"),
         (pixels(4, 3, 64, 64), r"of env do not end with their channels, \[k, H, W, C\]: turn them round"),
@@ -268,3 +268,27 @@ def test_unknown_kinds_and_strengths_are_named() -> None:
         Perturbation("blur", 6)
     with pytest.raises(ConfigError, match="hue needs 3 channels of colour, and these pictures have 1"):
         apply("hue", 1, PICTURES[..., :1], Layout(1, 1, "HWC"))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"),
+    [
+        (0, 255, np.uint8),
+        (0, 1, np.uint8),
+        (0, 1, np.bool_),
+        (-1, 1, np.float32),
+        (0, 255, np.float32),
+        (0, 255, np.int32),
+    ],
+)
+def test_pictures_of_every_type_are_perturbed_within_their_bounds(low: float, high: float, dtype: Any) -> None:
+    """The same picture in [0, 1], whatever its numbers; and what comes back lies in the space."""
+    space = spaces.Box(low, high, (20, 24, 3), dtype)
+    (layout,) = picture_layouts(space, 1, "pictures").values()
+    share = (np.arange(2 * 20 * 24 * 3).reshape(2, 20, 24, 3) % 2).astype(np.float32)
+    obs = (low + share * (high - low)).astype(dtype)
+    np.testing.assert_allclose(layout.unpack(obs)[:, 0], share, atol=1e-6)
+    np.testing.assert_array_equal(layout.pack(layout.unpack(obs), obs.dtype), obs)
+    noisy = layout.pack(np.clip(layout.unpack(obs) + 0.3, 0, 1), obs.dtype)
+    assert noisy.dtype == obs.dtype
+    assert all(space.contains(picture) for picture in noisy)

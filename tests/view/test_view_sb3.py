@@ -134,3 +134,13 @@ def test_other_models_are_named() -> None:
     assert as_view(Unheard("MlpPolicy", "CartPole-v1", **thin())).name == "PPO", "a subclass is what it is made from"
     with pytest.raises(ConfigError, match="nobody knows where PPO was trained"):
         jostle.evaluate(PPO("MlpPolicy", "CartPole-v1", **thin()))
+
+
+@pytest.mark.parametrize(("kind", "env"), [(PPO, "CartPole-v1"), (DQN, "CartPole-v1"), (SAC, "Pendulum-v1")])
+def test_a_model_whose_weights_hold_nan_ends_with_a_sentence(kind: Any, env: str) -> None:
+    model = kind("MlpPolicy", env, **thin())
+    with torch.no_grad():
+        for parameter in model.policy.parameters():
+            parameter.fill_(torch.nan)
+    with pytest.raises(ConfigError, match=f"of {kind.__name__} are not finite"):
+        jostle.evaluate(as_view(model, env=env), 2)

@@ -27,7 +27,7 @@ from jostle.envs import JostleEnv, make_env
 from jostle.envs.masks import MaskReader
 from jostle.envs.sources import EnvSource, rows_of
 from jostle.errors import ConfigError, EnvError
-from jostle.nn.encoders import Normaliser
+from jostle.nn.encoders import Flat, Normaliser
 from jostle.nn.inference import Actor, Inference, Mask
 from jostle.nn.pictures import is_picture_like
 from jostle.nn.scaling import Scale
@@ -152,12 +152,16 @@ class Agent(ABC):
 
     def scalings(self) -> dict[str, str]:
         """What a person is told of how numbers are scaled between environment and network: a name and a line each."""
-        modules = list(self.network.modules())
+        unused = {m.scale for m in self.network.modules() if isinstance(m, Flat) and m.normaliser is not None}
+        modules = [m for m in self.network.modules() if m not in unused]
         seen = []
         if any(isinstance(m, Scale) and m.unit is None for m in modules):
             seen.append("by the bounds of their space, to [0, 1]")
         if any(getattr(m, "unit", 1.0) == 1 / 255 for m in modules):
             seen.append("bytes divided by 255")
+        flat = [m for m in modules if isinstance(m, Flat) and m.normaliser is None]
+        if any(m.scale.undeclared for m in flat):
+            seen.append("integers without bounds of their own as they are")
         if any(isinstance(m, Normaliser) for m in modules):
             seen.append("vectors by running statistics")
         told = {"observed": "; ".join(seen)} if seen else {}

@@ -59,7 +59,9 @@ def find_view(env: JostleEnv, info: dict[str, Any]) -> View | None:
     if env.id.startswith("jostle/DeepSea"):
         return View("cells", _lit, lambda kept: kept)
     if _is_picture(space):
-        return View("cells", lambda obs, info: _newest(obs, env.frame_stack), _hashed)
+        assert isinstance(space, spaces.Box)
+        levels = int(space.high.max()) + 1
+        return View("cells", lambda obs, info: _newest(obs, env.frame_stack, levels), _hashed)
     return _whole(space)
 
 
@@ -87,22 +89,22 @@ def _is_picture(space: gym.Space[Any]) -> bool:
     )
 
 
-def _newest(obs: Shaped[np.ndarray, "N ..."], frame_stack: int) -> Shaped[np.ndarray, "N cells"]:
+def _newest(obs: Shaped[np.ndarray, "N ..."], frame_stack: int, levels: int = 256) -> Shaped[np.ndarray, "N cells"]:
     """The newest frame of each stack of pictures, shrunk colour by colour."""
     planes = np.moveaxis(obs, -1, 1) if obs.shape[-1] < obs.shape[1] else obs
     colours = max(1, planes.shape[1] // frame_stack)
-    return np.concatenate([shrink(planes[:, -c]) for c in range(1, colours + 1)], axis=1)
+    return np.concatenate([shrink(planes[:, -c], levels) for c in range(1, colours + 1)], axis=1)
 
 
-def shrink(picture: Shaped[np.ndarray, "N H W"]) -> Shaped[np.ndarray, "N cells"]:
-    """uint8 pictures of one colour → the levels (0 to 7) of 7×7 blocks, each the mean over every third of its rows."""
+def shrink(picture: Shaped[np.ndarray, "N H W"], levels: int = 256) -> Shaped[np.ndarray, "N cells"]:
+    """uint8 pictures of one colour → the greys (0 to 7) of 7×7 blocks, each the mean over every third of its rows."""
     n, height, width = picture.shape
     high, wide = height // _BLOCKS, width // _BLOCKS
     blocks = picture[:, : high * _BLOCKS, : wide * _BLOCKS].reshape(n, _BLOCKS, high, -1)
     # Row by row: a quarter of the time that a mean over two axes takes.
     rows = range(0, high, 3)
     total = sum((blocks[:, :, row].astype(np.uint32) for row in rows[1:]), blocks[:, :, 0].astype(np.uint32))
-    level = total.reshape(n, _BLOCKS * _BLOCKS, wide).sum(2) * _GREYS // (256 * len(rows) * wide)
+    level = total.reshape(n, _BLOCKS * _BLOCKS, wide).sum(2) * _GREYS // (levels * len(rows) * wide)
     return np.asarray(level, np.uint8)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from jostle.errors import ConfigError
 from jostle.functional.running import Moments
+from jostle.nn.scaling import Scale, Scaling
 
 Kind = Literal["picture", "grid", "vector", "category"]
 
@@ -37,7 +38,9 @@ class Part(nn.Module):
         super().__init__()
         self.owner, self.clip, self.space_shape = owner, clip, tuple(space.shape or ())
         self.kind = _kind(space, owner)
-        self.is_bytes = space.dtype == np.uint8
+        self._space = space
+        self.scale: Scale | None = None
+        self.scale_by("bounds")
         if frame_stack > 1 and self.kind != "picture":
             raise ConfigError(f"{owner}: frame_stack={frame_stack} needs pictures, not {space}; use frame_stack=1.")
         counts: Sequence[int] = ()
@@ -80,6 +83,16 @@ class Part(nn.Module):
         self.channels = channels // frame_stack
         return self.channels, height, width
 
+    def scale_by(self, scaling: Scaling) -> None:
+        """What is done to numbers where they are not normalised; pictures are scaled by their widest bounds."""
+        if self.kind not in ("picture", "vector") or not isinstance(self._space, spaces.Box):
+            return
+        low, high, dtype = self._space.low.ravel(), self._space.high.ravel(), self._space.dtype.type
+        if self.kind == "picture":
+            low, high = low.min(), high.max()
+        box = spaces.Box(low, high, np.shape(low), dtype)
+        self.scale = Scale(box, picture=self.kind == "picture", scaling=scaling)
+
     def newest(self, obs: Tensor) -> Tensor:
         """Raw observations [B, *space_shape] → the raw rows that are seen; pictures as [B, C, H, W]. A view."""
         if self.kind != "picture":
@@ -113,8 +126,9 @@ class Part(nn.Module):
         planes = self.planes(rows)
         if self.moments is not None:
             return self.moments.normalise(planes, self.clip)
-        planes = planes.float()
-        return planes / 255 if self.is_bytes and self.kind in ("picture", "vector") else planes
+        if self.scale is None:
+            return planes.float()
+        return planes.float() / 255 if self.scale.unit == 1 / 255 else self.scale(planes)
 
 
 def _kind(space: gym.Space[Any], owner: str) -> Kind:

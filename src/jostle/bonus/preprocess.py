@@ -37,6 +37,11 @@ class Preprocess(nn.Module):
                 raise ConfigError(f"{owner}: the observation space {space} has nothing to see; give it another key.")
         self._parts = nn.ModuleList(Part(leaf, owner, frame_stack, obs_norm, clip) for leaf in leaves)
 
+    def scale_bytes_alone(self) -> None:
+        """Divide uint8 by 255 and leave all else, as former versions did where nothing is normalised."""
+        for part in self.parts:
+            part.scale_by("bytes")
+
     @property
     def parts(self) -> list[Part]:
         """The parts in the order of the rows."""

@@ -13,7 +13,7 @@ from jostle.algo.ppo.agent import PPO
 from jostle.algo.ppo.learner import Scored
 from jostle.algo.ppo.rollout import MinibatchBy, flat
 from jostle.doctor.shared import Check, dormant, looks, noise_size, sigma_gradient
-from jostle.nn.distributions import Categorical, Gaussian, MultiCategorical
+from jostle.nn.distributions import Categorical, Gaussian, MultiCategorical, policy_space
 from jostle.nn.encoders import Normaliser
 
 LONG = 50
@@ -113,7 +113,7 @@ def _most(distribution: Categorical | MultiCategorical) -> float:
 
 def _gaussian(agent: PPO, every: Gaussian) -> Check:
     log_std = float(every.log_std.mean())
-    box: Any = agent.env.single_action_space
+    box: Any = policy_space(agent.env.single_action_space, agent.config.action_scaling)
     low, high = (torch.as_tensor(bound).flatten() for bound in (box.low, box.high))
     action = agent.rollout.action[agent.rollout.valid].cpu()
     beyond = float(((action < low) | (action > high)).float().mean())

@@ -225,7 +225,7 @@ def policy_space(space: gym.Space[Any], scaling: ActionScaling = "bounds") -> gy
 
 def _bounded(space: spaces.Box) -> Bool[np.ndarray, "..."]:
     """Which numbers have two bounds; the largest numbers of a type, which stand for none, are no bounds."""
-    most = min(float(np.finfo(space.dtype).max), float(np.finfo(np.float32).max))
+    most = min(float(np.finfo(str(space.dtype)).max), float(np.finfo(np.float32).max))
     return (np.abs(space.low) < most) & (np.abs(space.high) < most)
 
 

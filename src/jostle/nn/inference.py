@@ -18,6 +18,7 @@ from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.disagreement import action_variance, mutual_information, value_variance
 from jostle.nn.distributions import Categorical, Distribution, Gaussian, MultiCategorical, masked
 from jostle.nn.encoders import Observation
+from jostle.nn.finite import require_finite
 from jostle.nn.noise import Noise, StochasticLayer
 from jostle.nn.policy import QNetwork, greedy, map_observation
 from jostle.nn.repeat import RowRepeater
@@ -90,6 +91,10 @@ class Actor(ABC):
     """
 
     network: nn.Module
+    name: str = "the policy"
+    """What it is called where it cannot act."""
+    calls: int = 0
+    """How often it has acted."""
     disagreement: np.ndarray[Any, np.dtype[np.float32]] | None = None
     """How far the draws of ``mc`` disagreed in the last `act`, per row [B]; None in the other modes."""
 
@@ -160,6 +165,9 @@ class Actor(ABC):
     ) -> np.ndarray[Any, np.dtype[Any]]:
         """Actions that the environment takes, for a batch of its observations; noise is redrawn at every call.
 
+        Raises:
+            ConfigError: what the network puts out is not finite.
+
         Args:
             obs: [B, …], or a dictionary of them.
             start: whose observation is the first of an episode; None: nobody's but at the first call.
@@ -209,6 +217,8 @@ class QActor(Actor):
     ) -> np.ndarray[Any, np.dtype[Any]]:
         """Greedy actions on the averaged values; `disagreement` is the variance of the taken actions' values."""
         each = self._each(map_observation(obs, self.device), among)
+        self.calls += 1
+        require_finite(each.flatten(2), self.name, "action values", self.calls, impossible=True)
         best = greedy(each.mean(0), self.coefficient, mask_tensor(mask, self.device))
         if self.inference.kind == "mc":
             combined = (each * self.coefficient[:, None]).sum(2)
@@ -263,6 +273,13 @@ class PolicyActor(Actor):
     def _choose(self, pi: Float[Tensor, "M B P"]) -> Tensor:
         """One action per row from the M draws' parameters."""
         distributions = [self.network.head.distribution(p) for p in pi]
+        self.calls += 1
+        if isinstance(distributions[0], Gaussian):
+            require_finite(_modes(distributions), self.name, "mean actions", self.calls)
+            if self.sample:
+                require_finite(pi, self.name, "deviations of the actions", self.calls)
+        else:  # whatever is wrong with the logits, these are NaN then
+            require_finite(_log_p(distributions), self.name, "log probabilities", self.calls, impossible=True)
         if self.inference.kind == "mc":
             self.disagreement = _disagreement(distributions).cpu().numpy()
         if len(distributions) == 1:

@@ -35,7 +35,8 @@ def declared(space: spaces.Box, *, picture: bool) -> Bool[np.ndarray, "..."]:
         return np.isfinite(width) & picture
     if picture and space.dtype.itemsize <= 2:
         return np.ones(space.shape, np.bool_)  # of pictures the type's own range says enough
-    least, most = np.iinfo(space.dtype).min, np.iinfo(space.dtype).max
+    own_type = np.iinfo(str(space.dtype))
+    least, most = own_type.min, own_type.max
     own = (high >= most) | ((low <= least) & (least < 0))
     return ~own & (width < _NO_BOUND)
 
@@ -45,6 +46,7 @@ class Scale(nn.Module):
 
     Attributes:
         unit: 1 where nothing changes, 1/255 where bytes become [0, 1], None where numbers have bounds of their own.
+        undeclared: there are integers that are left as they are, for nothing is declared of them.
     """
 
     low: Tensor
@@ -53,10 +55,12 @@ class Scale(nn.Module):
     def __init__(self, space: spaces.Box | spaces.MultiBinary, *, picture: bool, scaling: Scaling = "bounds") -> None:
         super().__init__()
         self.unit: float | None = 1.0
+        self.undeclared = False
         if scaling == "bytes" or not isinstance(space, spaces.Box):
             self.unit = 1 / 255 if space.dtype == np.uint8 and isinstance(space, spaces.Box) else 1.0
             return
         on = declared(space, picture=picture)
+        self.undeclared = space.dtype.kind in "iu" and not bool(on.all())
         low = np.where(on, space.low.astype(np.float64), 0.0)
         high = np.where(on, space.high.astype(np.float64), 1.0)
         if (low == 0).all() and (high == 1).all():

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from jaxtyping import Float32
 
 from jostle.errors import ConfigError
-from jostle.nn.pictures import Images, channel_axis
+from jostle.nn.pictures import Images, channel_axis, is_scalable
 from jostle.view.interface import in_short
 
 SMALLEST = 16
@@ -27,10 +27,15 @@ class Layout:
     frames: int
     channels: int
     axes: Literal["HW", "CHW", "HWC", "KHWC"]
+    low: float = 0.0
+    high: float | None = None
+    """Bounds of a pixel; None: 255 of bytes, else 1."""
 
     def unpack(self, obs: np.ndarray) -> Float32[np.ndarray, "N F H W C"]:
         """Observations [N, …] as frames in [0, 1], the newest last."""
-        x = obs.astype(np.float32) * np.float32(1 / 255) if obs.dtype == np.uint8 else obs.astype(np.float32)
+        x, width = obs.astype(np.float32), self._width(obs.dtype)
+        x = x if self.low == 0 else x - np.float32(self.low)
+        x = x if width == 1 else x * np.float32(1 / width)
         if self.axes == "HW":
             return x[:, None, :, :, None]
         if self.axes == "CHW":
@@ -51,7 +56,17 @@ class Layout:
             x = x.transpose(0, 1, 4, 2, 3).reshape(n, f * c, height, width)
         elif self.axes == "HWC":
             x = x.transpose(0, 2, 3, 1, 4).reshape(n, height, width, f * c)
-        return np.rint(x * 255).astype(np.uint8) if dtype == np.uint8 else np.ascontiguousarray(x.astype(dtype))
+        width = self._width(dtype)
+        if dtype.kind != "f":
+            whole: np.ndarray = np.rint(x * np.float32(width) + np.float32(self.low)).astype(dtype)
+            return whole
+        if (self.low, width) != (0, 1):
+            x = x * np.float32(width) + np.float32(self.low)
+        return np.ascontiguousarray(x.astype(dtype))
+
+    def _width(self, dtype: np.dtype[Any]) -> float:
+        high = (255.0 if dtype == np.uint8 else 1.0) if self.high is None else self.high
+        return high - self.low
 
 
 def picture_layouts(space: gym.Space[Any], frame_stack: int, env: str) -> dict[str, Layout]:
@@ -63,7 +78,7 @@ def picture_layouts(space: gym.Space[Any], frame_stack: int, env: str) -> dict[s
         env: its name, for messages.
 
     Raises:
-        ConfigError: there is no picture in [0, 255] (uint8) or [0, 1] (floats).
+        ConfigError: there is no picture whose pixels all have the same finite bounds.
     """
     if not isinstance(space, spaces.Dict):
         return {"": _layout(space, frame_stack, env)}
@@ -83,10 +98,14 @@ def _layout(space: gym.Space[Any], frame_stack: int, env: str) -> Layout:
     """Of one array. Frames that wrappers stacked are told as the encoders tell them, so that both see the same."""
     if not isinstance(space, spaces.Box) or len(space.shape) not in (2, 3, 4):
         raise _no_pictures(space, env)
-    if space.dtype != np.uint8 and not (space.dtype.kind == "f" and space.low.min() >= 0 and space.high.max() <= 1):
+    low, high = float(space.low.min()), float(space.high.max())
+    unit = space.dtype.kind == "f" and low >= 0 and high <= 1
+    if not unit and (not is_scalable(space) or np.ptp(space.low.astype(float)) or np.ptp(space.high.astype(float))):
         raise ConfigError(
-            f"pictures must be uint8 or floats in [0, 1], and {env} has {in_short(space)}: rescale them in a wrapper."
+            f"pictures must have the same finite bounds for every pixel, and {env} has {in_short(space)}: rescale them "
+            "in a wrapper (gymnasium.wrappers.RescaleObservation)."
         )
+    bounds = {} if unit or (space.dtype == np.uint8 and (low, high) == (0, 255)) else {"low": low, "high": high}
     if len(space.shape) == 4 and channel_axis(space.shape[1:]) != -1:
         raise ConfigError(
             f"the stacked pictures {in_short(space)} of {env} do not end with their channels, [k, H, W, C]: turn them "
@@ -99,15 +118,15 @@ def _layout(space: gym.Space[Any], frame_stack: int, env: str) -> Layout:
             "suite."
         )
     if len(space.shape) == 2:
-        return Layout(1, 1, "HW")
+        return Layout(1, 1, "HW", **bounds)
     if len(space.shape) == 4:
-        return Layout(space.shape[0], space.shape[3], "KHWC")
+        return Layout(space.shape[0], space.shape[3], "KHWC", **bounds)
     frames = images.frames
     if frame_stack > 1 and not images.channels_last and images.channels % frame_stack == 0:
         frames = frame_stack
     if frames is None:  # the shape does not tell: colours come in threes, all else is one picture
         frames = images.channels // 3 if images.channels % 3 == 0 else 1
-    return Layout(frames, images.channels // frames, "HWC" if images.channels_last else "CHW")
+    return Layout(frames, images.channels // frames, "HWC" if images.channels_last else "CHW", **bounds)
 
 
 def _no_pictures(space: gym.Space[Any], env: str) -> ConfigError:

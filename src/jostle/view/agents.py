@@ -73,14 +73,19 @@ class NetworkView(PolicyView):
         if self._agent is not None:
             actor: Actor = self._agent.actor(noise, rows=rows, seed=seed, sample=sample)
             actor.load(self.module)  # the agent may have learned since
+            actor.name = self.name
             return actor
         inference = noise if isinstance(noise, Inference) else Inference.parse(noise)
         if isinstance(self.module, ActorCritic):
-            return PolicyActor(self.module, inference, rows=rows, seed=seed, sample=sample)
+            own: Actor = PolicyActor(self.module, inference, rows=rows, seed=seed, sample=sample)
+            own.name = self.name
+            return own
         if sample:
             raise ConfigError(f"{self.name} has no policy to sample actions from: use actions='greedy'.")
         first = int(getattr(self.action_space, "start", 0))
-        return QActor(self.module, self.coefficient, inference, rows=rows, seed=seed, first_action=first)
+        own = QActor(self.module, self.coefficient, inference, rows=rows, seed=seed, first_action=first)
+        own.name = self.name
+        return own
 
 
 def agent_view(agent: Any) -> NetworkView:

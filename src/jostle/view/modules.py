@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from jostle.errors import ConfigError, closest
 from jostle.nn.disagreement import action_variance, mutual_information, value_variance
+from jostle.nn.finite import require_finite
 from jostle.nn.inference import Inference, Mask, Starts, mask_tensor
 from jostle.nn.policy import map_observation
 from jostle.nn.rows import Rows, put_back, take, which
@@ -113,7 +114,7 @@ class ModuleActor:
     """
 
     def __init__(self, view: ModuleView, inference: Inference, *, rows: int, seed: int, sample: bool) -> None:
-        self.view = copy.copy(view)
+        self.view, self.name, self.calls = copy.copy(view), view.name, 0
         self.view.module = copy.deepcopy(view.module)
         self.inference, self.rows, self.sample = inference, rows, sample
         slots = {"sampled": rows, "mc": inference.draws}.get(inference.kind, 1)
@@ -128,6 +129,9 @@ class ModuleActor:
         """Actions that the environment takes; noise is redrawn at every call."""
         out = self._outputs(map_observation(obs, self.view.device), which(among, self.rows, self.view.device))
         kind, space, legal = self.view.kind, self.view.action_space, mask_tensor(mask, self.view.device)
+        self.calls += 1
+        what = {"logits": "probabilities", "q": "action values", "mean": "mean actions"}[kind]
+        require_finite(out, self.name, what, self.calls, impossible=kind == "q")
         if kind == "logits" and legal is not None:
             out = _of_legal(out, legal)
         mean = out.mean(0)

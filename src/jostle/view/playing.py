@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from jostle.envs import JostleEnv, random_actions
+from jostle.envs.actions import action_check
 from jostle.errors import ConfigError, EnvError
 from jostle.view.interface import Acts
 
@@ -129,8 +130,10 @@ def play(
         patience: steps without the end of an episode still wanted, after which this gives up.
 
     Raises:
+        ConfigError: the policy gave actions that are not finite, out of their range, or of another shape.
         EnvError: the environment failed, or its episodes never end.
     """
+    check = action_check(env.single_action_space, env.num_envs, str(getattr(actor, "name", "the policy")))
     rng = np.random.default_rng([seed, 6])  # no stream of an environment, which Gymnasium seeds with the number alone
     rows = env.num_envs
     share = np.array([len(part) for part in np.array_split(np.arange(episodes), rows)])
@@ -151,6 +154,12 @@ def play(
         mask = info.get("action_mask")
         legal = () if mask is None else (mask,)  # actors of other people's need not know of masks
         action = actor.act(seen, info["start"], np.flatnonzero(played < share), *legal)
+        try:
+            action = check(action)
+        except EnvError as error:
+            raise ConfigError(
+                f"{error} That was at step {clock.ticks} in {env.id}: mend the policy, or clip its actions."
+            ) from error
         uncertain.add(actor.disagreement, ~ended)  # the action of a row that has ended is ignored
         if epsilon > 0:
             random = rng.random(rows) < epsilon
@@ -198,8 +207,10 @@ class _Clock:
 
     def __init__(self, rows: int) -> None:
         self.episode, self.step = np.full(rows, -1, np.int64), np.zeros(rows, np.int64)
+        self.ticks = 0
 
     def tick(self, start: Bool[np.ndarray, "N"]) -> None:
+        self.ticks += 1
         self.episode = self.episode + start
         self.step = np.where(start, 0, self.step + 1)
 

@@ -1,7 +1,8 @@
 """A view of a Stable-Baselines3 model. Nothing here imports that package before a model of it is given."""
 
+import contextlib
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -12,6 +13,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from jostle.errors import ConfigError
+from jostle.nn.finite import require_finite
 from jostle.nn.inference import Inference, Mask, Starts
 from jostle.nn.rows import Rows, length, put_back, take, which
 from jostle.view.interface import EnvSource, MeanStd, Output, PolicyView, Probabilities
@@ -118,7 +120,7 @@ class SB3Actor:
     """Acts by the model's own `predict`, which clips and rescales actions."""
 
     def __init__(self, view: SB3View, *, seed: int, sample: bool) -> None:
-        self.view, self.sample = view, sample
+        self.view, self.sample, self.name, self.calls = view, sample, view.name, 0
         self.disagreement: np.ndarray[Any, np.dtype[np.float32]] | None = None  # there are no draws
         self._random = torch.Generator().manual_seed(seed).get_state()
 
@@ -129,7 +131,8 @@ class SB3Actor:
         seen = obs if self.view._normalise is None else self.view._normalise(obs)
         policy: Any = self.view.module
         rows = length(seen)
-        with torch.random.fork_rng(devices=[]):  # predict samples from torch's global generator
+        self.calls += 1
+        with self._told(), torch.random.fork_rng(devices=[]):  # predict samples from torch's global generator
             torch.set_rng_state(self._random)
             how: dict[str, Any] = {"deterministic": not self.sample}
             if mask is not None and self.view.algorithm == "MaskablePPO":
@@ -137,7 +140,32 @@ class SB3Actor:
             action = policy.predict(seen if among is None else take(seen, among), **how)[0]
             self._random = torch.get_rng_state()
         who = which(among, rows, torch.device("cpu"))
-        return put_back(torch.as_tensor(action)[None], who, rows)[0].numpy()
+        taken = put_back(torch.as_tensor(action)[None], who, rows)
+        require_finite(taken, self.name, "actions", self.calls)
+        return taken[0].numpy()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Outputs that are not finite end in our sentence: of a policy its distribution refuses them, of action values
+        nothing would be seen."""
+        policy: Any = self.view.module
+
+        def look(_: Any, __: Any, q: Tensor) -> None:
+            require_finite(q[None], self.name, "action values", self.calls, impossible=True)
+
+        handle = policy.q_net.register_forward_hook(look) if self.view.algorithm == "DQN" else None
+        try:
+            yield
+        except ValueError as error:
+            if "nan" not in str(error).lower() and "constraint" not in str(error):
+                raise
+            raise ConfigError(
+                f"the outputs of {self.name} are not finite (at its action {self.calls}): its weights hold NaN, or its "
+                "network overflows. Take an earlier model."
+            ) from error
+        finally:
+            if handle is not None:
+                handle.remove()
 
 
 def _frozen_copy(policy: Any) -> Any:

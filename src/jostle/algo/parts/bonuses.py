@@ -12,6 +12,7 @@ from jostle.algo.parts.streams import Stream
 from jostle.bonus import BONUSES, Bonus, make_bonus, warm_up
 from jostle.envs import JostleEnv, make_env
 from jostle.errors import ConfigError
+from jostle.nn.distributions import policy_space
 
 
 def make_bonuses(config: BonusSettings, env: JostleEnv, own: Sequence[Bonus], *, bfloat16: bool = False) -> list[Bonus]:
@@ -25,7 +26,7 @@ def make_bonuses(config: BonusSettings, env: JostleEnv, own: Sequence[Bonus], *,
         bonus = make_bonus(
             name,
             newest_space(env) if BONUSES[name].last_frame else env.single_observation_space,
-            env.single_action_space,
+            policy_space(env.single_action_space, getattr(config, "action_scaling", "none")),
             env.num_envs,
             features=config.bonus_features,
             discount=config.gamma_int,
@@ -35,6 +36,8 @@ def make_bonuses(config: BonusSettings, env: JostleEnv, own: Sequence[Bonus], *,
             reward_norm=config.bonus_reward_norm,
             bf16=True if bfloat16 and name == "rnd" else None,
         )
+        if getattr(config, "obs_scaling", "bounds") == "bytes":
+            bonus.preprocess.scale_bytes_alone()
         bonus.learning_rate = config.bonus_learning_rate  # type: ignore[assignment]  # for whoever makes optimisers
         made.append(bonus)
     for bonus in [own] if isinstance(own, str) else own:
