@@ -222,7 +222,7 @@ class Replay:
         running = self.valid[last] & ~self.terminated[last]
         self.truncated[last] |= running
         nothing = np.zeros(self.num_envs, np.bool_)
-        self.add(obs, *[nothing] * 6, mask=mask)
+        self.add(obs, nothing, nothing, nothing, nothing, nothing, nothing, mask)
 
     def _check_padding(self, first: Array) -> None:
         frames = first.reshape(len(first), self.stack, self.channels, *first.shape[2:])
