@@ -149,7 +149,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._seeded = True
         self._check_observation(obs, "reset")
         if self.masked or KEY in info:
-            self._read_masks(info, ~self._all)
+            info = self._with_masks(info, ~self._all)
         self._clear_statistics()
         self._ended, self._any_ended = ~self._all, False
         if self._frames is not None:
@@ -200,7 +200,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         ended = terminated | truncated
         game_over = self._game_over(info, start, valid, truncated) if self._engine.counts_games else ended
         if self.masked or KEY in info:
-            self._read_masks(info, ended)
+            info = self._with_masks(info, ended)
         self._ended, self._any_ended = ended, bool(np.count_nonzero(ended))
         if self._any_ended if game_over is ended else np.count_nonzero(game_over):
             info["episode"], info["_episode"] = self._pop_statistics(game_over), game_over
@@ -274,12 +274,13 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
                 "with reset() instead."
             )
 
-    def _read_masks(self, info: dict[str, Any], ended: Flags) -> None:
-        """The entry ``action_mask`` in its one form; of actions without choices, such as boxes, it is nothing."""
-        told, where = info.pop(KEY, None), info.pop(f"_{KEY}", None)
+    def _with_masks(self, info: dict[str, Any], ended: Flags) -> dict[str, Any]:
+        """The infos with ``action_mask`` in its one form; of actions without choices, such as boxes, without it."""
+        kept = {key: value for key, value in info.items() if key not in (KEY, f"_{KEY}")}
         if self._masks.counts:
             self.masked = True
-            info[KEY] = self._masks.read(told, where, ended)
+            kept[KEY] = self._masks.read(info.get(KEY), info.get(f"_{KEY}"), ended)
+        return kept
 
     def _clear_statistics(self) -> None:
         self._returns = np.zeros(self.num_envs, np.float64)
