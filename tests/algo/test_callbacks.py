@@ -65,7 +65,7 @@ def test_a_learning_rate_of_ones_own_is_used(kind: str) -> None:
     ("charts/SPS", 1.0), ("eval/return_mean", 1.0), ("", 1.0), (3, 1.0),
 ])  # fmt: skip
 def test_what_cannot_be_logged_is_refused(name: Any, value: Any) -> None:
-    with pytest.raises(ConfigError, match="finite number|name"):
+    with pytest.raises(ConfigError, match=r"finite number|name"):
         make("ppo").log(name, value)
 
 
