@@ -127,7 +127,7 @@ def test_another_environment_to_evaluate_in(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"evaluated in Global, .* give eval_env"):
         jostle.resume(run, steps=64, env=Global)
     jostle.resume(run, steps=64, env=Global, eval_env=Global)
-    jostle.resume(run, steps=64, env=Global, training={"eval_every": 0})
+    jostle.resume(run, steps=64, env=Global, eval_every=0)
     agent = make("ppo").learn(40, eval_every=32, eval_episodes=1, eval_env_options={"move_cost": 5.0})
     assert agent.metrics["eval/return_mean"] < -0.1 or agent.metrics["eval/return_mean"] == 0
 

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -60,7 +61,7 @@ def run(request: pytest.FixtureRequest, runs: Path, tmp_path: Path) -> Path:
 
 def test_what_is_changed_is_applied_said_recorded_and_kept(run: Path) -> None:
     told: list[str] = []
-    agent = jostle.resume(run, steps=32, learning_rate=1e-4, training={"keep": 1}, notify=told.append)
+    agent = jostle.resume(run, steps=32, learning_rate=1e-4, keep=np.int64(1), notify=told.append)
     first = jostle.load(run).steps - 1
     optimizer = agent.optimizer if isinstance(agent, jostle.DQN) else agent.learner.optimizers[0]
     assert optimizer.param_groups[0]["lr"] == 1e-4
@@ -123,7 +124,7 @@ def test_another_ratio_owes_no_burst_of_updates(runs: Path, tmp_path: Path) -> N
 
 def test_options_that_keep_the_spaces_may_change_and_others_are_refused(run: Path) -> None:
     told: list[str] = []
-    agent = jostle.resume(run, steps=8, env_options={"move_cost": 0.5}, notify=told.append)
+    agent = jostle.resume(run, steps=8, env_options={"move_cost": np.float64(0.5)}, notify=told.append)
     assert agent.env_options == {"move_cost": 0.5}
     assert any("other ones now" in line for line in told)
     before = {p.name: p.read_bytes() for p in run.iterdir() if p.is_file()}
@@ -152,7 +153,7 @@ def test_a_file_edited_by_hand_is_honoured(run: Path) -> None:
     assert agent.steps >= 100
     assert any("gamma from 0.99 to 0.5" in line for line in told)
     assert info(run)["history"][0]["changed"] == {"gamma": [0.99, 0.5]}
-    assert len(jostle.read_metrics(run)) == 2
+    assert len(jostle.read_metrics(run)) >= 2
 
 
 def test_settings_younger_than_a_run_are_no_change(run: Path) -> None:

@@ -92,7 +92,7 @@ def resume(arguments: list[str]) -> int:
         num_envs=args.num_envs,
         env_options=options or None,
         restart_schedules=args.restart_schedules,
-        training=given,
+        **given,
         **settings,
     )
 
