@@ -409,8 +409,8 @@ def test_ctrl_c_saves_and_resume_goes_on(tmp_path: Path) -> None:
     assert main(["doctor", str(folder), "--quiet"]) == 0
 
 
-def test_ctrl_c_in_a_longer_plan_says_what_is_left(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`resume --steps` is not kept in the run, so the rest must be asked for again."""
+def test_ctrl_c_in_a_longer_plan_keeps_its_end(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`resume --steps` is written into the run before it trains on, so that a bare `resume` goes on to that end."""
     before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
     signal.setitimer(signal.ITIMER_REAL, 0.5)
     try:
@@ -418,15 +418,113 @@ def test_ctrl_c_in_a_longer_plan_says_what_is_left(run: Path, capsys: pytest.Cap
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    said = capsys.readouterr().out
-    step = int(max(p.name for p in (run / "checkpoints").iterdir()).removeprefix("step_"))
-    assert f"jostle resume {run} --steps {300 + 100000000 - step}" in said
+    assert capsys.readouterr().out.strip().endswith(f"jostle resume {run}")
+    assert config_of(run)["training"]["total"] == 100000300
 
 
-def test_sigterm_saves_too(tmp_path: Path) -> None:
-    code, said = start_and_signal(tmp_path / "sea", signal.SIGTERM)
-    assert code == 143
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_other_signals_save_too(tmp_path: Path, number: signal.Signals) -> None:
+    code, said = start_and_signal(tmp_path / "sea", number)
+    assert code == 128 + number
     assert "is saved in" in said
+    info = json.loads((tmp_path / "sea" / "run.json").read_text())
+    assert info["stretches"][0]["how"] == number.name
+    assert info["finished"] is False
+
+
+# ---- changes between stretches, and one line for every moment ----
+
+
+def test_resume_takes_the_flags_of_train(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--learning-rate", "1e-4", "--num-envs", "2", "--keep", "1", "--env-options", "move_cost=0.5"]
+    assert main(["resume", str(run), "--steps", "20", *flags]) == 0
+    said = capsys.readouterr().out
+    assert "changed from step 300 on: num_envs from 4 to 2" in said
+    assert "learning_rate from 0.0005 to 0.0001" in said
+    config = config_of(run)
+    assert (config["num_envs"], config["training"]["keep"]) == (2, 1)
+    assert config["env_options"] == {"move_cost": 0.5}
+    assert "What may change" in error_of(capsys, ["resume", str(run), "--hidden", "9"])
+    assert "did you mean --learning-rate" in error_of(capsys, ["resume", str(run), "--lerning-rate", "9"])
+    assert "spaces" in error_of(capsys, ["resume", str(run), "--env-options", "size=3"])
+    assert main(["resume", str(run), "--help"]) == 0
+    assert "--replay-ratio" in capsys.readouterr().out
+
+
+def test_one_line_begins_goes_on_and_has_nothing_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "sea"
+    line = [*SEA, "--steps", "60", "--run-dir", str(folder), "--resume"]
+    assert main(line) == 0
+    shutil.rmtree(max((folder / "checkpoints").iterdir()))
+    capsys.readouterr()
+    assert main(line) == 0
+    assert "resuming from step_000000000000" in capsys.readouterr().out
+    before = {k: v for k, v in contents(folder).items() if k != "run.json"}
+    assert main(line) == 0
+    assert "has reached its planned end" in capsys.readouterr().out
+    assert {k: v for k, v in contents(folder).items() if k != "run.json"} == before
+    assert main([*line[:-4], "80", *line[-3:]]) == 0  # a longer plan is taken
+    assert config_of(folder)["training"]["total"] == 80
+    assert "gamma from 0.99 to 0.5" in error_of(capsys, [*line, "--gamma", "0.5"])
+    assert "--run-dir" in error_of(capsys, [*SEA, "--steps", "60", "--resume"])
+
+
+def test_a_folder_left_before_the_first_checkpoint_is_begun_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "sea"
+    line = [*SEA, "--steps", "40", "--run-dir", str(folder), "--resume", "--quiet"]
+    assert main(line) == 0
+    whole = contents(folder)
+    for left in (["config.yaml"], ["config.yaml", "run.json"], []):
+        for path in folder.iterdir():
+            if path.name not in [*left, ".lock"]:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        assert main(line) == 0
+        weights = "checkpoints/step_000000000040/model.safetensors"
+        assert contents(folder)[weights] == whole[weights]
+    (folder / "checkpoints").rename(tmp_path / "elsewhere")
+    (folder / "metrics.jsonl").unlink()
+    assert main(["resume", str(folder)]) == 0
+    assert "it begins again" in capsys.readouterr().out
+
+
+def preempted(folder: Path, moments: list[float]) -> None:
+    """Kill one fixed line after so many seconds each, then let it finish."""
+    line = [COMMAND, *SEA, "--steps", "400", "--checkpoint-every", "100", "--run-dir", str(folder), "--resume"]
+    for moment in moments:
+        process = subprocess.Popen([*line, "--quiet"])
+        time.sleep(moment)
+        process.kill()
+        process.wait()
+    assert subprocess.run([*line, "--quiet"], check=False).returncode == 0
+
+
+def test_one_line_survives_kills(tmp_path: Path) -> None:
+    preempted(tmp_path / "sea", [2.0])
+    assert max((tmp_path / "sea" / "checkpoints").iterdir()).name == "step_000000000400"
+
+
+@pytest.mark.slow
+def test_one_line_survives_kills_in_its_first_seconds(tmp_path: Path) -> None:
+    preempted(tmp_path / "whole", [])
+    preempted(tmp_path / "sea", [0.05 + 0.145 * i for i in range(20)])
+    newest = [path / "checkpoints" / "step_000000000400" / "model.safetensors" for path in tmp_path.iterdir()]
+    assert newest[0].read_bytes() == newest[1].read_bytes()
+
+
+def test_evaluation_while_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "sea"
+    flags = ["--eval-every", "40", "--eval-episodes", "2", "--eval-env-options", "move_cost=0.5"]
+    assert main([*SEA, "--steps", "100", "--run-dir", str(folder), *flags]) == 0
+    assert "eval" in capsys.readouterr().out
+    assert any("eval/return_mean" in line for line in jostle.read_metrics(folder))
+    assert config_of(folder)["training"]["eval_env_options"] == {"move_cost": 0.5}
+    file = tmp_path / "found.json"
+    assert main(["evaluate", str(folder), "--which", "best", "--episodes", "2", "--quiet", "--json", str(file)]) == 0
+    assert json.loads(file.read_text())["steps"] < 100
+    assert main(["resume", str(folder), "--steps", "8", "--eval-every", "0"]) == 0
+    assert config_of(folder)["training"]["eval_every"] == 0
 
 
 def test_the_device_can_be_chosen_and_the_replay_is_not_read(

@@ -16,6 +16,7 @@ from jostle.cli.flags import flag_value, parse
 from jostle.cli.play import Evaluate, Watch
 from jostle.cli.recipe import starting_point
 from jostle.cli.resume import Resume
+from jostle.cli.sections import chosen
 from jostle.cli.train import COMMANDS, _defaults
 from jostle.store.yaml_text import parse_yaml
 
@@ -38,7 +39,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 METHODS = ["ppo", "dqn", "bonuses", "rnd", "icm", "e3b"]
 
 
-@pytest.mark.parametrize("name", ["environments", "diagnostics", "statistics", *METHODS])
+@pytest.mark.parametrize("name", ["environments", "diagnostics", "statistics", "callbacks", *METHODS])
 def test_python_runs(name: str) -> None:
     known: dict[str, Any] = {"__name__": "docs"}  # by the blocks before
     for block in blocks(DOCS / f"{name}.md", "python"):
@@ -126,8 +127,7 @@ def test_commands_are_understood(page: Path) -> None:
             start = {"env": "x", "training": {"total": 1}} | start
             kind, command = COMMANDS[words[2]][:2]
             args = parse(command, words[3:], "x", _defaults(words[2], start))
-            parts = [part for part in dataclasses.asdict(args).values() if isinstance(part, dict)]
-            merged(kind.settings(), {name: value for part in parts for name, value in part.items()})
+            merged(kind.settings(), chosen(args, kind.settings))
             understood += 1
         elif words[:1] == ["jostle"] and words[1] in kinds:
             parse(kinds[words[1]], words[2:], "x")

@@ -9,11 +9,11 @@ import gymnasium as gym
 
 from jostle.algo import AGENTS, DQN, PPO
 from jostle.algo.agent import Agent
-from jostle.algo.changes import changes, in_words
+from jostle.algo.changes import changes, in_words, plain
 from jostle.algo.evaluating import Evaluations, name_of_eval
 from jostle.algo.parts.auxiliary import Auxiliary
 from jostle.algo.schedule import Schedule, whole
-from jostle.algo.settings import merged
+from jostle.algo.settings import Settings, merged
 from jostle.algo.stretches import record_change
 from jostle.algo.training import Callback, train
 from jostle.bonus import Bonus
@@ -122,7 +122,6 @@ def resume(
     num_envs: int | None = None,
     env_options: dict[str, Any] | None = None,
     restart_schedules: bool = False,
-    training: Mapping[str, Any] | None = None,
     eval_env: Env | None = None,
     notify: Callable[[str], None] = lambda _: None,
     progress: bool = False,
@@ -146,12 +145,11 @@ def resume(
         num_envs: another number of environments: episodes, and what each environment had of its own, begin anew.
         env_options: options of the environment over those of the run; its spaces must stay the same.
         restart_schedules: schedules begin again here and go to the end, instead of going on.
-        training: values over the section ``training`` of config.yaml: total, log_every, checkpoint_every, save_replay,
-            keep, eval_every, eval_episodes, eval_noise, eval_env, eval_env_options.
         eval_env: where to evaluate, if no id says it.
         notify: is told what differs, and where the run goes on.
         progress: show a progress bar (on a terminal).
-        settings: of the algorithm, over those of the run.
+        settings: of the algorithm, over those of the run; also log_every, checkpoint_every, save_replay, keep and
+            eval_every, eval_episodes, eval_noise, eval_env_options, as `Agent.learn` takes them, and total.
 
     Raises:
         CheckpointError: the folder holds no run, no good checkpoint, or is being written by another process.
@@ -160,12 +158,16 @@ def resume(
     """
     path = Path(path)
     steps = None if steps is None else whole("steps", steps, 1)
+    plan_names = {field.name for field in dataclasses.fields(Schedule)}
+    count = env.num_envs if isinstance(env, JostleEnv) else num_envs
     flags: dict[str, Any] = {
-        "num_envs": env.num_envs if isinstance(env, JostleEnv) else num_envs,
-        "env_options": env_options,
-        "config": settings if device is None else settings | {"device": device},
-        "training": dict(training or {}),
+        "num_envs": None if count is None else whole("num_envs", count, 1),
+        "env_options": plain(env_options),
+        "config": {name: value for name, value in settings.items() if name not in plan_names},
+        "training": {name: value for name, value in settings.items() if name in plan_names},
     }
+    if device is not None:
+        flags["config"]["device"] = device
     if eval_env is not None:
         flags["training"]["eval_env"] = name_of_eval(eval_env)
     more: dict[str, Any] = {"callback": callback, "eval_env": eval_env, "progress": progress}
@@ -174,8 +176,10 @@ def resume(
     with Run.open(path, write=True) as run:
         where, state, meta = run.newest(finite=("model",))
         plan = Schedule.from_mapping(run.config.get("training"))
-        wanted = _overlaid(run.config, flags)
         kind = _kind_of(meta)
+        here: Settings = merged(merged(kind.settings(), meta["config"]), flags["config"])
+        flags["config"] = {name: here.as_dict()[name] for name in flags["config"]}
+        wanted = _overlaid(run.config, flags)
         changed = changes(meta, wanted, kind.settings())
         schedule = plan.changed(flags["training"])
         if steps is not None:

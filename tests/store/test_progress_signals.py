@@ -110,6 +110,46 @@ def test_a_second_ctrl_c_interrupts_at_once(first: signal.Signals) -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+OTHERS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@pytest.mark.parametrize("number", OTHERS)
+def test_signals_that_nobody_has_a_use_for_are_noted_too(number: signal.Signals) -> None:
+    with catch_signals() as stop:
+        signal.raise_signal(number)
+    assert stop.exit_code == 128 + number
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("number", OTHERS)
+def test_signals_that_are_ignored_or_handled_stay_so(number: signal.Signals) -> None:
+    """As under nohup, or where a job's launcher requeues it itself."""
+    seen: list[int] = []
+    for handler in (signal.SIG_IGN, lambda *_: seen.append(1)):
+        before = signal.signal(number, handler)
+        try:
+            with catch_signals() as stop:
+                signal.raise_signal(number)
+        finally:
+            signal.signal(number, before)
+        assert stop.signal is None
+    assert seen == [1]
+
+
+def test_a_second_signal_ends_at_once_unless_it_is_an_echo(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(signals.time, "monotonic", lambda: now)
+    with catch_signals() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        now += 0.5
+        signal.raise_signal(signal.SIGHUP)
+        assert stop.signal == signal.SIGTERM
+        now += 1.0
+        with pytest.raises(SystemExit) as end:
+            signal.raise_signal(signal.SIGTERM)
+    assert end.value.code == 143
+
+
 def test_another_thread_leaves_signals_alone() -> None:
     before = signal.getsignal(signal.SIGINT)
     seen = []

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from jostle.algo.coverage import Coverage
-from jostle.algo.evaluating import Env, name_of_eval
+from jostle.algo.evaluating import Env, Evaluations, name_of_eval
 from jostle.algo.logged import Logged, finite_number
 from jostle.algo.schedule import Schedule
 from jostle.algo.settings import Settings
@@ -330,6 +330,7 @@ class Agent(ABC):
         if run_dir is None:
             train(self, schedule, **more)
             return
+        Evaluations(schedule, eval_env)  # refuses before a folder is made
         config = self.description() | {"training": schedule.as_dict()}
         info = {"seed": self.seed, "command": command(), "commit": working_commit()}
         with Run.create(run_dir, config, info, schedule.keep, again=again) as run:

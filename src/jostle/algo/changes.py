@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from jostle.algo.settings import Settings
 from jostle.errors import ConfigError
 
@@ -55,14 +57,14 @@ def differences(saved: Mapping[str, Any], wanted: Mapping[str, Any], defaults: S
     """
     found = {}
     for name in (*_NEVER, *MAY_CHANGE_BESIDE):
-        before, after = _plain(saved.get(name)), _plain(wanted.get(name, saved.get(name)))
+        before, after = plain(saved.get(name)), plain(wanted.get(name, saved.get(name)))
         if name == "env_options":
             before, after = before or {}, after or {}
         if before != after:
             found[name] = [before, after]
-    known = _plain(defaults.as_dict())
-    before = {**known, **_plain(saved.get("config") or {})}
-    for name, after in _plain(wanted.get("config") or {}).items():
+    known = plain(defaults.as_dict())
+    before = {**known, **plain(saved.get("config") or {})}
+    for name, after in plain(wanted.get("config") or {}).items():
         if name not in known or before[name] != after:
             found[name] = [before.get(name), after]
     return found
@@ -76,8 +78,10 @@ def in_words(changed: Mapping[str, list[Any]]) -> str:
     return ", ".join(f"{name} from {old} to {new}" for name, (old, new) in changed.items())
 
 
-def _plain(value: Any) -> Any:
-    """The same with lists for tuples, as YAML gives it."""
+def plain(value: Any) -> Any:
+    """The same with lists for tuples, as YAML gives it, and Python's numbers for NumPy's."""
     if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, np.generic):
+        return value.item()
+    return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value

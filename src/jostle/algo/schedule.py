@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jostle.algo.settings import check_type
-from jostle.errors import ConfigError
+from jostle.errors import ConfigError, closest
 
 _NEEDED = ("total", "log_every", "checkpoint_every")
 _COUNTS = (*_NEEDED, "keep", "eval_episodes")
@@ -99,6 +99,10 @@ class Schedule:
         Raises:
             ConfigError: a value that cannot be used.
         """
+        names = [field.name for field in dataclasses.fields(self)]
+        for name in values:
+            if name not in names:
+                raise ConfigError(f"there is no '{name}' in the plan of a training; {closest(name, names)}")
         given = {name: value for name, value in values.items() if value is not None}
         for name in given:
             if name in (*_COUNTS, *_FROM_ZERO):

@@ -84,6 +84,7 @@ def train(
         metrics.cut(metrics_offset, agent.steps)
     clock, counted = time.perf_counter(), agent.steps
     evaluated: dict[str, float] = {}
+    whole = True  # the agent's state, which can be saved
     best = best_value(run.path) if run and schedule.eval_every else -math.inf
 
     def log() -> None:
@@ -123,7 +124,7 @@ def train(
         whole = True
 
     bar = Progress(schedule.total, start=agent.steps, quiet=not progress)
-    whole, ended = True, "failed"
+    ended = "failed"
     try:
         with (
             contextlib.closing(metrics) if metrics else contextlib.nullcontext(),

@@ -75,7 +75,8 @@ def resume(arguments: list[str]) -> int:
     if kind is None:  # no run, or a damaged one, of which opening it says what is wrong
         args = parse(OfNoRun, arguments, "jostle resume")
         return go_on(args.run, args.quiet)
-    training = config.get("training") if isinstance(config.get("training"), dict) else {}
+    found = config.get("training")
+    training: dict[str, Any] = found if isinstance(found, dict) else {}
     here: Any = merged(kind.settings(), config.get("config") or {})
     command = with_sections(Resume, kind.settings, HELP)
     start = from_training({name: value for name, value in training.items() if name not in ("total",)})
@@ -91,7 +92,7 @@ def resume(arguments: list[str]) -> int:
         num_envs=args.num_envs,
         env_options=options or None,
         restart_schedules=args.restart_schedules,
-        training=given,
+        **given,
         **settings,
     )
 

@@ -112,7 +112,7 @@ def _train(algorithm: str, arguments: list[str]) -> int:
         }  # fmt: skip
         require_same(run_dir, wanted, kind.settings())
         plan = {name: value for name, value in schedule.as_dict().items() if name != "schedules_from"}
-        return go_on(run_dir, args.quiet, training=plan)
+        return go_on(run_dir, args.quiet, **plan)
     if not args.resume:
         _refuse_used(run_dir)
     agent = kind(args.env, settings, seed=args.seed, num_envs=args.num_envs, env_options=options)
