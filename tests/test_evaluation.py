@@ -1,5 +1,6 @@
 """Evaluation in environments whose returns can be counted by hand."""
 
+import json
 from typing import Any
 
 import gymnasium as gym
@@ -9,9 +10,8 @@ import torch
 from gymnasium import spaces
 
 import jostle
-from jostle import evaluation
 from jostle.envs import random_actions
-from jostle.errors import ConfigError, EnvError
+from jostle.errors import ConfigError
 
 
 class Count(gym.Env[Any, int]):
@@ -121,20 +121,38 @@ def test_random_actions_are_not_drawn_from_the_stream_of_an_environment() -> Non
     assert 10 < found.mean < 40, "of 200 an eighth"
 
 
-def test_what_cannot_be_evaluated_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_evaluated_is_refused() -> None:
     agent = agent_that_takes(5)
     cases: dict[str, dict[str, Any]] = {
         "episodes=0": {"episodes": 0},
         "epsilon=2": {"epsilon": 2},
         "noise mode": {"noise": "median"},
         "other spaces": {"env": "CartPole-v1"},
-        "num_envs=0": {"num_envs": 0},
+        "num_envs=0 cannot be used": {"num_envs": 0},
         "seed=-1 cannot be used: it must be a whole number": {"seed": -1},
         "seed=9223372036854775808 cannot be used": {"seed": 2**63},
     }
     for message, arguments in cases.items():
         with pytest.raises(ConfigError, match=message):
             jostle.evaluate(agent, **arguments)
-    monkeypatch.setattr(evaluation, "PATIENCE", 50)
-    with pytest.raises(EnvError, match="time limit"):
-        jostle.evaluate(agent, 2, env=lambda: Count(ends=False))
+
+
+def test_episodes_that_never_end_are_counted_as_they_stand_and_said() -> None:
+    with pytest.warns(UserWarning, match=r"3 of 3 episodes did not end within 50 steps .*max_episode_steps"):
+        found = jostle.evaluate(agent_that_takes(5), 3, num_envs=2, env=lambda: Count(ends=False), max_steps=50)
+    assert found.cut == 3
+    assert [e.length for e in found.episodes] == [50] * 3
+    told = found.as_dict()
+    assert told["cut"] == 3
+    assert all(e["cut"] for e in told["episodes"])
+    assert "cut" not in jostle.evaluate(agent_that_takes(5), 2).as_dict()
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    plain = jostle.evaluate(agent_that_takes(5), 3, num_envs=2, seed=7, epsilon=0.5)
+    numpy: dict[str, Any] = {"num_envs": np.int16(2), "seed": np.uint8(7), "epsilon": np.float32(0.5)}
+    found = jostle.evaluate(agent_that_takes(5), np.int64(3), max_steps=np.int32(90), **numpy)
+    assert json.dumps(found.as_dict()) == json.dumps(plain.as_dict())
+    for wrong in ({"episodes": 2.5}, {"episodes": True}, {"epsilon": "x"}, {"num_envs": 1.5}, {"max_steps": 0}):
+        with pytest.raises(ConfigError, match=f"{next(iter(wrong))}=.* cannot be used"):
+            jostle.evaluate(agent_that_takes(5), **wrong)  # type: ignore[arg-type]

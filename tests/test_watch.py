@@ -1,5 +1,6 @@
 """Videos: every state is in them, small pictures are enlarged without blur, and nothing is overwritten unasked."""
 
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -210,3 +211,75 @@ def test_the_command(agent: jostle.DQN, tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["watch", str(tmp_path / "sea"), "--video", str(file), "--episodes", "1", "--quiet"]) == 0
     assert file.exists()
     assert capsys.readouterr().out == ""
+
+
+class Endless(gym.Env[Any, int]):
+    """Never ends, pays 1 a step, draws what it is told to."""
+
+    observation_space = gym.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+    render_mode = "rgb_array"
+    while_drawing: Any = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        if Endless.while_drawing is not None and self.t == 95:
+            Endless.while_drawing()
+        return np.zeros(2, np.float32), 1.0, False, False, {}
+
+    def render(self) -> Any:
+        return np.full((64, 64, 3), self.t % 255, np.uint8)
+
+
+def test_an_episode_that_never_ends_is_cut_and_its_video_kept(tmp_path: Path) -> None:
+    agent = jostle.DQN(Endless, num_envs=1, **SMALL)
+    with pytest.warns(UserWarning, match="episode 1 did not end within 40 frames, and the video ends there"):
+        video = record(agent, tmp_path / "e.mp4", episodes=np.int64(2), seed=np.int32(1), max_frames=np.int16(40))  # type: ignore[arg-type]
+    assert (video.frames, video.returns, video.cut) == (40, [], 39.0)
+    assert len(frames_of(video)) == 40
+    assert [p.name for p in tmp_path.iterdir()] == ["e.mp4"]
+    with pytest.raises(ConfigError, match="max_frames=0 cannot be used"):
+        record(agent, tmp_path / "f.mp4", max_frames=0)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, "error"])
+def test_no_half_made_video_stays(how: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = jostle.DQN(Endless, num_envs=1, **SMALL)
+    folder = tmp_path / "run"
+    agent.save(folder)
+    staged = []
+
+    def interrupt() -> None:
+        staged.extend(p.name for p in tmp_path.glob(".staging-*"))
+        if how == "error":
+            raise OSError("no more")
+        signal.raise_signal(how)
+
+    monkeypatch.setattr(Endless, "while_drawing", staticmethod(interrupt))
+    monkeypatch.setattr(jostle, "load", lambda *_, **__: agent)
+    before = signal.getsignal(signal.SIGTERM)
+    code = main(["watch", str(folder), "--video", str(tmp_path / "v.mp4"), "--quiet"])
+    assert code == {signal.SIGTERM: 143, signal.SIGINT: 130}.get(how, 2)
+    assert staged == [".staging-v.mp4"], "it was half made"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_folder_is_tried_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    (tmp_path / "run" / "videos").write_text("a file where the folder would be")
+    monkeypatch.setattr(jostle, "load", lambda *_, **__: pytest.fail("loaded"))
+    assert main(["watch", str(tmp_path / "run")]) == 2
+    assert "cannot write to the folder" in capsys.readouterr().err
+    (tmp_path / "f").write_text("")
+    assert main(["watch", str(tmp_path / "run"), "--video", str(tmp_path / "f" / "v.mp4")]) == 2
+    assert "cannot write to the folder" in capsys.readouterr().err

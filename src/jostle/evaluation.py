@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from jostle.envs.sources import EnvSource, rows_of
 from jostle.errors import ConfigError, closest
 from jostle.nn.inference import Inference
 from jostle.view import Episode, as_view, play, require_fit, source_of
-from jostle.view.playing import PATIENCE, require_seed
+from jostle.view.playing import PATIENCE, at_least_one, require_seed
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,18 @@ class Evaluation:
     def interval(self) -> tuple[float, float]:
         """95% interval of the mean return over these episodes (BCa bootstrap; the mean itself where all are equal).
 
-        It says nothing about other training seeds.
+        It says nothing about other training seeds, nor about what episodes that were cut would still have brought.
         """
         returns = self.returns
         if len(returns) < 2 or np.ptp(returns) == 0:
             return (self.mean, self.mean) if len(returns) > 1 else (float("nan"), float("nan"))
         found = stats.bootstrap((returns,), np.mean, n_resamples=5_000, rng=np.random.default_rng(0))
         return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+    @property
+    def cut(self) -> int:
+        """How many episodes did not end within ``max_steps``: their returns, which are those until then, count too."""
+        return sum(e.cut for e in self.episodes)
 
     @property
     def disagreement(self) -> float | None:
@@ -67,7 +73,11 @@ class Evaluation:
             "seed": self.seed,
             **summary,
             "episodes": [e.as_dict() for e in self.episodes],
-        } | ({} if self.disagreement is None else {"disagreement": self.disagreement})
+        } | self._sometimes()
+
+    def _sometimes(self) -> dict[str, Any]:
+        doubt = {} if self.disagreement is None else {"disagreement": self.disagreement}
+        return doubt | ({"cut": self.cut} if self.cut else {})
 
 
 def evaluate(
@@ -81,6 +91,7 @@ def evaluate(
     seed: int = 10_000,
     env: EnvSource | None = None,
     env_options: dict[str, Any] | None = None,
+    max_steps: int = PATIENCE,
     notify: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
     """Play episodes in environments and with draws of noise of their own; the policy is not changed.
@@ -99,19 +110,22 @@ def evaluate(
         env: another environment than the policy's own; its spaces must be the same. One that is made already is reset
             with ``seed``.
         env_options: options of the environment; None: the policy's own.
+        max_steps: of one episode. One that has not ended by then counts as it stands: it is marked as ``cut``, and a
+            warning says how many there were.
         notify: called with the number of finished episodes.
 
     Raises:
         ConfigError: no episodes, a seed that cannot be used, an unknown noise mode, an environment with other spaces.
-        EnvError: the environment failed, or its episodes never end.
+        EnvError: the environment failed.
     """
-    if episodes < 1:
-        raise ConfigError(f"episodes={episodes} cannot be used: it must be at least 1.")
-    if not 0 <= epsilon <= 1:
+    episodes, max_steps = at_least_one("episodes", episodes), at_least_one("max_steps", max_steps)
+    num_envs = None if num_envs is None else at_least_one("num_envs", num_envs)
+    if not isinstance(epsilon, Real) or not 0 <= epsilon <= 1:
         raise ConfigError(f"epsilon={epsilon} cannot be used: it must be within 0 and 1.")
     if actions not in ("greedy", "sampled"):
         raise ConfigError(f"actions='{actions}' are unknown; {closest(str(actions), ['greedy', 'sampled'])}")
     require_seed(seed)
+    seed, epsilon = int(seed), float(epsilon)
     inference, view = Inference.parse(noise), as_view(policy)
     if isinstance(env, JostleEnv):
         vector = env
@@ -123,7 +137,7 @@ def evaluate(
     try:
         require_fit(view, vector)
         actor = view.actor(inference, rows=vector.num_envs, seed=seed, sample=actions == "sampled")
-        found = play(actor, vector, episodes, seed=seed, epsilon=epsilon, notify=notify, patience=PATIENCE)
+        found = play(actor, vector, episodes, seed=seed, epsilon=epsilon, notify=notify, patience=max_steps)
     finally:
         if vector is not env:
             vector.close()

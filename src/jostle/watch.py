@@ -4,6 +4,8 @@ import itertools
 import os
 import re
 import subprocess
+import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +19,22 @@ from jostle.envs import JostleEnv, make_env
 from jostle.envs.make import capped
 from jostle.errors import ConfigError, EnvError, JostleError
 from jostle.nn.inference import Actor, Inference
+from jostle.view.playing import at_least_one, require_seed
 
 Frame = np.ndarray[Any, np.dtype[np.uint8]]
 _ENDINGS = (".mp4", ".mkv", ".mov", ".avi", ".m4v")
+MAX_FRAMES = 2_000  # of one episode: a minute of video
 SMALLEST = 256  # pixels of the shorter side, below which frames are enlarged
 _FPS, _SLOWEST, _SECONDS = 30, 4, 3.0  # a video shorter than so many seconds is slowed down
 
 
 @dataclass(frozen=True)
 class Video:
-    """What was recorded: the file, the environment, the noise mode, undiscounted returns, frames, width and height."""
+    """What was recorded: the file, the environment, the noise mode, undiscounted returns, frames, width and height.
+
+    ``cut``: the return so far of an episode that did not end within ``max_frames``, with which the video ends; it is
+    none of the returns.
+    """
 
     path: Path
     env: str
@@ -35,6 +43,7 @@ class Video:
     frames: int
     fps: int
     size: tuple[int, int]
+    cut: float | None = None
 
 
 def record(
@@ -48,6 +57,7 @@ def record(
     seed: int = 10_000,
     env_options: dict[str, Any] | None = None,
     overwrite: bool = False,
+    max_frames: int = MAX_FRAMES,
 ) -> Video:
     """Play episodes in an environment of its own and record them. The agent is not changed.
 
@@ -63,6 +73,7 @@ def record(
         seed: seed of the environment and of the draws.
         env_options: options of the environment; None: the agent's own.
         overwrite: replace an existing file.
+        max_frames: of one episode; the video ends with one that has not ended by then, and a warning says so.
 
     Raises:
         ConfigError: imageio-ffmpeg is missing, the file exists, or an argument cannot be used.
@@ -70,22 +81,23 @@ def record(
         JostleError: ffmpeg failed.
     """
     path = Path(path)
-    if episodes < 1:
-        raise ConfigError(f"episodes={episodes} cannot be used: it must be at least 1.")
-    if fps is not None and fps < 1:
-        raise ConfigError(f"fps={fps} cannot be used: it must be at least 1.")
+    episodes, max_frames = at_least_one("episodes", episodes), at_least_one("max_frames", max_frames)
+    fps = None if fps is None else at_least_one("fps", fps)
+    require_seed(seed)
+    seed = int(seed)
     if path.exists() and not overwrite:
         raise ConfigError(f"{path} exists already: choose another name, or give --overwrite (overwrite=True).")
     if path.suffix.lower() not in _ENDINGS:
         raise ConfigError(f"{path} cannot be a video: give it one of the endings {', '.join(_ENDINGS)}.")
     inference = Inference.parse(noise)
     program = _ffmpeg()
+    make_folder(path.parent)
     options = agent.env_options if env_options is None else env_options
     env = make_env(agent.env_source, 1, seed=seed, render_mode="rgb_array", **capped(options, 1))
     returns: list[float] = []
     try:
         actor = agent.actor(inference, rows=1, seed=seed, sample=actions == "sampled")
-        frames = _play(agent, actor, env, episodes, returns)
+        frames = _play(agent, actor, env, episodes, returns, max_frames)
         head: list[Frame] = []  # held back until it is known whether the video is a short one
         for frame in frames:
             head.append(frame)
@@ -93,13 +105,22 @@ def record(
                 break
         rate = fps or min(_FPS, max(_SLOWEST, round(len(head) / _SECONDS)))
         count, size = _write(program, path, rate, head, frames)
+        cut = float(env.running()[0][0]) if len(returns) < episodes else None
     finally:
         env.close()
-    return Video(path, env.id, str(inference), returns, count, rate, size)
+    if cut is not None:
+        warnings.warn(
+            f"{env.id}: episode {len(returns) + 1} did not end within {max_frames:,} frames, and the video ends there; "
+            "give the environment a time limit (max_episode_steps), or allow more with --max-frames (max_frames).",
+            stacklevel=2,
+        )
+    return Video(path, env.id, str(inference), returns, count, rate, size, cut)
 
 
-def _play(agent: Agent, actor: Actor, env: JostleEnv, episodes: int, returns: list[float]) -> Iterator[Frame]:
-    """The picture of every state, the last one of each episode included."""
+def _play(
+    agent: Agent, actor: Actor, env: JostleEnv, episodes: int, returns: list[float], longest: int
+) -> Iterator[Frame]:
+    """The picture of every state, the last one of each episode included, until an episode is longer than `longest`."""
     if env.single_observation_space != agent.env.single_observation_space:
         raise ConfigError(f"{env.id} has other observations than the environment that the agent was trained in.")
     obs, info = env.reset()
@@ -111,6 +132,8 @@ def _play(agent: Agent, actor: Actor, env: JostleEnv, episodes: int, returns: li
             returns.append(float(info["episode"]["r"][0]))
             if len(returns) == episodes:
                 return
+        elif env.running()[1][0] >= longest - 1:
+            return
 
 
 def picture(env: JostleEnv, obs: Any) -> Frame:
@@ -167,19 +190,30 @@ def _ffmpeg() -> str:
     return str(get_ffmpeg_exe())
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, if need be, and make sure that files can be written there.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"cannot write to the folder {folder} ({error.strerror}): choose another file.") from error
+
+
 def _write(program: str, path: Path, fps: int, head: list[Frame], rest: Iterator[Frame]) -> tuple[int, tuple[int, int]]:
     """Pipe raw frames to ffmpeg; the number of frames, and their width and height."""
     height, width = enlarge(head[0]).shape[:2]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot make the folder {path.parent} ({error.strerror}): choose another file.") from error
     staged = path.with_name(f".staging-{path.name}")
     given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
-    wanted = ["-an", "-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+    coded = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "18", "-pix_fmt", "yuv420p"]
+    wanted = ["-an", *coded, "-movflags", "+faststart"]
     command = [program, "-y", "-loglevel", "error", *given, *wanted, str(staged)]
     count = 0
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     assert process.stdin is not None
     try:
         for frame in itertools.chain(head, rest):

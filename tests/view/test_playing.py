@@ -8,7 +8,7 @@ import pytest
 from gymnasium import spaces
 
 import jostle
-from jostle.errors import ConfigError, EnvError
+from jostle.errors import ConfigError
 from jostle.view import Success, play
 from jostle.view.playing import require_seed
 
@@ -127,8 +127,45 @@ def test_rules_that_cannot_be_read(text: str) -> None:
         Success.parse(text)
 
 
-def test_a_stop_returns_nothing_and_patience_ends() -> None:
+def test_a_stop_returns_nothing() -> None:
     asked = iter([False] * 5 + [True])
     assert play(Clockwork(), jostle.make_env(Hours, 2), 6, stop=lambda: next(asked)) is None
-    with pytest.raises(EnvError, match="time limit"):
-        play(Clockwork(), jostle.make_env(Hours, 1), 60, patience=20)
+
+
+def test_an_episode_that_does_not_end_in_time_is_counted_as_it_stands() -> None:
+    # Environment i's episode k lasts i + 2 + k steps: with a patience of 4, each of environment 3 and 4 is cut.
+    with pytest.warns(UserWarning, match=r"6 of 12 episodes did not end within 4 steps .*max_steps"):
+        found = play(Clockwork(), jostle.make_env(Hours, 4), 12, patience=4, success=Success.parse("return >= 4"))
+    assert found is not None
+    assert [(e.env, e.index) for e in found] == [(i, k) for k in range(3) for i in range(4)]
+    for e in found:
+        whole = e.env + 2 + e.index
+        assert (e.cut, e.length, e.ret) == (whole >= 5 or e.cut, min(whole, 4), min(whole, 4))
+        assert e.cut == ("cut" in e.as_dict())
+        assert e.success == (e.length == 4)
+        assert e.level_seed == 100 * e.env + e.index, "each is an episode of its own"
+    assert sum(e.cut for e in found) == 6
+
+
+def test_rows_that_never_end_are_reset_together() -> None:
+    class Never(Hours):
+        def step(self, action: int) -> Any:
+            obs, reward, _, _, info = super().step(action)
+            return obs, reward, False, False, info
+
+    told: list[int] = []
+    seen = []
+
+    def observe(obs: Any, episode: Any, step: Any) -> Any:
+        seen.append((episode.tolist(), step.tolist()))
+        return obs
+
+    given: Any = {"success": Success.parse("info even"), "observe": observe, "notify": told.append}
+    with pytest.warns(UserWarning, match="5 of 5 episodes did not end within 3 steps"):
+        found = play(Clockwork(), jostle.make_env(Never, 2), 5, patience=3, **given)
+    assert found is not None
+    assert [(e.env, e.index, e.length, e.cut, e.success) for e in found] == [
+        (i, k, 3, True, False) for i, k in ((0, 0), (1, 0), (0, 1), (1, 1), (0, 2))
+    ]
+    assert told == [1, 2, 3, 4, 5]
+    assert seen == [([k, k], [t, t]) for k in range(3) for t in range(3)]

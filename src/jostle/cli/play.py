@@ -2,9 +2,14 @@
 
 import json
 import math
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
@@ -53,6 +58,8 @@ class Evaluate:
     """Another environment with the same spaces."""
     env_options: tuple[str, ...] = ()
     """Options of the environment as key=value, over those of the run."""
+    max_steps: int = 30_000
+    """Steps of one episode, after which it counts as it stands."""
     json: Path | None = None
     """Write everything found, each episode included, to this file."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -90,6 +97,8 @@ class Watch:
     """cpu, cuda, cuda:1 …; auto: cuda where there is one."""
     env_options: tuple[str, ...] = ()
     """Options of the environment as key=value, over those of the run."""
+    max_frames: int = 2_000
+    """Frames of one episode, after which the video ends."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -117,6 +126,7 @@ def evaluate(arguments: list[str]) -> int:
                 seed=args.seed,
                 env=args.env,
                 env_options=options,
+                max_steps=args.max_steps,
                 notify=lambda done: progress.update(task, completed=done),
             )
     finally:
@@ -153,31 +163,62 @@ def watch(arguments: list[str]) -> int:
     """``jostle watch DIR``"""
     refuse_twice(arguments, "--env-options")
     args = parse(Watch, arguments, "jostle watch")
-    from jostle.watch import record  # late, so that help is quick
+    from jostle.watch import make_folder, record  # late, so that help is quick
 
     if args.video is not None:
         refuse_existing(args.video, args.overwrite)
+        make_folder(args.video.parent)
+    elif (args.run / "run.json").exists():
+        make_folder(args.run / "videos")  # before anything is loaded and played for nothing
     agent = jostle.load(args.run, which=args.which, device=args.device, replay=False)
     try:
-        video = record(
-            agent,
-            args.video or _default_video(args.run, agent.steps, args.noise),
-            episodes=args.episodes,
-            noise=args.noise,
-            actions=args.actions,
-            fps=args.fps,
-            seed=args.seed,
-            env_options=agent.env_options | parse_options(args.env_options),
-            overwrite=args.overwrite,
-        )
+        with _clearing_away():
+            video = record(
+                agent,
+                args.video or _default_video(args.run, agent.steps, args.noise),
+                episodes=args.episodes,
+                noise=args.noise,
+                actions=args.actions,
+                fps=args.fps,
+                seed=args.seed,
+                env_options=agent.env_options | parse_options(args.env_options),
+                overwrite=args.overwrite,
+                max_frames=args.max_frames,
+            )
     finally:
         agent.env.close()
     if not args.quiet:
-        returns = ", ".join(f"{r:.4g}" for r in video.returns)
+        returns = ", ".join([f"{r:.4g}" for r in video.returns] + ([] if video.cut is None else [f"{video.cut:.4g}+"]))
         width, height = video.size
         print(f"{video.env}, noise {video.noise}, step {agent.steps:,}: returns {returns}")
         print(f"{video.path}: {video.frames} frames of {width}×{height} at {video.fps} per second")
     return 0
+
+
+@contextmanager
+def _clearing_away() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end what runs within as Ctrl-C does, so that no half-made file stays."""
+
+    arrived: list[int] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        arrived.append(number)
+        raise KeyboardInterrupt  # a SystemExit would be taken for the environment's
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    except KeyboardInterrupt:
+        if arrived:
+            raise SystemExit(128 + arrived[0]) from None
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _default_video(run: Path, steps: int, noise: str) -> Path:
@@ -202,6 +243,8 @@ def _table(found: "Evaluation", steps: int) -> Table:
         "mean length": f"{sum(e.length for e in found.episodes) / len(returns):.4g}",
         "seed": str(found.seed),
     }
+    if found.cut:
+        rows["did not end"] = f"{found.cut} of {len(returns)}"
     if found.disagreement is not None:
         rows["disagreement"] = f"{found.disagreement:.3g}"
     for name in rows:

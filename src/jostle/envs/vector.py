@@ -226,6 +226,10 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._ended = None
         self._engine.close()
 
+    def running(self) -> tuple[np.ndarray, np.ndarray]:
+        """Undiscounted raw return float64 [N] and length int64 [N] of the running episodes, zero where one ended."""
+        return self._returns.copy(), self._lengths.copy()
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step reads, as nested dicts of arrays and numbers.
 

@@ -13,7 +13,7 @@ from jostle.stress.condition import Condition, Suite
 from jostle.stress.perturbation import Perturbation
 from jostle.view import Episode, Success
 
-_EPISODE = ("env", "index", "return", "length", "success", "disagreement", "level_seed", "theme", "draw")
+_EPISODE = ("env", "index", "return", "length", "success", "disagreement", "level_seed", "theme", "draw", "cut")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Episodes of an actor in environments, counted by fixed shares."""
 
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -14,8 +15,8 @@ from jostle.envs.actions import action_check
 from jostle.errors import ConfigError, EnvError
 from jostle.view.interface import Acts
 
-PATIENCE = 500_000
-"""Steps without the end of an episode still wanted, after which playing gives up."""
+PATIENCE = 30_000
+"""Steps of an episode after which it is counted as it stands: a few more than the 27,000 of a game of Atari."""
 TAGS = ("level_seed", "theme")
 """Entries of `info` that say which game an episode was; they are kept beside its return."""
 
@@ -32,6 +33,7 @@ class Episode:
         disagreement: of the draws of noise, averaged over the episode's steps; None where the actor tells none.
         level_seed, theme: the game, where the environment tells it.
         draw: the noise that acted, ``seed:slot`` of the draws; None where no single draw held for the episode.
+        cut: it did not end within the patience: return and length are those until then.
     """
 
     env: int
@@ -43,10 +45,11 @@ class Episode:
     level_seed: int | None = None
     theme: int | None = None
     draw: str | None = None
+    cut: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data without what is None."""
-        return {key: value for key, value in vars(self).items() if value is not None}
+        """Plain data without what is None; ``cut`` where it is true."""
+        return {k: v for k, v in vars(self).items() if v is not None and (k != "cut" or v)}
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,10 @@ class Success:
 
     def __str__(self) -> str:
         return f"info {self.key}" if self.rule == "info" else f"return {self.rule} {self.threshold:g}"
+
+    def holds_until(self, ret: float) -> bool:
+        """Whether an episode that did not end was one, by its return so far."""
+        return self.rule != "info" and self.holds(ret, {}, 0, "")
 
     def holds(self, ret: float, info: dict[str, Any], row: int, env: str) -> bool:
         """Whether the episode that ended in this row was one."""
@@ -127,11 +134,12 @@ def play(
         draw: of the noise that the actor holds for all episodes.
         notify: called with the number of finished episodes.
         stop: asked before every step.
-        patience: steps without the end of an episode still wanted, after which this gives up.
+        patience: steps after which an episode is cut: it counts as it stands, is marked so, and a warning says how
+            many there were. A row waits for the end of one that was cut; where all do, all are reset.
 
     Raises:
         ConfigError: the policy gave actions that are not finite, out of their range, or of another shape.
-        EnvError: the environment failed, or its episodes never end.
+        EnvError: the environment failed.
     """
     check = action_check(env.single_action_space, env.num_envs, str(getattr(actor, "name", "the policy")))
     rng = np.random.default_rng([seed, 6])  # no stream of an environment, which Gymnasium seeds with the number alone
@@ -142,7 +150,14 @@ def play(
     obs, info = env.reset(seed=seed)
     clock, uncertain = _Clock(rows), _Mean(rows)
     tags = {key: _Tags(rows) for key in TAGS}
-    ended, waited = np.zeros(rows, np.bool_), 0
+    ended, cut, waited = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_), 0
+
+    def keep(i: int, ret: float, length: int, won: bool | None) -> None:
+        told = {key: tag.values[i] for key, tag in tags.items()}
+        doubt = uncertain.pop(i)
+        found.append(Episode(i, int(played[i]), ret, length, won, doubt, **told, draw=draw, cut=bool(cut[i])))
+        played[i] += 1
+
     while len(found) < episodes:
         if stop():
             return None
@@ -167,39 +182,51 @@ def play(
         obs, _, terminated, truncated, info = env.step(action)
         ended = terminated | truncated
         waited += 1
-        if waited > patience:
-            raise EnvError(
-                f"{env.id}: no episode ended within {patience:,} steps of every environment; give it a time limit "
-                "(max_episode_steps)."
-            )
-        if "_episode" not in info:
+        if "_episode" in info:
+            for i in np.flatnonzero(info["_episode"]).tolist():
+                if played[i] < share[i] and not cut[i]:
+                    ret = float(info["episode"]["r"][i])
+                    won = None if success is None else success.holds(ret, info, i, env.id)
+                    keep(i, ret, int(info["episode"]["l"][i]), won)
+                cut[i] = False
+                uncertain.pop(i)
+            notify(len(found))
+        if waited < patience:
             continue
-        for i in np.flatnonzero(info["_episode"]).tolist():
-            doubt = uncertain.pop(i)
-            if played[i] < share[i]:
-                ret = float(info["episode"]["r"][i])
-                found.append(
-                    Episode(
-                        i,
-                        int(played[i]),
-                        ret,
-                        int(info["episode"]["l"][i]),
-                        None if success is None else success.holds(ret, info, i, env.id),
-                        doubt,
-                        **{key: tag.values[i] for key, tag in tags.items()},
-                        draw=draw,
-                    )
-                )
-                played[i] += 1
-                waited = 0
-        notify(len(found))
+        returns, lengths = env.running()
+        for i in np.flatnonzero((lengths >= patience) & (played < share) & ~cut).tolist():
+            cut[i], ret = True, float(returns[i])
+            keep(i, ret, int(lengths[i]), None if success is None else success.holds_until(ret))
+            notify(len(found))
+        if len(found) < episodes and not np.any((played < share) & ~cut):
+            obs, info = env.reset()
+            ended, cut, waited = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_), 0
+            uncertain = _Mean(rows)
+    _warn_of_cuts(found, env.id, patience)
     return sorted(found, key=lambda e: (e.index, e.env))
+
+
+def _warn_of_cuts(found: list[Episode], env: str, patience: int) -> None:
+    cut = sum(e.cut for e in found)
+    if cut:
+        warnings.warn(
+            f"{env}: {cut} of {len(found)} episodes did not end within {patience:,} steps and count as they stood "
+            "then; give the environment a time limit (max_episode_steps), or evaluate with more max_steps.",
+            stacklevel=3,
+        )
 
 
 def require_seed(seed: object) -> None:
     """Raises: ConfigError where environments, draws and perturbations cannot all be seeded with it."""
     if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= int(seed) < 2**32:
         raise ConfigError(f"seed={seed!r} cannot be used: it must be a whole number from 0 to {2**32 - 1}.")
+
+
+def at_least_one(name: str, value: object) -> int:
+    """Raises: ConfigError where the value is no whole number of at least 1."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 1:
+        raise ConfigError(f"{name}={value} cannot be used: it must be a whole number of at least 1.")
+    return int(value)
 
 
 class _Clock:
