@@ -22,6 +22,7 @@ from jostle.algo.coverage import Coverage
 from jostle.algo.settings import Settings
 from jostle.algo.training import Schedule, train
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.later import LaterEnv, facts_of, made
 from jostle.errors import ConfigError
 from jostle.nn.encoders import is_picture_like
 from jostle.nn.inference import Actor, Inference
@@ -85,7 +86,13 @@ class Agent(ABC):
         self.coverage = Coverage(self.env)
         self._obs: Any = None
         self._start: np.ndarray[Any, np.dtype[np.bool_]] = np.ones(self.num_envs, np.bool_)
-        self._reset()
+        self._moves = 0
+        self._pending: dict[str, Any] | None = None
+        """What was saved of environments that are not made yet."""
+        if isinstance(self.env, LaterEnv):
+            self.env.then = self._env_was_made
+        else:
+            self._reset()
 
     @property
     def sees_pictures(self) -> bool:
@@ -202,6 +209,7 @@ class Agent(ABC):
         schedule = Schedule.of(
             steps, start=self.steps, log_every=log_every, checkpoint_every=checkpoint_every, save_replay=save_replay
         )
+        made(self.env)  # what cannot be made is said before there is a folder
         if run_dir is None:
             train(self, schedule, callback=callback, progress=progress)
             return self
@@ -232,8 +240,11 @@ class Agent(ABC):
         }
 
     def meta(self) -> dict[str, Any]:
-        """What stands beside a checkpoint: the description, and whether the environment's id is enough to make it."""
-        return self.description() | {"made_by_function": not isinstance(self.env_source, str), "steps": self.steps}
+        """What stands beside a checkpoint: the description, whether the environment's id is enough to make it, and what
+        must be known of it to act without it."""
+        by_function = not isinstance(self.env_source, str)
+        facts = {} if (known := facts_of(self.env)) is None else {"env_facts": known}
+        return self.description() | {"made_by_function": by_function, "steps": self.steps} | facts
 
     # ---- shared by the subclasses ----
 
@@ -300,8 +311,7 @@ class Agent(ABC):
 
     def _common_state(self) -> dict[str, Any]:
         return {
-            "env": self.env.state_dict() if self.env.can_snapshot else None,
-            "carry": {"obs": self._obs, "start": self._start, "moved": self._was_moved},
+            **self._env_state(),
             "progress": {
                 "steps": self.steps,
                 "updates": self.updates,
@@ -309,6 +319,14 @@ class Agent(ABC):
                 "returns": list(self.returns),
                 "finished": [list(f) for f in self._finished],
             },
+        }
+
+    def _env_state(self) -> dict[str, Any]:
+        if self._pending is not None:  # as it was loaded
+            return self._pending
+        return {
+            "env": self.env.state_dict() if self.env.can_snapshot else None,
+            "carry": {"obs": self._obs, "start": self._start, "moved": self._was_moved},
             "coverage": self.coverage.state_dict(),
         }
 
@@ -320,16 +338,32 @@ class Agent(ABC):
         self.steps, self.updates, self.episodes = progress["steps"], progress["updates"], progress["episodes"]
         self.returns.extend(progress["returns"])
         self._finished = [(float(r), int(n)) for r, n in progress["finished"]]
-        if "coverage" in state:  # older checkpoints have none
-            self.coverage.load_state_dict(state["coverage"])
-        if state["env"] is None or not self.env.can_snapshot:
+        saved = {name: state[name] for name in ("env", "carry", "coverage") if name in state}
+        anew = state["env"] is None or not self.env.can_snapshot
+        if isinstance(self.env, LaterEnv):
+            self._pending, self._start = saved, np.ones(self.num_envs, np.bool_) if anew else state["carry"]["start"]
+        else:
+            self._restore(saved)
+        return [f"{self.env.id} cannot be saved in the middle of an episode: new episodes begin"] if anew else []
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        """The environments, the carry and what has been seen, as they were saved."""
+        if "coverage" in saved:  # older checkpoints have none
+            self.coverage.load_state_dict(saved["coverage"])
+        if saved["env"] is None or not self.env.can_snapshot:
             # A seed of its own, or the same episodes would come again.
             self._reset(int(np.random.default_rng([self.seed, self.steps]).integers(2**30)))
-            return [f"{self.env.id} cannot be saved in the middle of an episode: new episodes begin"]
-        self.env.load_state_dict(state["env"])
-        self._obs, self._start = state["carry"]["obs"], state["carry"]["start"]
-        self._moves = self.env.moves - int(state["carry"].get("moved", False))
-        return []
+            return
+        self.env.load_state_dict(saved["env"])
+        self._obs, self._start = saved["carry"]["obs"], saved["carry"]["start"]
+        self._moves = self.env.moves - int(saved["carry"].get("moved", False))
+
+    def _env_was_made(self) -> None:
+        """Environments that were only known when the agent was loaded are here: bring them to where they were."""
+        self._reset()
+        if self._pending is not None:
+            self._restore(self._pending)
+        self._pending = None
 
 
 def command() -> str:

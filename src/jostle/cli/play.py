@@ -55,6 +55,8 @@ class Evaluate:
     """Write everything found, each episode included, to this file."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
+    trust: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Import the module that the folder may name to make its environment."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors and warnings."""
 
@@ -88,6 +90,8 @@ class Watch:
     """Options of the environment as key=value, over those of the run."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
+    trust: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Import the module that the folder may name to make its environment."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors and warnings."""
 
@@ -98,7 +102,7 @@ def evaluate(arguments: list[str]) -> int:
     args = parse(Evaluate, arguments, "jostle evaluate")
     if args.json is not None:
         refuse_existing(args.json, args.overwrite)
-    agent = jostle.load(args.run, device=args.device, replay=False)
+    agent = jostle.load(args.run, device=args.device, replay=False, trust=args.trust)
     try:
         kept = options_for(agent.env_options, args.env, args.quiet)
         options = kept | parse_options(args.env_options)
@@ -152,7 +156,7 @@ def watch(arguments: list[str]) -> int:
 
     if args.video is not None:
         refuse_existing(args.video, args.overwrite)
-    agent = jostle.load(args.run, device=args.device, replay=False)
+    agent = jostle.load(args.run, device=args.device, replay=False, trust=args.trust)
     try:
         video = record(
             agent,

@@ -27,6 +27,8 @@ class Resume:
     """Train for so many steps from the checkpoint on."""
     device: Annotated[str | None, shown("the run's own")] = None
     """cpu, cuda, cuda:1 …; auto: cuda where there is one."""
+    trust: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Import the module that the folder may name to make its environment."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors and warnings."""
 
@@ -42,7 +44,14 @@ def resume(arguments: list[str]) -> int:
 
     before = newest_step(args.run)
     try:
-        agent = jostle.resume(args.run, steps=args.steps, device=args.device, notify=notify, progress=not args.quiet)
+        agent = jostle.resume(
+            args.run,
+            steps=args.steps,
+            device=args.device,
+            trust=args.trust,
+            notify=notify,
+            progress=not args.quiet,
+        )
     except (KeyboardInterrupt, SystemExit):
         # A longer plan given here is not kept in the run, so the rest of it must be given again.
         left = None if args.steps is None else (before or 0) + args.steps - (newest_step(args.run) or 0)

@@ -10,6 +10,7 @@ from jostle.envs.catalogue import engine_of, nearest_ids, registered
 from jostle.envs.engines.envpool import EnvPoolEngine, envpool_ids
 from jostle.envs.engines.gymnasium import GymnasiumEngine, in_process, name_of, native, register_plugins
 from jostle.envs.engines.workers import WorkerVectorEnv
+from jostle.envs.trust import vouched_id, vouched_options
 from jostle.envs.vector import Engine, JostleEnv
 from jostle.errors import ConfigError, EnvError, JostleError, closest
 
@@ -52,6 +53,9 @@ def make_env(
     (2, 4)
     >>> env.close()
     """
+    if isinstance(id, str):
+        id = vouched_id(id)
+    options = vouched_options(options)
     name = name_of(id)
     _check_arguments(num_envs, seed, frame_stack, render_mode, workers)
     chosen = _choose(id, engine, workers, options)

@@ -13,13 +13,11 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from jostle.envs.actions import tidy_action_space
 from jostle.envs.observations import Obs, converter, flat_items, tidy_observation_space
+from jostle.envs.trust import PLUGINS
 from jostle.envs.vector import Step
 from jostle.errors import ConfigError, EnvError, JostleError, closest
 
 MakeOne = Callable[[], gym.Env[Any, Any]]
-
-_PLUGINS = {"MiniGrid-": "minigrid", "BabyAI-": "minigrid", "ALE/": "ale_py"}
-"""Packages that register their environments when they are imported, by the beginning of the id."""
 
 
 class Numbered(gym.Wrapper[Any, Any, Any, Any]):
@@ -213,7 +211,7 @@ def native(env_id: str, num_envs: int, render_mode: str | None, options: dict[st
 
 def register_plugins(env_id: str) -> None:
     """Import the package that registers `env_id`, where one is known and installed."""
-    for prefix, package in _PLUGINS.items():
+    for prefix, package in PLUGINS.items():
         if env_id.startswith(prefix) and env_id not in gym.registry and importlib.util.find_spec(package) is not None:
             gym.register_envs(importlib.import_module(package))
 
