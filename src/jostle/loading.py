@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import gymnasium as gym
@@ -12,13 +13,16 @@ from jostle.algo.agent import Agent
 from jostle.algo.changes import changes, in_words, plain
 from jostle.algo.evaluating import Evaluations, name_of_eval
 from jostle.algo.parts.auxiliary import Auxiliary
+from jostle.algo.saved import check_saved
 from jostle.algo.schedule import Schedule, whole
 from jostle.algo.settings import Settings, merged
 from jostle.algo.stretches import record_change
 from jostle.algo.training import Callback, train
 from jostle.bonus import Bonus
-from jostle.envs import JostleEnv
-from jostle.errors import CheckpointError, ConfigError
+from jostle.envs import JostleEnv, make_env
+from jostle.envs.later import LaterEnv
+from jostle.envs.trust import claimed
+from jostle.errors import CheckpointError, ConfigError, JostleError
 from jostle.store import Run, load_best, load_checkpoint
 
 _FORMER = {"obs_scaling": "bytes", "action_scaling": "none"}
@@ -36,16 +40,22 @@ def load(
     replay: bool = True,
     bonuses: Sequence[Bonus] = (),
     aux: Sequence[Auxiliary] = (),
+    trust: bool = False,
 ) -> Agent:
     """The agent of a run folder (its newest good checkpoint) or of a folder written by `Agent.save`.
+
+    It can `predict` at once, also where its environment is not installed: ``agent.env`` is made when something is first
+    asked of it, such as to learn.
 
     Args:
         path: the folder.
         which: the newest good checkpoint, or the best one by the evaluations of the training (without a replay).
-        env: takes the place of the environment that the folder names; needed where that was made by a function.
+        env: takes the place of the environment that the folder names; without it one that was made by a function cannot
+            be played or trained in.
         device: takes the place of the saved setting (cpu, cuda, auto …).
         replay: with False a saved replay is left unread, which is quicker where nothing more is learned from it.
         bonuses, aux: the agent's own, made anew, if it had any beside its settings; they take what was saved of them.
+        trust: the module that the folder may name may be imported to make its environment.
 
     Raises:
         CheckpointError: there is nothing to load, or it is damaged.
@@ -62,7 +72,7 @@ def load(
         state, meta = load_checkpoint(path, finite=("model",), without=without)
     else:
         _, state, meta = Run.open(path).newest(finite=("model",), without=without)
-    return rebuild(state, meta, env=env, device=device, bonuses=bonuses, aux=aux)[0]
+    return rebuild(state, meta, env=env, device=device, bonuses=bonuses, aux=aux, trust=trust, later=True)[0]
 
 
 def rebuild(
@@ -73,35 +83,75 @@ def rebuild(
     device: str | None = None,
     bonuses: Sequence[Bonus] = (),
     aux: Sequence[Auxiliary] = (),
+    trust: bool = False,
+    later: bool = False,
+    over: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Agent, list[str]]:
-    """The agent of a checkpoint's state and meta data, and why going on from it is inexact (empty: it is exact)."""
-    kind = AGENTS.get(str(meta.get("algorithm")))
+    """The agent of a checkpoint's state and meta data, and why going on from it is inexact (empty: it is exact).
+
+    trust: the module that the meta data may name may be imported.
+    later: the environments are made when something is first asked of them, where the checkpoint knows its spaces.
+    over: meta data that take the place of what was saved.
+    """
+    check_saved(state, meta)
+    kind = AGENTS.get(meta["algorithm"])
     if kind is None:
         raise CheckpointError(f"the checkpoint is of the algorithm '{meta.get('algorithm')}', unknown to this version.")
-    if isinstance(env, JostleEnv) and env.num_envs != meta["num_envs"]:
+    if isinstance(env, JostleEnv) and env.num_envs != over.get("num_envs", meta["num_envs"]):
         raise ConfigError(
             f"the agent was trained in {meta['num_envs']} environments together, and {env.id} was made with "
             f"{env.num_envs}: make it with num_envs={meta['num_envs']}, or evaluate the agent in it with "
             "jostle.evaluate(agent, env=…)."
         )
-    if env is None and meta.get("made_by_function"):
-        raise ConfigError(f"the environment was made by the function {meta['env']}, which no folder holds: give env=….")
+    meta = {**meta, **over}
+    own = None if isinstance(env, JostleEnv) else claimed(meta["env_options"], trust=trust)
+    if env is None and later and "env_facts" in meta:
+        env, own = _later(meta, own, trust), None
+    elif env is None:
+        env = _named(meta, trust)
     saved = _completed(kind, meta["config"])
     settings: Any = merged(kind.settings(), saved if device is None else saved | {"device": device})
-    agent = kind(
-        meta["env"] if env is None else env,
-        settings,
-        seed=meta["seed"],
-        num_envs=meta["num_envs"],
-        env_options=None if isinstance(env, JostleEnv) else meta["env_options"],
-        bonuses=bonuses,
-        aux=aux,
-    )
+    agent: Agent | None = None
     try:
+        agent = kind(
+            env, settings, seed=meta["seed"], num_envs=meta["num_envs"], env_options=own, bonuses=bonuses, aux=aux
+        )
         return agent, agent.load_state_dict(state)
-    except BaseException:
-        agent.env.close()
-        raise
+    except BaseException as error:
+        if agent is not None:
+            agent.env.close()
+        if isinstance(error, JostleError) or not isinstance(error, Exception):
+            raise
+        text = " ".join(str(error).split()) or "no reason given"
+        raise CheckpointError(
+            f"no {meta['algorithm']} can be made of what the checkpoint holds ({type(error).__name__}: {text}): use "
+            "another checkpoint, or the version of jostle that wrote it"
+        ) from error
+
+
+def _named(meta: dict[str, Any], trust: bool) -> str:
+    """The id of the environment that a checkpoint names."""
+    if meta.get("made_by_function"):
+        raise ConfigError(f"the environment was made by the function {meta['env']}, which no folder holds: give env=….")
+    name: str = claimed(meta["env"], trust=trust)
+    return name
+
+
+def _later(meta: dict[str, Any], options: dict[str, Any] | None, trust: bool) -> LaterEnv:
+    """The environments that a checkpoint names, to be made when they are needed."""
+
+    def make() -> JostleEnv:
+        return make_env(_named(meta, trust), meta["num_envs"], seed=meta["seed"], **(options or {}))
+
+    return LaterEnv(
+        meta["env_facts"],
+        make,
+        env_id=meta["env"],
+        num_envs=meta["num_envs"],
+        seed=meta["seed"],
+        source=None if meta.get("made_by_function") else _named(meta, trust),
+        made_with=options or {},
+    )
 
 
 def _completed(kind: type[Agent], config: dict[str, Any]) -> dict[str, Any]:
@@ -123,6 +173,7 @@ def resume(
     env_options: dict[str, Any] | None = None,
     restart_schedules: bool = False,
     eval_env: Env | None = None,
+    trust: bool = False,
     notify: Callable[[str], None] = lambda _: None,
     progress: bool = False,
     **settings: Any,
@@ -146,6 +197,7 @@ def resume(
         env_options: options of the environment over those of the run; its spaces must stay the same.
         restart_schedules: schedules begin again here and go to the end, instead of going on.
         eval_env: where to evaluate, if no id says it.
+        trust: see `load`.
         notify: is told what differs, and where the run goes on.
         progress: show a progress bar (on a terminal).
         settings: of the algorithm, over those of the run; also log_every, checkpoint_every, save_replay, keep and
@@ -154,7 +206,7 @@ def resume(
     Raises:
         CheckpointError: the folder holds no run, no good checkpoint, or is being written by another process.
         ConfigError: ``steps`` is not positive; something is changed that cannot be; or see `load`, also for ``env``,
-            ``device``, ``bonuses`` and ``aux``.
+            ``device``, ``bonuses``, ``aux`` and ``trust``.
     """
     path = Path(path)
     steps = None if steps is None else whole("steps", steps, 1)
@@ -172,9 +224,10 @@ def resume(
         flags["training"]["eval_env"] = name_of_eval(eval_env)
     more: dict[str, Any] = {"callback": callback, "eval_env": eval_env, "progress": progress}
     if Run.unstarted(path) and not any((path / "checkpoints").glob("step_*")):
-        return _begin(path, flags, steps, env, bonuses, aux, notify, more)
+        return _begin(path, flags, steps, env, bonuses, aux, notify, trust, more)
     with Run.open(path, write=True) as run:
         where, state, meta = run.newest(finite=("model",))
+        check_saved(state, meta)
         plan = Schedule.from_mapping(run.config.get("training"))
         kind = _kind_of(meta)
         here: Settings = merged(merged(kind.settings(), meta["config"]), flags["config"])
@@ -189,7 +242,7 @@ def resume(
         Evaluations(schedule, eval_env)
         if "env_options" in changed:
             state["env"] = None
-        agent, reasons = _rebuilt(state, meta, wanted, changed, env=env, bonuses=bonuses, aux=aux)
+        agent, reasons = _rebuilt(state, meta, wanted, changed, env=env, bonuses=bonuses, aux=aux, trust=trust)
         del state
         try:
             if isinstance(agent, DQN) and {"replay_ratio", "batch_size"} & set(changed):
@@ -201,7 +254,7 @@ def resume(
             for reason in reasons:
                 notify(f"the resumed run is not exactly the unbroken one: {reason}")
             notify(f"resuming from {where.name} at step {agent.steps:,} of {schedule.total:,}")
-            train(agent, schedule, run=run, metrics_offset=meta["metrics_offset"], **more)
+            train(agent, schedule, run=run, metrics_offset=meta.get("metrics_offset", 0), **more)
         except BaseException:
             if not isinstance(env, JostleEnv):
                 agent.env.close()
@@ -217,6 +270,7 @@ def _begin(
     bonuses: Sequence[Bonus],
     aux: Sequence[Auxiliary],
     notify: Callable[[str], None],
+    trust: bool,
     more: dict[str, Any],
 ) -> Agent:
     """Begin a run anew that was killed before its first checkpoint."""
@@ -231,11 +285,11 @@ def _begin(
         schedule = dataclasses.replace(schedule, total=steps)
     kind = _kind_of(wanted)
     agent = kind(
-        wanted["env"] if env is None else env,
+        claimed(wanted["env"], trust=trust) if env is None else env,
         merged(kind.settings(), wanted["config"]),  # type: ignore[arg-type]  # the algorithm's own
         seed=wanted["seed"],
         num_envs=wanted["num_envs"],
-        env_options=None if isinstance(env, JostleEnv) else wanted["env_options"],
+        env_options=None if isinstance(env, JostleEnv) else claimed(wanted["env_options"], trust=trust),
         bonuses=bonuses,
         aux=aux,
     )
@@ -270,7 +324,7 @@ def _rebuilt(
     beside = {name: after for name, (_, after) in changed.items() if name in ("num_envs", "env_options")}
     config = meta["config"] | {name: after for name, (_, after) in changed.items() if name not in beside}
     try:
-        return rebuild(state, meta | beside | {"config": config}, **given)
+        return rebuild(state, meta, over=beside | {"config": config}, **given)
     except ConfigError as error:
         if "env_options" in changed and "do not fit" in str(error):
             raise ConfigError(

@@ -24,6 +24,7 @@ from jostle.algo.settings import Settings
 from jostle.algo.stretches import command
 from jostle.algo.training import Callback, train
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.later import LaterEnv, facts_of, made
 from jostle.envs.masks import MaskReader
 from jostle.envs.sources import EnvSource, rows_of
 from jostle.errors import ConfigError, EnvError
@@ -101,7 +102,13 @@ class Agent(ABC):
         self._start: np.ndarray[Any, np.dtype[np.bool_]] = np.ones(self.num_envs, np.bool_)
         self._mask: Mask | None = None
         """The legal actions behind `_obs`; None where environments tell none."""
-        self._reset()
+        self._moves = 0
+        self._pending: dict[str, Any] | None = None
+        """What was saved of environments that are not made yet."""
+        if isinstance(self.env, LaterEnv):
+            self.env.then = self._env_was_made
+        else:
+            self._reset()
 
     @property
     def sees_pictures(self) -> bool:
@@ -327,6 +334,7 @@ class Agent(ABC):
     ) -> None:
         """What `learn` does, by a schedule. ``again``: the folder may hold a run that was killed before it began."""
         more: dict[str, Any] = {"callback": callback, "eval_env": eval_env, "progress": progress}
+        made(self.env)  # what cannot be made is said before there is a folder
         if run_dir is None:
             train(self, schedule, **more)
             return
@@ -358,8 +366,11 @@ class Agent(ABC):
         }
 
     def meta(self) -> dict[str, Any]:
-        """What stands beside a checkpoint: the description, and whether the environment's id is enough to make it."""
-        return self.description() | {"made_by_function": not isinstance(self.env_source, str), "steps": self.steps}
+        """What stands beside a checkpoint: the description, whether the environment's id is enough to make it, and what
+        must be known of it to act without it."""
+        by_function = not isinstance(self.env_source, str)
+        facts = {} if (known := facts_of(self.env)) is None else {"env_facts": known}
+        return self.description() | {"made_by_function": by_function, "steps": self.steps} | facts
 
     # ---- shared by the subclasses ----
 
@@ -426,9 +437,7 @@ class Agent(ABC):
 
     def _common_state(self) -> dict[str, Any]:
         return {
-            "env": self.env.state_dict() if self.env.can_snapshot else None,
-            "carry": {"obs": self._obs, "start": self._start, "moved": self._was_moved}
-            | ({} if self._mask is None else {"mask": self._mask}),
+            **self._env_state(),
             "progress": {
                 "steps": self.steps,
                 "updates": self.updates,
@@ -438,6 +447,15 @@ class Agent(ABC):
                 "logged": self._logged.state_dict(),
                 "learning_rate": self._rate,
             },
+        }
+
+    def _env_state(self) -> dict[str, Any]:
+        if self._pending is not None:  # as it was loaded
+            return self._pending
+        return {
+            "env": self.env.state_dict() if self.env.can_snapshot else None,
+            "carry": {"obs": self._obs, "start": self._start, "moved": self._was_moved}
+            | ({} if self._mask is None else {"mask": self._mask}),
             "coverage": self.coverage.state_dict(),
         }
 
@@ -452,23 +470,42 @@ class Agent(ABC):
         self._logged.load_state_dict(progress.get("logged", {}))  # older checkpoints have neither
         self._rate = progress.get("learning_rate")
         self._apply_rate()
-        if "coverage" in state:  # older checkpoints have none
-            self.coverage.load_state_dict(state["coverage"])
-        others = len(state["carry"]["start"]) != self.num_envs
-        if others or state["env"] is None or not self.env.can_snapshot:
+        saved: dict[str, Any] = {name: state[name] for name in ("env", "carry", "coverage") if name in state}
+        why = self._why_anew(saved)
+        if isinstance(self.env, LaterEnv):
+            self._pending, self._start = saved, np.ones(self.num_envs, np.bool_) if why else state["carry"]["start"]
+        else:
+            self._restore(saved)
+        return [f"{why}: new episodes begin"] if why else []
+
+    def _why_anew(self, saved: dict[str, Any]) -> str | None:
+        """Why new episodes must begin; None where those that were saved can go on."""
+        before = len(saved["carry"]["start"])
+        if before != self.num_envs:
+            return f"there are {self.num_envs} environments now, and were {before}"
+        if not self.env.can_snapshot:
+            return f"{self.env.id} cannot be saved in the middle of an episode"
+        return "the environments are other ones now, or were not saved" if saved["env"] is None else None
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        """The environments, the carry and what has been seen, as they were saved."""
+        if "coverage" in saved:  # older checkpoints have none
+            self.coverage.load_state_dict(saved["coverage"])
+        if self._why_anew(saved):
             # A seed of its own, or the same episodes would come again.
             self._reset(int(np.random.default_rng([self.seed, self.steps]).integers(2**30)))
-            why = f"{self.env.id} cannot be saved in the middle of an episode"
-            if others:
-                why = f"there are {self.num_envs} environments now, and were {len(state['carry']['start'])}"
-            elif self.env.can_snapshot:
-                why = "the environments are other ones now, or were not saved"
-            return [f"{why}: new episodes begin"]
-        self.env.load_state_dict(state["env"])
-        self._obs, self._start = state["carry"]["obs"], state["carry"]["start"]
-        self._mask = state["carry"].get("mask")
-        self._moves = self.env.moves - int(state["carry"].get("moved", False))
-        return []
+            return
+        self.env.load_state_dict(saved["env"])
+        self._obs, self._start = saved["carry"]["obs"], saved["carry"]["start"]
+        self._mask = saved["carry"].get("mask")
+        self._moves = self.env.moves - int(saved["carry"].get("moved", False))
+
+    def _env_was_made(self) -> None:
+        """Environments that were only known when the agent was loaded are here: bring them to where they were."""
+        self._reset()
+        if self._pending is not None:
+            self._restore(self._pending)
+        self._pending = None
 
 
 @contextlib.contextmanager

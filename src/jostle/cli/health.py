@@ -24,6 +24,8 @@ class Doctor:
 
     run: tyro.conf.Positional[Path]
     """The folder of a run (its newest good checkpoint) or of a saved agent."""
+    trust: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Import the module that the folder may name to make its environment."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors; the exit code tells."""
 
@@ -33,7 +35,7 @@ def doctor(arguments: list[str]) -> int:
     args = parse(Doctor, arguments, "jostle doctor")
     from jostle.doctor import diagnose  # late, so that help is quick
 
-    checks = diagnose(args.run)
+    checks = diagnose(args.run, trust=args.trust)
     if not args.quiet:
         table = Table(title=f"{args.run.name}", title_justify="left", show_lines=True)
         for name in ("check", "status", "finding", "remedy"):

@@ -64,6 +64,8 @@ class Evaluate:
     """Write everything found, each episode included, to this file."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
+    trust: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Import the module that the folder may name to make its environment."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors and warnings."""
 
@@ -101,6 +103,8 @@ class Watch:
     """Frames of one episode, after which the video ends."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
+    trust: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Import the module that the folder may name to make its environment."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors and warnings."""
 
@@ -111,7 +115,7 @@ def evaluate(arguments: list[str]) -> int:
     args = parse(Evaluate, arguments, "jostle evaluate")
     if args.json is not None:
         refuse_existing(args.json, args.overwrite)
-    agent = jostle.load(args.run, which=args.which, device=args.device, replay=False)
+    agent = jostle.load(args.run, which=args.which, device=args.device, replay=False, trust=args.trust)
     try:
         kept = options_for(agent.env_options, args.env, args.quiet)
         options = kept | parse_options(args.env_options)
@@ -170,7 +174,7 @@ def watch(arguments: list[str]) -> int:
         make_folder(args.video.parent)
     elif (args.run / "run.json").exists():
         make_folder(args.run / "videos")  # before anything is loaded and played for nothing
-    agent = jostle.load(args.run, which=args.which, device=args.device, replay=False)
+    agent = jostle.load(args.run, which=args.which, device=args.device, replay=False, trust=args.trust)
     try:
         with _clearing_away():
             video = record(

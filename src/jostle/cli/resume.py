@@ -47,6 +47,8 @@ class Resume:
     """Another number of environments; episodes, and what each environment had of its own, begin anew."""
     env_options: tuple[str, ...] = ()
     """Options of the environment as key=value, over those of the run; spaces must stay the same."""
+    trust: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Import the module that the folder may name to make its environment."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors and warnings."""
     saving: tyro.conf.OmitArgPrefixes[Saving] = field(default_factory=Saving)
@@ -74,7 +76,7 @@ def resume(arguments: list[str]) -> int:
     kind = AGENTS.get(str(config.get("algorithm")))
     if kind is None:  # no run, or a damaged one, of which opening it says what is wrong
         args = parse(OfNoRun, arguments, "jostle resume")
-        return go_on(args.run, args.quiet)
+        return go_on(args.run, args.quiet, trust=args.trust)
     found = config.get("training")
     training: dict[str, Any] = found if isinstance(found, dict) else {}
     here: Any = merged(kind.settings(), config.get("config") or {})
@@ -92,6 +94,7 @@ def resume(arguments: list[str]) -> int:
         num_envs=args.num_envs,
         env_options=options or None,
         restart_schedules=args.restart_schedules,
+        trust=args.trust,
         **given,
         **settings,
     )

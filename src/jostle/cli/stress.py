@@ -71,6 +71,8 @@ class Stress:
     """List the suites."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace what an earlier test left in the folder."""
+    trust: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Import the module that a run's folder may name to make its environment."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors, warnings and failed checks."""
 
@@ -97,7 +99,7 @@ def stress(arguments: list[str]) -> int:
     if args.junit is not None and args.checks is None:
         raise ConfigError("--junit is for the results of checks: give --assert FILE.yaml, too.")
     require_seed(args.seed)  # before a folder is made
-    views = _load(args.runs, args.device, args.which)
+    views = _load(args.runs, args.device, args.which, args.trust)
     _, suite = prepare(views, args.suite)
     modes = [str(mode) for mode in modes_of(args.noise, views)]
     checks = [] if args.checks is None else read_checks(args.checks, suite, modes, list(views))
@@ -135,7 +137,7 @@ def stress(arguments: list[str]) -> int:
 
 
 def _load(
-    folders: tuple[Path, ...], device: str | None, which: Literal["newest", "best"]
+    folders: tuple[Path, ...], device: str | None, which: Literal["newest", "best"], trust: bool
 ) -> "dict[str, list[PolicyView]]":
     """The agents as methods: those that differ in their seed alone are the runs of one."""
     import jostle
@@ -148,7 +150,7 @@ def _load(
         raise ConfigError(f"{twice.name} is given twice: give each folder once.")
     groups: dict[str, list[tuple[str, PolicyView]]] = {}
     for folder, name in zip(folders, names, strict=True):
-        agent = jostle.load(folder, which=which, device=device, replay=False)
+        agent = jostle.load(folder, which=which, device=device, replay=False, trust=trust)
         agent.env.close()
         same = {key: value for key, value in agent.description().items() if key not in ("seed", "jostle")}
         same["config"] = {key: value for key, value in same["config"].items() if key not in _MACHINE}

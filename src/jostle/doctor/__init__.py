@@ -12,6 +12,7 @@ from torch import Tensor
 
 from jostle.algo.dqn.agent import DQN
 from jostle.algo.ppo.agent import PPO
+from jostle.algo.saved import check_saved
 from jostle.doctor import ppo
 from jostle.doctor.bonus import bonuses, replayed
 from jostle.doctor.dqn import examine, fresh_replay, replay_state, target
@@ -23,10 +24,15 @@ from jostle.store import Run, load_checkpoint, read_metrics
 __all__ = ["Check", "diagnose", "dormant_share", "examine", "finite", "fresh_replay", "replay_state", "target"]
 
 
-def diagnose(path: str | Path) -> list[Check]:
+def diagnose(path: str | Path, *, trust: bool = False) -> list[Check]:
     """Check the newest checkpoint of a run, or a saved agent. Nothing in the folder is changed.
 
+    Args:
+        path: the folder.
+        trust: the module that the folder may name may be imported to make its environment.
+
     Raises:
+        ConfigError: its environment was made by a function, or names a module that is not trusted.
         CheckpointError: there is nothing to check, or it cannot be read.
     """
     path = Path(path)
@@ -41,17 +47,19 @@ def diagnose(path: str | Path) -> list[Check]:
         where, state, meta = run.newest()
         damaged = [p.name for p in run.checkpoints() if p.name > where.name]
         checks.append(checkpoints(where.name, damaged))
-        planned = (run.config.get("training") or {}).get("total")
+        training = run.config.get("training")
+        planned = training.get("total") if isinstance(training, dict) else None
         try:
             initial = run.load_initial()
         except CheckpointError as error:
             checks.append(Check("first weights", "warning", str(error), "nothing: only comparisons need them"))
         if (path / "metrics.jsonl").exists():
             history = read_metrics(path)
+    check_saved(state, meta)
     checks.append(finite(state))
     if checks[-1].status == "FAIL":
         return checks
-    agent, _ = rebuild(state, {**meta, "config": meta["config"] | {"compile": False}})
+    agent, _ = rebuild(state, {**meta, "config": meta["config"] | {"compile": False}}, trust=trust)
     weights: Mapping[str, Tensor] | None = initial.get("model")
     targets: Mapping[str, Tensor] | None = initial.get("frozen")
     try:

@@ -20,6 +20,7 @@ from jostle.envs.engines.gymnasium import (
 )
 from jostle.envs.engines.workers import in_workers
 from jostle.envs.sources import EnvSource, Given, MakeOne, Unrepeatable, rows_of, take_apart
+from jostle.envs.trust import vouched_id, vouched_options
 from jostle.envs.vector import Engine, JostleEnv
 from jostle.errors import ConfigError, EnvError, JostleError, closest
 from jostle.plain import plain
@@ -75,8 +76,8 @@ def make_env(
     if isinstance(id, JostleEnv):
         raise ConfigError(f"{id.id} is made already, by make_env: use it as it is, or give a function or an id.")
     num_envs, seed, frame_stack, workers = plain(num_envs), plain(seed), plain(frame_stack), plain(workers)
-    seed_global, options = plain(seed_global), plain(options)
-    given = take_apart(id)
+    seed_global, options = plain(seed_global), vouched_options(plain(options))
+    given = take_apart(vouched_id(id) if isinstance(id, str) else id)
     num_envs = rows_of(id, 1) if num_envs is None else num_envs
     _check_arguments(num_envs, seed, frame_stack, render_mode, workers, seed_global)
     worker_timeout = _seconds(worker_timeout)

@@ -8,9 +8,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from jostle.errors import ConfigError, closest
+from jostle.store.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
     from jostle.algo.dqn.config import DQNConfig
@@ -46,7 +45,7 @@ def load(name: str) -> dict[str, Any]:
     Raises:
         ConfigError: there is no such preset.
     """
-    data: dict[str, Any] = yaml.safe_load(text(name))
+    data: dict[str, Any] = parse_yaml(text(name))
     return data
 
 

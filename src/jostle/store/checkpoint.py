@@ -29,6 +29,10 @@ from jostle.store.tree import Fetch, Flat, flatten, unflatten
 
 FORMAT = 1
 _PLAIN = re.compile(r"[A-Za-z0-9_]{1,64}")
+_NONSENSE = (
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError, RuntimeError,
+    SafetensorError,
+)  # fmt: skip
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
@@ -92,6 +96,8 @@ def load_checkpoint(
     files = verify(folder, without=without)
     try:
         info = json.loads((folder / "meta.json").read_bytes())
+        if type(info["format"]) is not int or info["format"] < 1:
+            raise ValueError(f"format {str(info['format'])[:20]!r}")
         if info["format"] > FORMAT:
             raise CheckpointError(
                 f"the checkpoint {folder} has format {info['format']}, and this version of jostle reads up to "
@@ -104,7 +110,11 @@ def load_checkpoint(
             for key, part in tree.items()
         }
         meta = unflatten(info["meta"], _reader(folder, files, "", {}))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
+        if not isinstance(meta, dict):
+            raise ValueError("its meta data are no mapping")
+    except CheckpointError:
+        raise
+    except (OSError, *_NONSENSE) as error:
         raise CheckpointError(
             f"the checkpoint {folder} has the right checksums but no contents that jostle wrote ({error}): "
             "use another checkpoint"

@@ -26,6 +26,7 @@ from jostle.store.checkpoint import load_checkpoint, save_checkpoint
 from jostle.store.files import STAGING, remove_folder, remove_leftovers, remove_staging, replace_file, sync_folder
 from jostle.store.lock import Lock
 from jostle.store.sums import verify
+from jostle.store.yaml_text import dump_yaml, parse_yaml, plain
 
 FORMAT = 1
 _PACKAGES = ("jostle", "torch", "numpy", "gymnasium", "envpool")
@@ -56,7 +57,7 @@ class Run:
     ) -> "Run":
         """Start a run in a new folder, and lock it.
 
-        config: plain data, what `yaml.safe_dump` can write.
+        config: plain data, what YAML can express; NumPy's scalars become Python's.
         info: plain data for run.json, such as {"seed": 1, "command": "jostle train …"}; versions, platform and time
             are added.
         again: what a run that never began has left in the folder (`unstarted`) is removed first.
@@ -85,7 +86,7 @@ class Run:
             if isinstance(error, OSError):
                 raise CheckpointError(f"cannot write in {path} ({error.strerror}): choose another folder") from error
             raise
-        return cls(path, yaml.safe_load(config_text), info, lock, keep)
+        return cls(path, parse_yaml(config_text), info, lock, keep)
 
     @staticmethod
     def unstarted(path: Path) -> bool:
@@ -264,7 +265,7 @@ def _good(folder: Path) -> bool:
 
 def _config_text(config: dict[str, Any]) -> str:
     try:
-        return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        return dump_yaml(config)
     except yaml.YAMLError as error:
         raise ConfigError(
             f"the configuration holds what YAML cannot express ({error.args[-1]!r}): "
@@ -283,7 +284,7 @@ def _run_info(info: dict[str, Any]) -> dict[str, Any]:
     whole = {
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **info,
+        **plain(info),
         "versions": versions,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -307,9 +308,9 @@ def _read_info(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is no run, for it has no run.json; {hint}")
     try:
         info = json.loads(file.read_bytes())
-        written = int(info["format"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        what = error.strerror if isinstance(error, OSError) else "it is not what jostle wrote"
+        written = _checked_info(info)["format"]
+    except (OSError, ValueError, RecursionError) as error:
+        what = error.strerror if isinstance(error, OSError) else f"it is not what jostle wrote: {error}"
         raise CheckpointError(f"{file} cannot be read ({what}): put back the file that the run began with") from error
     if written > FORMAT:
         raise CheckpointError(
@@ -319,10 +320,22 @@ def _read_info(path: Path) -> dict[str, Any]:
     return whole
 
 
+def _checked_info(info: Any) -> dict[str, Any]:
+    """Raises: ValueError where a part that every run.json holds is missing or of another type."""
+    if not isinstance(info, dict):
+        raise ValueError("no mapping")
+    if type(info.get("format")) is not int or info["format"] < 1:
+        raise ValueError(f"format {str(info.get('format'))[:20]!r}")
+    for name, kind in (("created", str), ("versions", dict), ("command", str), ("python", str), ("platform", str)):
+        if name in info and not isinstance(info[name], kind):
+            raise ValueError(f"{name} is no {'mapping' if kind is dict else 'text'}")
+    return info
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     file = path / "config.yaml"
     try:
-        config = yaml.safe_load(file.read_bytes())
+        config = parse_yaml(file.read_bytes())
     except (OSError, ValueError, yaml.YAMLError) as error:
         what = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
         raise CheckpointError(f"{file} cannot be read ({what}): put back the file that the run began with") from error

@@ -19,11 +19,9 @@ from jostle.envs.engines.seeding import SeededGlobals
 from jostle.envs.engines.sync import InProcess, RowInfos
 from jostle.envs.observations import Obs, Path, converter, flat_paths, tidy_observation_space
 from jostle.envs.sources import REMEDY, FromSpec, MakeOne, name_of
+from jostle.envs.trust import PLUGINS
 from jostle.envs.vector import Step
 from jostle.errors import ConfigError, EnvError, JostleError, closest
-
-_PLUGINS = {"MiniGrid-": "minigrid", "BabyAI-": "minigrid", "ALE/": "ale_py"}
-"""Packages that register their environments when they are imported, by the beginning of the id."""
 
 Spaces = tuple[spaces.Space[Any], spaces.Space[Any]]
 """Observation and action space of one environment."""
@@ -309,7 +307,7 @@ def missing_plugin(env_id: str) -> str | None:
 
 
 def _plugin_of(env_id: str) -> str | None:
-    return next((package for prefix, package in _PLUGINS.items() if env_id.startswith(prefix)), None)
+    return next((package for prefix, package in PLUGINS.items() if env_id.startswith(prefix)), None)
 
 
 def options_of(env_id: str) -> dict[str, Any]:
