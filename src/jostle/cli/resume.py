@@ -20,6 +20,7 @@ from jostle.cli.sections import as_sections, chosen, with_sections
 from jostle.cli.summary import newest_step, stopped, summary
 from jostle.errors import CheckpointError, ConfigError
 from jostle.store import Run
+from jostle.store.yaml_text import parse_yaml
 
 HELP = """Go on with a run from its newest good checkpoint, to its planned end or for more steps.
 
@@ -109,7 +110,7 @@ def _config_of(arguments: list[str]) -> dict[str, Any]:
                 config = (
                     Run.open(Path(word)).config
                     if (Path(word) / "run.json").exists()
-                    else yaml.safe_load(file.read_bytes())
+                    else parse_yaml(file.read_bytes())
                 )
             except (jostle.JostleError, OSError, ValueError, yaml.YAMLError):
                 return {}

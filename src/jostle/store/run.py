@@ -158,7 +158,7 @@ class Run:
         self._must_write()
         text = _config_text(config)
         self._replace("config.yaml", text)
-        self.config = yaml.safe_load(text)
+        self.config = parse_yaml(text)
 
     def _replace(self, name: str, text: str) -> None:
         try:
