@@ -10,11 +10,12 @@ import gymnasium as gym
 from jostle.algo import AGENTS
 from jostle.algo.agent import Agent
 from jostle.algo.parts.auxiliary import Auxiliary
-from jostle.algo.settings import merged
+from jostle.algo.settings import restored
 from jostle.algo.training import Schedule, train
 from jostle.bonus import Bonus
 from jostle.envs import JostleEnv
 from jostle.errors import CheckpointError, ConfigError
+from jostle.nn.own import Own
 from jostle.store import Run, load_checkpoint
 
 Env: TypeAlias = str | JostleEnv | Callable[[], gym.Env[Any, Any]]
@@ -28,6 +29,8 @@ def load(
     replay: bool = True,
     bonuses: Sequence[Bonus] = (),
     aux: Sequence[Auxiliary] = (),
+    encoder: Own | None = None,
+    learning_rate: Callable[[float], float] | None = None,
 ) -> Agent:
     """The agent of a run folder (its newest good checkpoint) or of a folder written by `Agent.save`.
 
@@ -37,6 +40,7 @@ def load(
         device: takes the place of the saved setting (cpu, cuda, auto …).
         replay: with False a saved replay is left unread, which is quicker where nothing more is learned from it.
         bonuses, aux: the agent's own, made anew, if it had any beside its settings; they take what was saved of them.
+        encoder, learning_rate: the module and the functions that the agent was made with, which no folder holds.
 
     Raises:
         CheckpointError: there is nothing to load, or it is damaged.
@@ -48,7 +52,9 @@ def load(
         state, meta = load_checkpoint(path, finite=("model",), without=without)
     else:
         _, state, meta = Run.open(path).newest(finite=("model",), without=without)
-    return rebuild(state, meta, env=env, device=device, bonuses=bonuses, aux=aux)[0]
+    return rebuild(
+        state, meta, env=env, device=device, bonuses=bonuses, aux=aux, encoder=encoder, learning_rate=learning_rate
+    )[0]
 
 
 def rebuild(
@@ -59,6 +65,8 @@ def rebuild(
     device: str | None = None,
     bonuses: Sequence[Bonus] = (),
     aux: Sequence[Auxiliary] = (),
+    encoder: Own | None = None,
+    learning_rate: Callable[[float], float] | None = None,
 ) -> tuple[Agent, list[str]]:
     """The agent of a checkpoint's state and meta data, and why going on from it is inexact (empty: it is exact)."""
     kind = AGENTS.get(str(meta.get("algorithm")))
@@ -72,7 +80,8 @@ def rebuild(
         )
     if env is None and meta.get("made_by_function"):
         raise ConfigError(f"the environment was made by the function {meta['env']}, which no folder holds: give env=….")
-    settings: Any = merged(kind.settings(), meta["config"] if device is None else meta["config"] | {"device": device})
+    config = meta["config"] if device is None else meta["config"] | {"device": device}
+    settings: Any = restored(kind.settings(), config, {"encoder": encoder, "learning_rate": learning_rate})
     agent = kind(
         meta["env"] if env is None else env,
         settings,
@@ -97,6 +106,8 @@ def resume(
     device: str | None = None,
     bonuses: Sequence[Bonus] = (),
     aux: Sequence[Auxiliary] = (),
+    encoder: Own | None = None,
+    learning_rate: Callable[[float], float] | None = None,
     notify: Callable[[str], None] = lambda _: None,
     progress: bool = False,
 ) -> Agent:
@@ -114,7 +125,9 @@ def resume(
         raise ConfigError(f"steps={steps} cannot be used: it must be at least 1.")
     with Run.open(Path(path), write=True) as run:
         where, state, meta = run.newest(finite=("model",))
-        agent, reasons = rebuild(state, meta, env=env, device=device, bonuses=bonuses, aux=aux)
+        agent, reasons = rebuild(
+            state, meta, env=env, device=device, bonuses=bonuses, aux=aux, encoder=encoder, learning_rate=learning_rate
+        )
         del state
         for reason in reasons:
             notify(f"the resumed run is not exactly the unbroken one: {reason}")

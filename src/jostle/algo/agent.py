@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 import gymnasium as gym
 import numpy as np
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from jostle.algo.coverage import Coverage
-from jostle.algo.settings import Settings
+from jostle.algo.settings import Settings, plain
 from jostle.algo.training import Schedule, train
 from jostle.envs import JostleEnv, make_env
 from jostle.errors import ConfigError
@@ -58,6 +58,9 @@ class Agent(ABC):
         num_envs: int,
         env_options: dict[str, Any] | None,
     ) -> None:
+        seed, num_envs, env_options = plain(seed), plain(num_envs), plain(env_options)
+        if type(seed) is not int:
+            raise ConfigError(f"seed={seed!r} cannot be used: it must be a whole number.")
         if seed < 0:
             raise ConfigError(f"seed={seed} cannot be used: it must be 0 or more.")
         if isinstance(env, JostleEnv):
@@ -86,6 +89,13 @@ class Agent(ABC):
         self._obs: Any = None
         self._start: np.ndarray[Any, np.dtype[np.bool_]] = np.ones(self.num_envs, np.bool_)
         self._reset()
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """Raises: ConfigError, for copies and pickles: environments and generators cannot be in two places."""
+        raise ConfigError(
+            f"{type(self).__name__} cannot be copied or pickled, for its environments and generators would be too: "
+            "save it and load it where it is needed, jostle.load(agent.save(path))."
+        )
 
     @property
     def sees_pictures(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import torch
 
 from jostle.algo.heap import keep_heap
-from jostle.algo.settings import check_type
+from jostle.algo.settings import check_type, plain
 from jostle.envs import JostleEnv
 from jostle.errors import ConfigError, EnvError, JostleError
 from jostle.store import Metrics, Progress, Run, catch_signals
@@ -68,6 +68,7 @@ class Schedule:
         Raises:
             ConfigError: a number that is not positive.
         """
+        steps, log_every, checkpoint_every = plain(steps), plain(log_every), plain(checkpoint_every)
         log_every = max(1_000, steps // 100) if log_every is None else log_every
         checkpoint_every = max(10_000, steps // 10) if checkpoint_every is None else checkpoint_every
         for name, value in (("steps", steps), ("log_every", log_every), ("checkpoint_every", checkpoint_every)):

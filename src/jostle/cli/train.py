@@ -11,7 +11,7 @@ from jostle.algo.dqn.agent import DQN
 from jostle.algo.dqn.config import DQNConfig
 from jostle.algo.ppo.agent import PPO
 from jostle.algo.ppo.config import PPOConfig
-from jostle.algo.settings import Settings, merged
+from jostle.algo.settings import SAVED, Settings, merged
 from jostle.cli.flags import flag_value, named, parse, refuse_twice, shown
 from jostle.cli.output import outliving_its_reader
 from jostle.cli.recipe import overlay, parse_options, starting_point
@@ -94,6 +94,9 @@ def _train(algorithm: str, arguments: list[str]) -> int:
     start = starting_point(preset, Path(config) if config is not None else None, algorithm)
     args = parse(command, arguments, f"jostle train {algorithm}", _defaults(algorithm, start))
     settings: Any = merged(kind.settings(), chosen(args, kind.settings))
+    if "jostle" in start:  # a run's own file, which may be older than the refusal of settings without effect
+        settings.refuse_idle(merged(kind.settings(), start["config"]))
+        settings = merged(settings, {}, origin=SAVED)
     options = overlay(start, {"env_options": parse_options(args.env_options)})["env_options"]
     run_dir = args.run_dir or _new_folder(args.env, algorithm, args.seed)
     _refuse_used(run_dir)
