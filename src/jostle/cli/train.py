@@ -65,7 +65,7 @@ examples:
   jostle train ppo --preset cartpole-ppo
   jostle train ppo --env jostle/DeepSea-v0 --env-options size=20 --steps 500000 --bonus rnd
   jostle train ppo --preset rnd-atari --steps 10000000 --run-dir runs/montezuma
-  jostle train ppo --env MiniGrid-DoorKey-8x8-v0 --num-envs 64 --steps 2000000 --recurrent gru --minibatch-by envs
+  jostle train ppo --env MiniGrid-DoorKey-8x8-v0 --num-envs 64 --steps 2000000 --recurrent gru
 """
 
 COMMANDS: dict[str, tuple[type[DQN] | type[PPO], Any]] = {
