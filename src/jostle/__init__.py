@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from jostle import bonus, doctor, envs, functional, nn, presets, scores, stress, watch
     from jostle.algo import DQN, PPO, DQNConfig, PPOConfig
+    from jostle.by_preset import train
     from jostle.envs import JostleEnv, list_envs, make_env
     from jostle.errors import CheckpointError, ConfigError, EnvError, JostleError
     from jostle.evaluation import Evaluation, evaluate
@@ -54,11 +55,13 @@ __all__ = [
     "stress_test",
     "to_linear",
     "to_noisy",
+    "train",
     "watch",
 ]
 
 _HOME = {
     "jostle.algo": ("DQN", "PPO", "DQNConfig", "PPOConfig"),
+    "jostle.by_preset": ("train",),
     "jostle.envs": ("JostleEnv", "list_envs", "make_env"),
     "jostle.errors": ("CheckpointError", "ConfigError", "EnvError", "JostleError"),
     "jostle.evaluation": ("Evaluation", "evaluate"),

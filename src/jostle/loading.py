@@ -15,7 +15,7 @@ from jostle.algo.evaluating import Evaluations, name_of_eval
 from jostle.algo.parts.auxiliary import Auxiliary
 from jostle.algo.saved import check_saved
 from jostle.algo.schedule import Schedule, whole
-from jostle.algo.settings import Settings, merged
+from jostle.algo.settings import SAVED, Settings, merged, restored
 from jostle.algo.stretches import record_change
 from jostle.algo.training import Callback, train
 from jostle.bonus import Bonus
@@ -23,6 +23,7 @@ from jostle.envs import JostleEnv, make_env
 from jostle.envs.later import LaterEnv
 from jostle.envs.trust import claimed
 from jostle.errors import CheckpointError, ConfigError, JostleError
+from jostle.nn.own import Own
 from jostle.store import Run, load_best, load_checkpoint
 
 _FORMER = {"obs_scaling": "bytes", "action_scaling": "none"}
@@ -40,6 +41,8 @@ def load(
     replay: bool = True,
     bonuses: Sequence[Bonus] = (),
     aux: Sequence[Auxiliary] = (),
+    encoder: Own | None = None,
+    learning_rate: Callable[[float], float] | None = None,
     trust: bool = False,
 ) -> Agent:
     """The agent of a run folder (its newest good checkpoint) or of a folder written by `Agent.save`.
@@ -55,6 +58,7 @@ def load(
         device: takes the place of the saved setting (cpu, cuda, auto …).
         replay: with False a saved replay is left unread, which is quicker where nothing more is learned from it.
         bonuses, aux: the agent's own, made anew, if it had any beside its settings; they take what was saved of them.
+        encoder, learning_rate: the module and the functions that the agent was made with, which no folder holds.
         trust: the module that the folder may name may be imported to make its environment.
 
     Raises:
@@ -72,7 +76,10 @@ def load(
         state, meta = load_checkpoint(path, finite=("model",), without=without)
     else:
         _, state, meta = Run.open(path).newest(finite=("model",), without=without)
-    return rebuild(state, meta, env=env, device=device, bonuses=bonuses, aux=aux, trust=trust, later=True)[0]
+    objects = {"encoder": encoder, "learning_rate": learning_rate}
+    return rebuild(
+        state, meta, env=env, device=device, bonuses=bonuses, aux=aux, objects=objects, trust=trust, later=True
+    )[0]
 
 
 def rebuild(
@@ -83,12 +90,14 @@ def rebuild(
     device: str | None = None,
     bonuses: Sequence[Bonus] = (),
     aux: Sequence[Auxiliary] = (),
+    objects: Mapping[str, Any] = MappingProxyType({}),
     trust: bool = False,
     later: bool = False,
     over: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Agent, list[str]]:
     """The agent of a checkpoint's state and meta data, and why going on from it is inexact (empty: it is exact).
 
+    objects: functions and modules among the settings, by name.
     trust: the module that the meta data may name may be imported.
     later: the environments are made when something is first asked of them, where the checkpoint knows its spaces.
     over: meta data that take the place of what was saved.
@@ -110,7 +119,7 @@ def rebuild(
     elif env is None:
         env = _named(meta, trust)
     saved = _completed(kind, meta["config"])
-    settings: Any = merged(kind.settings(), saved if device is None else saved | {"device": device})
+    settings: Any = restored(kind.settings(), saved if device is None else saved | {"device": device}, objects)
     agent: Agent | None = None
     try:
         agent = kind(
@@ -169,6 +178,7 @@ def resume(
     bonuses: Sequence[Bonus] = (),
     aux: Sequence[Auxiliary] = (),
     callback: Callback[Agent] | Sequence[Callback[Agent]] | None = None,
+    encoder: Own | None = None,
     num_envs: int | None = None,
     env_options: dict[str, Any] | None = None,
     restart_schedules: bool = False,
@@ -193,6 +203,7 @@ def resume(
         device: takes the place of the saved setting (cpu, cuda, auto …).
         bonuses, aux: see `load`.
         callback: see `Agent.learn`.
+        encoder: see `load`; a learning rate that is a function is given again among the settings.
         num_envs: another number of environments: episodes, and what each environment had of its own, begin anew.
         env_options: options of the environment over those of the run; its spaces must stay the same.
         restart_schedules: schedules begin again here and go to the end, instead of going on.
@@ -222,18 +233,22 @@ def resume(
         flags["config"]["device"] = device
     if eval_env is not None:
         flags["training"]["eval_env"] = name_of_eval(eval_env)
+    objects = {name: value for name, value in settings.items() if callable(value)}
+    if encoder is not None:
+        objects["encoder"] = encoder
     more: dict[str, Any] = {"callback": callback, "eval_env": eval_env, "progress": progress}
     if Run.unstarted(path) and not any((path / "checkpoints").glob("step_*")):
-        return _begin(path, flags, steps, env, bonuses, aux, notify, trust, more)
+        return _begin(path, flags, steps, env, bonuses, aux, objects, notify, trust, more)
     with Run.open(path, write=True) as run:
         where, state, meta = run.newest(finite=("model",))
         check_saved(state, meta)
         plan = Schedule.from_mapping(run.config.get("training"))
         kind = _kind_of(meta)
-        here: Settings = merged(merged(kind.settings(), meta["config"]), flags["config"])
+        before = {**meta, "config": _completed(kind, meta["config"])}
+        here: Settings = merged(kind.settings(), {**before["config"], **objects, **flags["config"]}, origin=SAVED)
         flags["config"] = {name: here.as_dict()[name] for name in flags["config"]}
         wanted = _overlaid(run.config, flags)
-        changed = changes(meta, wanted, kind.settings())
+        changed = changes(before, wanted, kind.settings())
         schedule = plan.changed(flags["training"])
         if steps is not None:
             schedule = dataclasses.replace(schedule, total=int(meta["steps"]) + steps)
@@ -242,7 +257,9 @@ def resume(
         Evaluations(schedule, eval_env)
         if "env_options" in changed:
             state["env"] = None
-        agent, reasons = _rebuilt(state, meta, wanted, changed, env=env, bonuses=bonuses, aux=aux, trust=trust)
+        agent, reasons = _rebuilt(
+            state, meta, wanted, changed, env=env, bonuses=bonuses, aux=aux, objects=objects, trust=trust
+        )
         del state
         try:
             if isinstance(agent, DQN) and {"replay_ratio", "batch_size"} & set(changed):
@@ -269,6 +286,7 @@ def _begin(
     env: Env | None,
     bonuses: Sequence[Bonus],
     aux: Sequence[Auxiliary],
+    objects: Mapping[str, Any],
     notify: Callable[[str], None],
     trust: bool,
     more: dict[str, Any],
@@ -286,7 +304,7 @@ def _begin(
     kind = _kind_of(wanted)
     agent = kind(
         claimed(wanted["env"], trust=trust) if env is None else env,
-        merged(kind.settings(), wanted["config"]),  # type: ignore[arg-type]  # the algorithm's own
+        merged(kind.settings(), {**wanted["config"], **objects}, origin=SAVED),  # type: ignore[arg-type]  # its own
         seed=wanted["seed"],
         num_envs=wanted["num_envs"],
         env_options=None if isinstance(env, JostleEnv) else claimed(wanted["env_options"], trust=trust),

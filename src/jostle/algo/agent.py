@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 import gymnasium as gym
 import numpy as np
@@ -67,7 +67,9 @@ class Agent(ABC):
         num_envs: int | None,
         env_options: dict[str, Any] | None,
     ) -> None:
-        seed, env_options = plain(seed), plain(env_options)
+        seed, num_envs, env_options = plain(seed), plain(num_envs), plain(env_options)
+        if type(seed) is not int:
+            raise ConfigError(f"seed={seed!r} cannot be used: it must be a whole number.")
         if seed < 0:
             raise ConfigError(f"seed={seed} cannot be used: it must be 0 or more.")
         if isinstance(env, JostleEnv):
@@ -109,6 +111,13 @@ class Agent(ABC):
             self.env.then = self._env_was_made
         else:
             self._reset()
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """Raises: ConfigError, for copies and pickles: environments and generators cannot be in two places."""
+        raise ConfigError(
+            f"{type(self).__name__} cannot be copied or pickled, for its environments and generators would be too: "
+            "save it and load it where it is needed, jostle.load(agent.save(path))."
+        )
 
     @property
     def sees_pictures(self) -> bool:
@@ -233,9 +242,13 @@ class Agent(ABC):
         The plan runs from the first step of all to the end of the training under way. A second `learn` lengthens it:
         schedules go on towards the new end.
         """
+        return self.left_after(self.steps)
+
+    def left_after(self, steps: int) -> float:
+        """The same after a number of environment steps."""
         if not self.planned:
             return 1.0
-        return max(0.0, 1 - (self.steps - self.planned_from) / max(1, self.planned - self.planned_from))
+        return max(0.0, 1 - (steps - self.planned_from) / max(1, self.planned - self.planned_from))
 
     def log(self, name: str, value: Any) -> None:
         """Log a number from a callback: the mean of what was logged since stands in the next line of metrics.

@@ -108,9 +108,7 @@ def _config_of(arguments: list[str]) -> dict[str, Any]:
         if not word.startswith("-") and file.is_file():
             try:
                 config = (
-                    Run.open(Path(word)).config
-                    if (Path(word) / "run.json").exists()
-                    else parse_yaml(file.read_bytes())
+                    Run.open(Path(word)).config if (Path(word) / "run.json").exists() else parse_yaml(file.read_bytes())
                 )
             except (jostle.JostleError, OSError, ValueError, yaml.YAMLError):
                 return {}

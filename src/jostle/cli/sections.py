@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from jostle.algo.settings import Settings
+from jostle.algo.settings import Settings, plain_kind
 
 
 def with_sections(command: type[Any], settings: type[Settings], doc: str) -> type[Any]:
@@ -32,7 +32,8 @@ def with_sections(command: type[Any], settings: type[Settings], doc: str) -> typ
 
 def section_of(settings: type[Settings], title: str, names: list[str]) -> type[Any]:
     """A dataclass of some of the settings, for tyro."""
-    hints, helps = typing.get_type_hints(settings), docs(settings)
+    hints = {name: plain_kind(kind) for name, kind in typing.get_type_hints(settings).items()}
+    helps = docs(settings)
     defaults = {field.name: field.default for field in dataclasses.fields(settings)}
     fields = [
         (

@@ -12,7 +12,7 @@ from jostle.algo.dqn.config import DQNConfig
 from jostle.algo.ppo.agent import PPO
 from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.schedule import Schedule
-from jostle.algo.settings import Settings, merged
+from jostle.algo.settings import SAVED, Settings, merged
 from jostle.cli.flags import flag_value, named, parse, refuse_twice, shown
 from jostle.cli.output import outliving_its_reader
 from jostle.cli.plan import Evaluating, Saving, from_training, training_of
@@ -69,7 +69,7 @@ examples:
   jostle train ppo --preset cartpole-ppo
   jostle train ppo --env jostle/DeepSea-v0 --env-options size=20 --steps 500000 --bonus rnd
   jostle train ppo --preset rnd-atari --steps 10000000 --run-dir runs/montezuma
-  jostle train ppo --env MiniGrid-DoorKey-8x8-v0 --num-envs 64 --steps 2000000 --recurrent gru --minibatch-by envs
+  jostle train ppo --env MiniGrid-DoorKey-8x8-v0 --num-envs 64 --steps 2000000 --recurrent gru
   jostle train ppo --preset cartpole-ppo --eval-every 10000 --eval-noise mean --run-dir runs/cartpole --resume
 """
 
@@ -100,6 +100,9 @@ def _train(algorithm: str, arguments: list[str]) -> int:
     start = starting_point(preset, Path(config) if config is not None else None, algorithm)
     args = parse(command, arguments, f"jostle train {algorithm}", _defaults(algorithm, start))
     settings: Any = merged(kind.settings(), chosen(args, kind.settings))
+    if "jostle" in start:  # a run's own file, which may be older than the refusal of settings without effect
+        settings.refuse_idle(merged(kind.settings(), start["config"]))
+        settings = merged(settings, {}, origin=SAVED)
     options = overlay(start, {"env_options": parse_options(args.env_options)})["env_options"]
     if args.resume and args.run_dir is None:
         raise ConfigError("--resume needs the folder of the run: give --run-dir, the same every time.")
@@ -112,7 +115,7 @@ def _train(algorithm: str, arguments: list[str]) -> int:
         }  # fmt: skip
         require_same(run_dir, wanted, kind.settings())
         plan = {name: value for name, value in schedule.as_dict().items() if name != "schedules_from"}
-        return go_on(run_dir, args.quiet, **plan)
+        return go_on(run_dir, args.quiet, env=args.env, trust=True, **plan)  # the environment is the user's word
     if not args.resume:
         _refuse_used(run_dir)
     agent = kind(args.env, settings, seed=args.seed, num_envs=args.num_envs, env_options=options)

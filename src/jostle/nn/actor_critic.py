@@ -14,6 +14,7 @@ from jostle.errors import ConfigError
 from jostle.nn.distributions import ActionScaling, make_distribution
 from jostle.nn.encoders import Encoder, EncoderKind, Observation, make_encoder
 from jostle.nn.linear import Chain, in_full, run
+from jostle.nn.own import Own, OwnEncoder
 from jostle.nn.privileged import split
 from jostle.nn.recurrent import GRU, LSTM, Recurrent
 from jostle.nn.scaling import Scaling
@@ -58,7 +59,8 @@ class ActorCritic(nn.Module):
         observation_space: as `make_encoder` takes it.
         action_space: as `make_distribution` takes it.
         num_streams: K.
-        encoder: as in `make_encoder`.
+        encoder: as in `make_encoder`; or a module of your own or a function that makes one (`OwnEncoder`), whose
+            weights start as they are.
         hidden: widths of the fully connected layers.
         activation: what follows each hidden layer; convolutions have ReLU.
         shared: one trunk for policy and values.
@@ -78,7 +80,7 @@ class ActorCritic(nn.Module):
         action_space: gym.Space[Any],
         *,
         num_streams: int = 1,
-        encoder: EncoderKind = "auto",
+        encoder: EncoderKind | Own = "auto",
         hidden: Sequence[int] = (64, 64),
         activation: Literal["tanh", "relu"] = "tanh",
         shared: bool = False,
@@ -95,7 +97,11 @@ class ActorCritic(nn.Module):
         self.head = make_distribution(action_space, action_scaling)
         self.num_streams = num_streams
         actor_space, privileged = split(observation_space)
-        self.encoder = make_encoder(actor_space, encoder, normalise=normalise_obs, scaling=obs_scaling)
+        self.encoder = (
+            make_encoder(actor_space, encoder, normalise=normalise_obs, scaling=obs_scaling)
+            if isinstance(encoder, str)
+            else OwnEncoder(actor_space, encoder)
+        )
         see = privileged if not shared else None
         self.privileged: Encoder | None = None
         if see is not None:
@@ -115,8 +121,9 @@ class ActorCritic(nn.Module):
         self.value = _head(critic_width, num_streams, residual, gain=0.01 if residual else 1.0)
         own_std = self.head.num_params - self.head.num_outputs
         self.log_std = nn.Parameter(torch.zeros(own_std)) if own_std else None
+        mine = set(self.encoder.modules()) if isinstance(self.encoder, OwnEncoder) else set()
         for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
+            if isinstance(layer, nn.Conv2d) and layer not in mine:
                 orthogonal(layer, math.sqrt(2))
 
     @property

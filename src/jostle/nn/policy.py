@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from jostle.nn.encoders import EncoderKind, Observation, make_encoder
 from jostle.nn.linear import Chain, in_full, run
+from jostle.nn.own import Own, OwnEncoder
 from jostle.nn.privileged import split
 from jostle.nn.scaling import Scaling
 
@@ -47,14 +48,17 @@ class QNetwork(nn.Module):
         num_actions: int,
         *,
         num_streams: int = 1,
-        encoder: EncoderKind = "auto",
+        encoder: EncoderKind | Own = "auto",
         hidden: Sequence[int] = (512,),
         dueling: bool = False,
         obs_scaling: Scaling = "bounds",
     ) -> None:
         super().__init__()
         self.num_actions, self.num_streams, self.dueling = num_actions, num_streams, dueling
-        self.encoder = make_encoder(split(observation_space)[0], encoder, scaling=obs_scaling)
+        seen = split(observation_space)[0]
+        self.encoder = (
+            make_encoder(seen, encoder, scaling=obs_scaling) if isinstance(encoder, str) else OwnEncoder(seen, encoder)
+        )
         sizes = [self.encoder.out_features, *hidden]
         if dueling:
             shared = mlp(sizes[:-1])

@@ -45,6 +45,8 @@ class RowRepeater:
         else:
             encoder.register_forward_pre_hook(lambda _module, args: (self._repeat(args[0]), *args[1:]))
 
-    def _repeat(self, x: Any) -> Tensor:
+    def _repeat(self, x: Any) -> Any:
+        if isinstance(x, dict):
+            return {key: self._repeat(part) for key, part in x.items()}
         assert isinstance(x, Tensor)
         return torch.cat([x] * self._times) if self._times > 1 else x  # unlike `repeat`, it keeps the memory format

@@ -5,48 +5,15 @@
 'CartPole-v1'
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jostle.errors import ConfigError, closest
-from jostle.store.yaml_text import parse_yaml
+from jostle.preset_files import describe, load, names, text
 
 if TYPE_CHECKING:
     from jostle.algo.dqn.config import DQNConfig
     from jostle.algo.ppo.config import PPOConfig
 
-_FOLDER = Path(__file__).parent
-
-
-def names() -> list[str]:
-    """The names of all presets."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
-
-
-def text(name: str) -> str:
-    """The YAML of a preset with its comments, which name the sources.
-
-    Raises:
-        ConfigError: there is no such preset.
-    """
-    if name not in names():
-        raise ConfigError(f"there is no preset '{name}'; {closest(name, names())}")
-    return (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
-
-
-def describe(name: str) -> str:
-    """What a preset is, in one line: the first comment of its file."""
-    return text(name).splitlines()[0].removeprefix("#").strip()
-
-
-def load(name: str) -> dict[str, Any]:
-    """A preset as plain data: algorithm, env, num_envs, env_options, config, training.
-
-    Raises:
-        ConfigError: there is no such preset.
-    """
-    data: dict[str, Any] = parse_yaml(text(name))
-    return data
+__all__ = ["describe", "load", "names", "resolved", "settings", "text"]
 
 
 def resolved(name: str) -> dict[str, Any]:
@@ -67,6 +34,9 @@ def resolved(name: str) -> dict[str, Any]:
 def settings(name: str) -> "DQNConfig | PPOConfig":
     """The settings of a preset, for `jostle.DQN(env, config)` or `jostle.PPO(env, config)`.
 
+    They know where they come from: where ``env`` is the preset's own, its ``num_envs`` and ``env_options`` are taken
+    too, unless others are given. `jostle.train` and ``jostle.PPO(preset=name)`` need no environment either.
+
     Raises:
         ConfigError: there is no such preset.
     """
@@ -74,4 +44,4 @@ def settings(name: str) -> "DQNConfig | PPOConfig":
     from jostle.algo.settings import merged
 
     data = load(name)
-    return merged(AGENTS[data["algorithm"]].settings(), data["config"])
+    return merged(AGENTS[data["algorithm"]].settings(), data["config"], origin=name)

@@ -401,8 +401,8 @@ def deep_sea(steps: int, **settings: Any) -> list[float]:
 
     jostle.DQN(
         "jostle/DeepSea-v0", num_envs=4, hidden=(64, 64), batch_size=128, replay_ratio=32.0, warmup=200, n_step=3,
-        epsilon_steps=1_000, learning_rate=1e-3, target_tau=0.05, gamma_int=0.9, bonus_learning_rate=1e-2,
-        bonus_features=64, **settings,
+        epsilon_steps=1_000, learning_rate=1e-3, target_tau=0.05, bonus_features=64,
+        **({"gamma_int": 0.9, "bonus_learning_rate": 1e-2} if "bonus" in settings else {}), **settings,
     ).learn(steps, callback=watch)  # fmt: skip
     return returns
 

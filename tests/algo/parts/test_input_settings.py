@@ -77,7 +77,7 @@ def test_the_random_convolution_is_that_of_the_settings(algorithm: str, case: st
 )
 def test_other_layers_heed_the_settings_that_concern_them(algorithm: str, kind: str, expected: Any) -> None:
     by_hand = through(expected(3, 1, clean=0.6, keep=(1, 2, 7, 5), **{"pad": 2} if kind == "shift" else {}))
-    agent = make(algorithm, input_noise=kind, input_clean=0.6, input_keep=(1, 2, 7, 5), input_kernel=5, input_depth=2)
+    agent = make(algorithm, input_noise=kind, input_clean=0.6, input_keep=(1, 2, 7, 5))
     for layer in layers(agent):
         assert type(layer) is expected
         assert torch.equal(through(layer), by_hand)

@@ -23,7 +23,9 @@ STEPS, ENVS = 12, 5
 
 
 def make(lively: Any, **settings: Any) -> jostle.PPO:
-    settings = {"hidden": (8,), "num_steps": STEPS, "epochs": 1, "minibatches": 2, "input_clean": 0.3} | settings
+    settings = {"hidden": (8,), "num_steps": STEPS, "epochs": 1, "minibatches": 2} | settings
+    if "input_noise" in settings:
+        settings = {"input_clean": 0.3} | settings
     if settings.get("recurrent"):
         settings = {"minibatch_by": "envs", "recurrent_size": 6} | settings
     return jostle.PPO(lambda: lively(observations="picture"), num_envs=ENVS, seed=3, **settings)

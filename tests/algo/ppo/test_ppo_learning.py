@@ -30,10 +30,12 @@ COVERING: dict[str, dict[str, Any]] = {
 
 
 def small(env: Any, **settings: Any) -> jostle.PPO:
-    defaults = {
-        "hidden": (16,), "num_steps": 16, "minibatches": 2, "learning_rate": 2e-2, "gamma": 0.3, "coef_int": 0.02,
-        "bonus_warmup": 5, "bonus_features": 8,
+    defaults: dict[str, Any] = {
+        "hidden": (16,), "num_steps": 16, "minibatches": 2, "learning_rate": 2e-2, "gamma": 0.3, "bonus_warmup": 5,
+        "bonus_features": 8,
     }  # fmt: skip
+    if "bonus" in settings or "bonuses" in settings:
+        defaults["coef_int"] = 0.02
     return jostle.PPO(env, num_envs=8, **(defaults | settings))
 
 

@@ -63,7 +63,9 @@ def make(lively: Any, **settings: Any) -> jostle.PPO:
     if "recurrent" in settings:
         settings = {"minibatch_by": "envs"} | settings
     bonus = {"bonus_warmup": 5, "bonus_features": 8}
-    return jostle.PPO(lambda: lively(**env), num_envs=ENVS, seed=3, learning_rate=0.02, sigma0=1.0, **bonus, **settings)
+    if "noisy" in settings:
+        settings["sigma0"] = 1.0
+    return jostle.PPO(lambda: lively(**env), num_envs=ENVS, seed=3, learning_rate=0.02, **bonus, **settings)
 
 
 def first_error(agent: jostle.PPO) -> float:

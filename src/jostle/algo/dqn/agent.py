@@ -6,7 +6,7 @@ The loop is `DQN.advance`: act, step, store, learn. `jostle.algo.training` runs 
 import contextlib
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -24,11 +24,12 @@ from jostle.algo.dqn.noise import load_noise
 from jostle.algo.dqn.replay import Batch, Replay
 from jostle.algo.dqn.targets import follow, followed, joined
 from jostle.algo.parts.auxiliary import INPUT, Auxiliary, Minibatch, load_modules, notify, on_device
+from jostle.algo.parts.bonus_settings import INTRINSIC
 from jostle.algo.parts.bonuses import frozen_parameters, intrinsic_streams, make_bonuses
 from jostle.algo.parts.input.layers import make_terms, randomise_input
 from jostle.algo.parts.streams import Stream, Streams
 from jostle.algo.refit import fit_rows
-from jostle.algo.settings import merged
+from jostle.algo.start import starting
 from jostle.bonus import Bonus
 from jostle.envs.masks import legal_choices
 from jostle.envs.sources import EnvSource
@@ -38,6 +39,7 @@ from jostle.nn.encoders import Observation
 from jostle.nn.inference import Inference, QActor, mask_tensor
 from jostle.nn.noise import Mode, Noise, family
 from jostle.nn.noisy import NoisyLinear, to_noisy
+from jostle.nn.own import behind_encoder
 from jostle.nn.policy import QNetwork, QOutputs, greedy, map_observation
 
 LEARN, SELECT, ACT = 0, 1, 2
@@ -53,11 +55,12 @@ class DQN(Agent):
     True
 
     Args:
-        env: an environment id, a function that makes one, or the vector environment itself.
-        config: settings; keyword arguments override it one by one.
+        env: an environment id, a function that makes one, or the vector environment itself; None: the preset's.
+        config: settings, or a mapping of some; keyword arguments override it one by one.
+        preset: the name of a preset, which gives whatever is not given here, settings and environment alike.
         seed: seeds environments, weights, noise, exploration and replay.
-        num_envs: environments stepped together; None: 8, or as many as a ready environment has.
-        env_options: passed on to `make_env`.
+        num_envs: environments stepped together; None: the preset's, as many as a ready environment has, or else 8.
+        env_options: passed on to `make_env`, over those of the preset.
         bonuses: intrinsic rewards of your own, beside those of the settings; each makes a stream.
         aux: auxiliary losses of your own; their parameters are trained by the network's optimiser.
 
@@ -74,9 +77,10 @@ class DQN(Agent):
 
     def __init__(
         self,
-        env: EnvSource,
-        config: DQNConfig | None = None,
+        env: EnvSource | None = None,
+        config: DQNConfig | Mapping[str, Any] | None = None,
         *,
+        preset: str | None = None,
         seed: int = 0,
         num_envs: int | None = None,
         env_options: dict[str, Any] | None = None,
@@ -84,9 +88,13 @@ class DQN(Agent):
         aux: Sequence[Auxiliary] = (),
         **settings: Any,
     ) -> None:
-        self.config = merged(config or DQNConfig(), settings)
+        start = starting(
+            DQNConfig, env, config, settings, algorithm=self.algorithm, preset=preset, num_envs=num_envs,
+            env_options=env_options, own=INTRINSIC if bonuses else (),
+        )  # fmt: skip
+        self.config = start.config
         self.device = setup_device(self.config.device)
-        super().__init__(env, seed=seed, num_envs=num_envs, env_options=env_options)
+        super().__init__(start.env, seed=seed, num_envs=start.num_envs, env_options=start.env_options)
         try:
             self._build(bonuses, aux)
         except BaseException:
@@ -111,9 +119,10 @@ class DQN(Agent):
                 obs_scaling=c.obs_scaling,
             )
             if c.noisy != "none":
-                to_noisy(network, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)
-                for layer in self._noisy_layers(network).values():
-                    layer.reset_parameters()
+                to_noisy(network, behind_encoder, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)
+                for name, layer in self._noisy_layers(network).items():
+                    if behind_encoder(name, layer):
+                        layer.reset_parameters()
             randomise_input(network, c, self.env.frame_stack)
             bonuses = [b.to(self.device) for b in make_bonuses(c, self.env, bonuses)]
         self.network = network.to(self.device).eval()
@@ -166,16 +175,26 @@ class DQN(Agent):
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         c = self.config
+        start = c.rate(1.0)
+        self._scheduled = [0]
         groups: list[dict[str, Any]] = [{"params": list(self.network.parameters()), "weight_decay": c.weight_decay}]
         for aux in self.aux:
             if isinstance(aux, nn.Module) and any(p.requires_grad for p in aux.parameters()):
                 rate = getattr(aux, "learning_rate", None)
-                groups.append({"params": list(aux.parameters()), "lr": c.learning_rate if rate is None else rate})
+                self._scheduled += [len(groups)] if rate is None else []
+                groups.append({"params": list(aux.parameters()), "lr": start if rate is None else rate})
         if c.optimizer == "adam":
-            return torch.optim.Adam(groups, c.learning_rate, eps=c.optimizer_eps, fused=True)
-        return torch.optim.RMSprop(
-            groups, c.learning_rate, alpha=0.95, eps=c.optimizer_eps, centered=True, foreach=True
-        )
+            return torch.optim.Adam(groups, start, eps=c.optimizer_eps, fused=True)
+        return torch.optim.RMSprop(groups, start, alpha=0.95, eps=c.optimizer_eps, centered=True, foreach=True)
+
+    def _schedule(self, steps: int) -> None:
+        """The learning rate that is due after ``steps``, for every optimiser without one of its own."""
+        rate = self.config.rate(self.left_after(steps))
+        for group in self._scheduled:
+            self.optimizer.param_groups[group]["lr"] = rate
+        if self.intrinsic:
+            self.intrinsic.schedule(rate)
+        self._apply_rate()
 
     # ---- the loop ----
 
@@ -217,6 +236,8 @@ class DQN(Agent):
         step0, update0 = self._learning_since
         owed = update0 + int((self.steps - step0) * c.replay_ratio / c.batch_size)
         learned = self.updates < owed
+        if learned:
+            self._schedule(before)
         while self.updates < owed:
             self._update()
         if c.target_tau == 0 and before // c.target_interval != self.steps // c.target_interval:
@@ -354,7 +375,8 @@ class DQN(Agent):
 
     def _apply_rate(self) -> None:
         if self._rate is not None:
-            self.optimizer.param_groups[0]["lr"] = self._rate
+            for group in self._scheduled:
+                self.optimizer.param_groups[group]["lr"] = self._rate
 
     # ---- acting for others ----
 
@@ -380,6 +402,7 @@ class DQN(Agent):
             learned = (self.updates - update0) * self.config.batch_size
             metrics["charts/replay_ratio"] = learned / max(1, self.steps - step0)
         metrics["charts/epsilon"] = self.config.epsilon(self.steps)
+        metrics["charts/learning_rate"] = self.optimizer.param_groups[0]["lr"]
         if self._terms:
             metrics |= {name: torch.stack(values).mean().item() for name, values in self._terms.items()}
             self._terms.clear()

@@ -61,11 +61,19 @@ class ReplayBonuses:
         self._warm = False
         self._generator = torch.Generator().manual_seed(int(np.random.default_rng([seed, 5]).integers(2**62)))
         groups = [
-            {"params": parameters, "lr": getattr(bonus, "learning_rate", None) or config.learning_rate}
+            {"params": parameters, "lr": getattr(bonus, "learning_rate", None) or config.rate(1.0)}
             for bonus in bonuses
             if (parameters := list(bonus.trainable_parameters()))
         ]
         self.optimizer = torch.optim.Adam(groups, eps=config.optimizer_eps, fused=True) if groups else None
+        trained = [bonus for bonus in bonuses if list(bonus.trainable_parameters())]
+        self._scheduled = [i for i, bonus in enumerate(trained) if not getattr(bonus, "learning_rate", None)]
+
+    def schedule(self, rate: float) -> None:
+        """The learning rate of the bonuses that have none of their own."""
+        for group in self._scheduled:
+            assert self.optimizer is not None
+            self.optimizer.param_groups[group]["lr"] = rate
 
     def warm_up(self, env: JostleEnv) -> None:
         """Once, before the first step: observation statistics from random play in other environments."""

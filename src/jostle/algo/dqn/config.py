@@ -1,10 +1,16 @@
 """Settings of DQN. Every one is a switch; any combination trains."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from gymnasium import Space
+from torch import nn
 
 from jostle.algo.parts.bonus_settings import BonusSettings
 from jostle.algo.parts.input.settings import InputSettings
+from jostle.algo.parts.noise_settings import noise_idle
+from jostle.algo.parts.rate import RateSchedule, check_rate, rate_at
 from jostle.nn.encoders import EncoderKind
 from jostle.nn.scaling import Scaling
 
@@ -14,8 +20,9 @@ class DQNConfig(InputSettings, BonusSettings):
     """Settings of DQN and its family. Steps are environment steps, summed over all environments."""
 
     # The network
-    encoder: EncoderKind = "auto"
-    """Encoder of the observations; auto chooses by the observation space."""
+    encoder: EncoderKind | nn.Module | Callable[[Space[Any]], nn.Module] = "auto"
+    """Encoder of the observations; auto chooses by the observation space. In Python also a module of your own, or a
+    function from the space to one."""
     obs_scaling: Scaling = "bounds"
     """bounds: integers and pictures are brought to [0, 1] by the bounds of their space; bytes: uint8 is divided by 255,
     and nothing else is changed (as in runs of former versions)."""
@@ -71,8 +78,10 @@ class DQNConfig(InputSettings, BonusSettings):
     """Soft target: after every update the target moves by this share towards the online network; 0: hard copies."""
     optimizer: Literal["adam", "rmsprop"] = "adam"
     """Optimiser; rmsprop is Mnih et al.'s (2015): centred, smoothing 0.95."""
-    learning_rate: float = 5e-4
-    """Learning rate."""
+    learning_rate: float | Callable[[float], float] = 5e-4
+    """Learning rate. In Python also a function of the share of the training that is left, from 1 to 0."""
+    lr_schedule: RateSchedule = "constant"
+    """linear: the learning rate falls to 0 over the training; cosine: along half a cosine."""
     optimizer_eps: float = 1e-8
     """Epsilon in the optimiser's denominator."""
     max_grad_norm: float = 10.0
@@ -96,10 +105,32 @@ class DQNConfig(InputSettings, BonusSettings):
         self.at_least(1, "n_step", "batch_size", "replay_size", "target_interval")
         self.at_least(0, "epsilon_steps", "warmup", "threads", "sigma0", "max_grad_norm")
         self.positive("replay_ratio", "learning_rate", "optimizer_eps")
+        check_rate(self.learning_rate, self.lr_schedule)
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from super().idle()
+        yield from noise_idle(self, "noise_per_env", "noise_resample", "target_noise")
+        if self.target_tau > 0:
+            yield "target_interval", "with target_tau, which moves the target after every update"
+        start, end = self._epsilons
+        if start == end:
+            yield "epsilon_steps", f"where epsilon is {start:g} from the first step to the last"
+        if self.warmup == 0:
+            yield "warmup_random", "without warmup"
+
+    def rate(self, left: float) -> float:
+        """The learning rate with a share ``left`` of the training still to come."""
+        return rate_at(self.learning_rate, self.lr_schedule, left)
+
+    @property
+    def _epsilons(self) -> tuple[float, float]:
+        """The first and the last probability of a random action."""
+        start = self.epsilon_start if self.epsilon_start is not None else (1.0 if self.noisy == "none" else 0.0)
+        end = self.epsilon_end if self.epsilon_end is not None else (0.05 if self.noisy == "none" else 0.0)
+        return start, end
 
     def epsilon(self, step: int) -> float:
         """Probability of a random action after ``step`` environment steps."""
-        start = self.epsilon_start if self.epsilon_start is not None else (1.0 if self.noisy == "none" else 0.0)
-        end = self.epsilon_end if self.epsilon_end is not None else (0.05 if self.noisy == "none" else 0.0)
+        start, end = self._epsilons
         done = min(1.0, step / self.epsilon_steps) if self.epsilon_steps else 1.0
         return start + (end - start) * done

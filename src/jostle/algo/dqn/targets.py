@@ -13,7 +13,7 @@ def follow(target: nn.Module, network: nn.Module, tau: float) -> None:
     """Move the target's weights a share ``tau`` towards the network's; batch normalisation's statistics are copied."""
     torch._foreach_lerp_(list(target.parameters()), list(network.parameters()), tau)
     for mine, theirs in zip(target.modules(), network.modules(), strict=True):
-        if isinstance(mine, nn.BatchNorm2d):
+        if isinstance(mine, nn.modules.batchnorm._NormBase):
             for statistic, newest in zip(mine.buffers(), theirs.buffers(), strict=True):
                 statistic.copy_(newest)
 

@@ -1,11 +1,17 @@
 """Settings of intrinsic rewards, the same for every algorithm."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from jostle.algo.settings import Settings
 
 BonusName = Literal["rnd", "icm", "e3b"]
+INTRINSIC = (
+    "coef_int", "gamma_int", "episodic_int", "bonus_ending", "bonus_obs_norm", "bonus_obs_clip", "bonus_reward_norm",
+    "bonus_share", "bonus_learning_rate", "value_heads",
+)  # fmt: skip
+"""Settings that concern intrinsic streams alone, but for sizes, which may stand ready."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,13 @@ class BonusSettings(Settings):
     bonus_learning_rate: float | None = None
     """Learning rate of a bonus's networks, which then have an optimiser of their own; None: the agent's learning rate,
     and, with PPO, the policy's optimiser."""
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from super().idle()
+        if not self.bonus:
+            for name in INTRINSIC:
+                if hasattr(self, name):  # heads of values are PPO's
+                    yield name, "without a bonus"
 
     def check(self) -> None:
         self.need("bonus", len(set(self.bonus)) == len(self.bonus), "without repetition")

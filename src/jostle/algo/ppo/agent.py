@@ -4,7 +4,7 @@ The loop is `PPO.advance`: collect, score, learn. `jostle.algo.training` runs it
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from jostle.algo.agent import Agent, in_bytes, seeded, setup_device
 from jostle.algo.parts.auxiliary import INPUT, WEIGHTS, Auxiliary, on_device
+from jostle.algo.parts.bonus_settings import INTRINSIC
 from jostle.algo.parts.bonuses import frozen_parameters, intrinsic_streams, make_bonuses, warm_up_all
 from jostle.algo.parts.input.draws import RolloutDraws
 from jostle.algo.parts.input.layers import make_draws, make_terms, randomise_input
@@ -25,6 +26,7 @@ from jostle.algo.ppo.learner import Learner, Scored
 from jostle.algo.ppo.rollout import Rollout
 from jostle.algo.refit import fit_noise, fit_rows
 from jostle.algo.settings import merged
+from jostle.algo.start import starting
 from jostle.bonus import Bonus
 from jostle.envs.sources import EnvSource
 from jostle.errors import ConfigError, JostleError
@@ -34,6 +36,7 @@ from jostle.nn.encoders import Normaliser
 from jostle.nn.inference import Inference, PolicyActor
 from jostle.nn.noise import CLEAN, Noise, family
 from jostle.nn.noisy import NoisyLinear, to_noisy
+from jostle.nn.own import behind_encoder
 from jostle.nn.policy import map_observation
 
 _PIECE = 4096  # rows that values are computed of at once
@@ -48,11 +51,12 @@ class PPO(Agent):
     True
 
     Args:
-        env: an environment id, a function that makes one, or the vector environment itself.
-        config: settings; keyword arguments override it one by one.
+        env: an environment id, a function that makes one, or the vector environment itself; None: the preset's.
+        config: settings, or a mapping of some; keyword arguments override it one by one.
+        preset: the name of a preset, which gives whatever is not given here, settings and environment alike.
         seed: seeds environments, weights, noise, actions and minibatches.
-        num_envs: environments stepped together; None: 8, or as many as a ready environment has.
-        env_options: passed on to `make_env`.
+        num_envs: environments stepped together; None: the preset's, as many as a ready environment has, or else 8.
+        env_options: passed on to `make_env`, over those of the preset.
         bonuses: intrinsic rewards of your own, beside those of the settings; each makes a stream.
         aux: auxiliary losses of your own.
 
@@ -68,9 +72,10 @@ class PPO(Agent):
 
     def __init__(
         self,
-        env: EnvSource,
-        config: PPOConfig | None = None,
+        env: EnvSource | None = None,
+        config: PPOConfig | Mapping[str, Any] | None = None,
         *,
+        preset: str | None = None,
         seed: int = 0,
         num_envs: int | None = None,
         env_options: dict[str, Any] | None = None,
@@ -78,10 +83,14 @@ class PPO(Agent):
         aux: Sequence[Auxiliary] = (),
         **settings: Any,
     ) -> None:
-        self.config = merged(config or PPOConfig(), settings)
+        start = starting(
+            PPOConfig, env, config, settings, algorithm=self.algorithm, preset=preset, num_envs=num_envs,
+            env_options=env_options, own=INTRINSIC if bonuses else (),
+        )  # fmt: skip
+        self.config = merged(start.config, {"minibatch_by": start.config.batched_by})
         self.device = setup_device(self.config.device)
         self.aux = on_device(aux, self.device)
-        super().__init__(env, seed=seed, num_envs=num_envs, env_options=env_options)
+        super().__init__(start.env, seed=seed, num_envs=start.num_envs, env_options=start.env_options)
         try:
             self._build(bonuses)
         except BaseException:
@@ -91,11 +100,11 @@ class PPO(Agent):
 
     def _build(self, bonuses: Sequence[Bonus]) -> None:
         c, seed = self.config, self.seed
-        length = 1 if c.minibatch_by == "rows" else c.sequence_length or c.num_steps
+        length = 1 if c.batched_by == "rows" else c.sequence_length or c.num_steps
         sequences = self.num_envs * c.num_steps // length
-        if c.minibatch_by != "rows" and sequences < c.minibatches:
+        if c.batched_by != "rows" and sequences < c.minibatches:
             raise ConfigError(
-                f"minibatch_by='{c.minibatch_by}' makes {c.minibatches} minibatches of whole sequences, and there are "
+                f"minibatch_by='{c.batched_by}' makes {c.minibatches} minibatches of whole sequences, and there are "
                 f"{sequences}; lower minibatches or sequence_length, or raise num_envs."
             )
         if c.normalise_advantage and sequences // c.minibatches * length < 2:
@@ -161,7 +170,7 @@ class PPO(Agent):
                 stacklevel=5,
             )
         if c.noisy != "none":
-            to_noisy(network, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)
+            to_noisy(network, behind_encoder, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)
         randomise_input(network, c, self.env.frame_stack)
         return network.eval()
 

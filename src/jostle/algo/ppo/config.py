@@ -1,12 +1,19 @@
 """Settings of PPO. Every one is a switch; any combination trains."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from gymnasium import Space
+from torch import nn
 
 from jostle.algo.parts.bonus_settings import BonusSettings
 from jostle.algo.parts.input.settings import InputSettings
+from jostle.algo.parts.noise_settings import noise_idle
+from jostle.algo.parts.rate import RateSchedule, check_rate, rate_at
 from jostle.nn.distributions import ActionScaling
 from jostle.nn.encoders import EncoderKind
+from jostle.nn.own import is_own
 from jostle.nn.scaling import Scaling
 
 
@@ -15,8 +22,9 @@ class PPOConfig(InputSettings, BonusSettings):
     """Settings of PPO. Steps are environment steps, summed over all environments."""
 
     # The network
-    encoder: EncoderKind = "auto"
-    """Encoder of the observations; auto chooses by the observation space."""
+    encoder: EncoderKind | nn.Module | Callable[[Space[Any]], nn.Module] = "auto"
+    """Encoder of the observations; auto chooses by the observation space. In Python also a module of your own, or a
+    function from the space to one."""
     hidden: tuple[int, ...] | None = None
     """Widths of the fully connected layers; None: 512 behind convolutions, 64 64 otherwise."""
     activation: Literal["auto", "tanh", "relu"] = "auto"
@@ -71,9 +79,10 @@ class PPOConfig(InputSettings, BonusSettings):
     """Passes over a rollout."""
     minibatches: int = 4
     """Minibatches per pass."""
-    minibatch_by: Literal["rows", "envs", "slices"] = "rows"
+    minibatch_by: Literal["rows", "envs", "slices"] | None = None
     """What a minibatch is made of: random transitions, whole rollouts of random environments, or of neighbouring ones
-    in fixed order (as in RND's official code). Recurrent policies need envs or slices."""
+    in fixed order (as in RND's official code). Recurrent policies need envs or slices. None: rows, or envs with
+    recurrence."""
     microbatch: int = 0
     """Rows that go through the network at once, their gradients accumulated; 0: 256 pictures on a CPU, or all."""
     clip: float = 0.2
@@ -99,10 +108,10 @@ class PPOConfig(InputSettings, BonusSettings):
     """Divergence that the penalty's weight aims at."""
     target_kl: float = 0.0
     """Stop learning from a rollout once the divergence passes 1.5 times this; 0: never."""
-    learning_rate: float = 3e-4
-    """Learning rate."""
-    lr_schedule: Literal["constant", "linear"] = "constant"
-    """linear: the learning rate falls to 0 over the training."""
+    learning_rate: float | Callable[[float], float] = 3e-4
+    """Learning rate. In Python also a function of the share of the training that is left, from 1 to 0."""
+    lr_schedule: RateSchedule = "constant"
+    """linear: the learning rate falls to 0 over the training; cosine: along half a cosine."""
     optimizer_eps: float = 1e-5
     """Epsilon in Adam's denominator."""
     max_grad_norm: float = 0.5
@@ -132,11 +141,36 @@ class PPOConfig(InputSettings, BonusSettings):
             "value_clip", "value_coef", "entropy_coef", "target_kl", "kl_beta",
         )  # fmt: skip
         self.positive("learning_rate", "optimizer_eps", "kl_target")
-        by = ("envs", "slices")
+        check_rate(self.learning_rate, self.lr_schedule)
+        normalises = self.normalise_obs and is_own(self.encoder)
+        self.need("normalise_obs", not normalises, "false with an encoder of your own, which sees raw observations")
+        by = ("envs", "slices", None)
         self.need("minibatch_by", self.recurrent == "none" or self.minibatch_by in by, "envs or slices with recurrence")
         length = self.sequence_length
         self.need("sequence_length", length == 0 or self.num_steps % length == 0, f"a divisor of {self.num_steps}")
         self.need("recompute", not (self.recompute and self.recurrent != "none"), "false with recurrence")
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from super().idle()
+        yield from noise_idle(self, "noise_per_env")
+        if self.batched_by == "rows":
+            yield "sequence_length", "with minibatches of rows, which have no sequences"
+        if self.kl_penalty == "none":
+            yield "kl_beta", "without kl_penalty"
+            yield "kl_target", "without kl_penalty"
+        if self.clip == 0 and self.value_clip == 0:
+            yield "clip_schedule", "without clip and value_clip"
+        if self.entropy_weight == 0:
+            yield "entropy_schedule", "without entropy_coef"
+
+    @property
+    def batched_by(self) -> Literal["rows", "envs", "slices"]:
+        """What a minibatch is made of."""
+        return self.minibatch_by or ("rows" if self.recurrent == "none" else "envs")
+
+    def rate(self, left: float) -> float:
+        """The learning rate with a share ``left`` of the training still to come."""
+        return rate_at(self.learning_rate, self.lr_schedule, left)
 
     @property
     def entropy_weight(self) -> float:

@@ -82,7 +82,7 @@ class Learner:
         self._piece = config.microbatch or self.pictures
         self.modules = [*bonuses, *(a for a in aux if isinstance(a, nn.Module))]
         self._parameters = [list(forward.network.parameters())]
-        rates = [config.learning_rate]
+        rates = [config.rate(1.0)]
         for module in self.modules:
             parameters = [p for p in module.parameters() if p.requires_grad]
             rate = getattr(module, "learning_rate", None)
@@ -117,7 +117,7 @@ class Learner:
             self._clip = max(c.clip * left, 1e-8) if c.clip else math.inf
             self._value_clip = max(c.value_clip * left, 1e-8) if c.value_clip else 0.0
         for group in self.optimizers[0].param_groups:
-            group["lr"] = c.learning_rate * (left if c.lr_schedule == "linear" else 1.0)
+            group["lr"] = c.rate(left)
 
     def learn(self, scored: Scored) -> int:
         """Epochs of minibatches; ends early where the policy has moved further than target_kl allows.
@@ -127,7 +127,7 @@ class Learner:
         c, r, taken = self.config, self.rollout, 0
         self.forward.network.train()  # batch normalisation alone knows the difference
         minibatches = (
-            rows for _ in range(c.epochs) for rows in r.minibatches(c.minibatches, c.minibatch_by, self.shuffler)
+            rows for _ in range(c.epochs) for rows in r.minibatches(c.minibatches, c.batched_by, self.shuffler)
         )
         for rows in minibatches:
             if not self._update(rows.to(r.device), scored, first=taken == 0):

@@ -9,6 +9,7 @@ from jostle.algo.parts.input.terms import Agreement, CleanTargets, FeatureMatchi
 from jostle.errors import ConfigError
 from jostle.nn.augment import image_encoders, to_random_input
 from jostle.nn.distributions import Head
+from jostle.nn.own import OwnEncoder
 from jostle.nn.regularise import add_batch_norm, add_dropout
 
 
@@ -22,7 +23,14 @@ def randomise_input(network: nn.Module, config: InputSettings, frame_stack: int)
     encoders = image_encoders(network)
     for name, wanted in (("dropout", c.dropout > 0), ("batch_norm", c.batch_norm)):
         if wanted and not encoders:
-            raise ConfigError(f"{name} needs an image encoder, and the observations are none: leave it out.")
+            own = isinstance(network.encoder, OwnEncoder)
+            why = "an encoder of one's own has none of jostle's" if own else "the observations are none"
+            raise ConfigError(f"{name} needs an image encoder, and {why}: leave it out.")
+    if c.input_noise != "none" and not encoders and isinstance(network.encoder, OwnEncoder):
+        raise ConfigError(
+            f"input_noise='{c.input_noise}' needs an image encoder: an encoder of one's own has none of jostle's, "
+            "such as jostle.nn.encoders.Nature(space); build on one, or leave it out."
+        )
     if c.input_noise != "none":
         frames = c.input_frames if c.input_frames is not None else (frame_stack if frame_stack > 1 else None)
         to_random_input(network, c.input_noise, frames=frames, **c.input_options)

@@ -1,5 +1,6 @@
 """Settings of randomness in the input, the same for every algorithm."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -87,6 +88,20 @@ class InputSettings(Settings):
         self.need("batch_norm", not self.batch_norm or one_view, f"false {why} its own share in the statistics")
         teacher = self.feature_teacher == 0 or self.feature_stop == "clean"
         self.need("feature_stop", teacher, "clean with a teacher, which gets no gradient")
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        yield from super().idle()
+        if self.input_noise == "none":
+            if self.dropout == 0:
+                yield "input_per", "without input_noise or dropout"
+            for name in ("input_clean", "input_keep", "input_frames", "input_target"):
+                yield name, "without input_noise"
+        if self.input_noise != "random-conv":
+            for name in ("input_kernel", "input_depth", "input_init", "input_mixing", "input_output"):
+                yield name, "without input_noise=random-conv"
+        if self.feature_matching == 0:
+            for name in ("layer", "reduce", "stop", "on_clean", "teacher"):
+                yield f"feature_{name}", "without feature_matching"
 
     @property
     def input_options(self) -> dict[str, Any]:
