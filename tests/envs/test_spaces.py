@@ -75,8 +75,8 @@ def test_keys_that_are_no_text_become_text() -> None:
 
 @pytest.mark.parametrize("kind", [jostle.PPO, jostle.DQN])
 def test_training_saving_and_resuming_take_every_key(kind: Any, tmp_path: Path) -> None:
-    more: dict[str, Any] = {"num_steps": 8} if kind is jostle.PPO else {"warmup": 20}
-    agent = kind(Keys, num_envs=2, seed=0, normalise_obs=True, **more).learn(60, run_dir=tmp_path / "run")
+    more: dict[str, Any] = {"num_steps": 8, "normalise_obs": True} if kind is jostle.PPO else {"warmup": 20}
+    agent = kind(Keys, num_envs=2, seed=0, **more).learn(60, run_dir=tmp_path / "run")
     loaded = jostle.load(tmp_path / "run", env=Keys)
     obs = Keys().reset()[0]
     flat = {**{key: obs[key] for key in KEYS}, "a.b~~": obs["a"]["b"], "a.c": obs["a"]["c"]}
@@ -130,8 +130,8 @@ def test_multi_binary_actions_are_checked_and_drawn() -> None:
 
 def test_ppo_learns_multi_binary_actions(tmp_path: Path) -> None:
     agent = jostle.PPO(Switches, num_envs=4, num_steps=32, learning_rate=3e-3, seed=0)
-    agent.learn(5000, run_dir=tmp_path / "run")
-    assert np.mean([e.ret for e in jostle.evaluate(agent, 5).episodes]) > 8
+    agent.learn(3000, run_dir=tmp_path / "run")
+    assert np.mean([e.ret for e in jostle.evaluate(agent, 5).episodes]) > 7
     loaded = jostle.load(tmp_path / "run", env=Switches)
     assert loaded.predict(np.float32([1, 0, 1]))[0].tolist() == agent.predict(np.float32([1, 0, 1]))[0].tolist()
     with pytest.raises(ConfigError, match="DQN needs a Discrete action space"):
