@@ -47,7 +47,11 @@ class Probabilities:
 
 @dataclass(frozen=True)
 class MeanStd:
-    """A continuous policy: independent normal variables, before they are clipped to the action space's bounds."""
+    """A continuous policy: independent normal variables in the policy's own units.
+
+    Those of jostle's agents are −1 to 1 where actions are scaled to the action space's bounds afterwards; of others, what
+    they act by before they are clipped.
+    """
 
     mean: Float[Tensor, "B D"]
     std: Float[Tensor, "B D"]
