@@ -49,8 +49,8 @@ class Probabilities:
 class MeanStd:
     """A continuous policy: independent normal variables in the policy's own units.
 
-    Those of jostle's agents are −1 to 1 where actions are scaled to the action space's bounds afterwards; of others, what
-    they act by before they are clipped.
+    Those of jostle's agents reach from −1 to 1 where actions are scaled to their space's bounds afterwards; those of
+    others are what they act by before they are clipped.
     """
 
     mean: Float[Tensor, "B D"]
