@@ -84,14 +84,14 @@ class Part(nn.Module):
         return self.channels, height, width
 
     def scale_by(self, scaling: Scaling) -> None:
-        """What is done to numbers where they are not normalised; pictures are scaled by their widest bounds."""
+        """What is done to numbers where they are not normalised; bytes and pictures always lie between 0 and 1."""
         if self.kind not in ("picture", "vector") or not isinstance(self._space, spaces.Box):
             return
         low, high, dtype = self._space.low.ravel(), self._space.high.ravel(), self._space.dtype.type
         if self.kind == "picture":
             low, high = low.min(), high.max()
         box = spaces.Box(low, high, np.shape(low), dtype)
-        self.scale = Scale(box, picture=self.kind == "picture", scaling=scaling)
+        self.scale = Scale(box, picture=self.kind == "picture" or dtype == np.uint8, scaling=scaling)
 
     def newest(self, obs: Tensor) -> Tensor:
         """Raw observations [B, *space_shape] → the raw rows that are seen; pictures as [B, C, H, W]. A view."""

@@ -50,7 +50,11 @@ class Probabilities:
 
 @dataclass(frozen=True)
 class MeanStd:
-    """A continuous policy: independent normal variables, before they are clipped to the action space's bounds."""
+    """A continuous policy: independent normal variables in the policy's own units.
+
+    Those of jostle's agents reach from −1 to 1 where actions are scaled to their space's bounds afterwards; those of
+    others are what they act by before they are clipped.
+    """
 
     mean: Float[Tensor, "B D"]
     std: Float[Tensor, "B D"]
