@@ -338,7 +338,8 @@ class Agent(ABC):
         self.steps, self.updates, self.episodes = progress["steps"], progress["updates"], progress["episodes"]
         self.returns.extend(progress["returns"])
         self._finished = [(float(r), int(n)) for r, n in progress["finished"]]
-        saved = {name: state[name] for name in ("env", "carry", "coverage") if name in state}
+        parts = ("env", "carry", "coverage")
+        saved: dict[str, Any] = {name: state[name] for name in parts if name in state}
         anew = state["env"] is None or not self.env.can_snapshot
         if isinstance(self.env, LaterEnv):
             self._pending, self._start = saved, np.ones(self.num_envs, np.bool_) if anew else state["carry"]["start"]
