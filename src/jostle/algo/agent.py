@@ -483,7 +483,8 @@ class Agent(ABC):
         self._logged.load_state_dict(progress.get("logged", {}))  # older checkpoints have neither
         self._rate = progress.get("learning_rate")
         self._apply_rate()
-        saved: dict[str, Any] = {name: state[name] for name in ("env", "carry", "coverage") if name in state}
+        parts = ("env", "carry", "coverage")
+        saved: dict[str, Any] = {name: state[name] for name in parts if name in state}
         why = self._why_anew(saved)
         if isinstance(self.env, LaterEnv):
             self._pending, self._start = saved, np.ones(self.num_envs, np.bool_) if why else state["carry"]["start"]

@@ -42,8 +42,14 @@ _Loader.yaml_implicit_resolvers = {
     start: [(tag, pattern) for tag, pattern in known if tag != _TIMESTAMP]
     for start, known in _Loader.yaml_implicit_resolvers.items()
 }
+
+
+def _refuse(_: Any, node: yaml.Node) -> Any:
+    raise _problem(f"{node.tag} is no plain data", node)
+
+
 for _name in ("binary", "timestamp", "omap", "pairs", "set"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_name}", yaml.SafeLoader.construct_undefined)  # type: ignore[type-var]
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_name}", _refuse)
 
 
 def parse_yaml(text: str | bytes) -> Any:
