@@ -140,8 +140,11 @@ def train(job: Job) -> Row:
     torch.set_num_threads(1)
     task, method, seed = job
     spec, chosen = TASKS[task], settings(task, method)
+    given = chosen
+    if "bonus" not in chosen:  # of which these settings then do nothing, and are refused
+        given = {k: v for k, v in chosen.items() if k != "gamma_int" and not k.startswith("bonus_")}
     agent = jostle.PPO(
-        spec["env"], seed=seed, num_envs=spec["num_envs"], env_options=spec.get("env_options"), threads=1, **chosen
+        spec["env"], seed=seed, num_envs=spec["num_envs"], env_options=spec.get("env_options"), threads=1, **given
     )
     curve: list[list[float]] = []
     seen: list[dict[str, float]] = [agent.metrics]

@@ -94,8 +94,9 @@ def test_a_run_with_numpys_scalars_everywhere_is_the_plain_one(algorithm: str, t
 def test_a_seed_is_a_whole_number(seed: Any) -> None:
     with pytest.raises(ConfigError, match="it must be a whole number"):
         jostle.DQN("CartPole-v1", seed=seed)
+    negative: Any = np.int64(-1)
     with pytest.raises(ConfigError, match="it must be 0 or more"):
-        jostle.DQN("CartPole-v1", seed=np.int64(-1))
+        jostle.DQN("CartPole-v1", seed=negative)
 
 
 def test_a_config_is_settings_or_a_mapping_of_them() -> None:
@@ -316,7 +317,7 @@ def test_functions_are_named_in_the_run_and_asked_for(tmp_path: Path, capsys: py
             way(run)
         way(run, learning_rate=halves)
     with pytest.raises(ConfigError, match="encoder= is not needed: the folder holds encoder='auto' itself"):
-        jostle.load(run, encoder=lambda space: None, learning_rate=halves)  # type: ignore[arg-type,return-value]
+        jostle.load(run, encoder=lambda space: None, learning_rate=halves)  # type: ignore[arg-type]
     for command in (["evaluate", str(run)], ["resume", str(run)]):
         assert main(command) == 2
         assert "give it in Python" in capsys.readouterr().err

@@ -36,7 +36,8 @@ def test_each_part_of_a_preset_can_be_another() -> None:
 
 
 def test_settings_of_a_preset_bring_its_environments() -> None:
-    data, settings = presets.load("deepsea-rnd"), presets.settings("deepsea-rnd")
+    data = presets.load("deepsea-rnd")
+    settings: Any = presets.settings("deepsea-rnd")
     agent = jostle.PPO("jostle/DeepSea-v0", settings, gamma=0.5)
     assert (agent.num_envs, agent.env_options) == (data["num_envs"], data["env_options"])
     assert "origin" not in agent.description()["config"]
