@@ -1,12 +1,9 @@
 """What every agent has, whatever its algorithm: environments, a carry, counters, ways in and out of a folder."""
 
-import contextlib
 import math
-import shutil
-import warnings
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self
@@ -19,24 +16,22 @@ from torch import Tensor, nn
 from jostle.algo.coverage import Coverage
 from jostle.algo.evaluating import Env, Evaluations, name_of_eval
 from jostle.algo.logged import Logged, finite_number
+from jostle.algo.predictor import Predictor
 from jostle.algo.schedule import Schedule
 from jostle.algo.settings import Settings
 from jostle.algo.stretches import command
+from jostle.algo.told import scalings
 from jostle.algo.training import Callback, train
 from jostle.envs import JostleEnv, make_env
 from jostle.envs.later import LaterEnv, facts_of, made
-from jostle.envs.masks import MaskReader
 from jostle.envs.sources import EnvSource, rows_of
-from jostle.errors import ConfigError, EnvError
-from jostle.nn.encoders import Flat, Normaliser
+from jostle.errors import ConfigError
 from jostle.nn.inference import Actor, Inference, Mask
 from jostle.nn.pictures import is_picture_like
-from jostle.nn.scaling import Scale
 from jostle.plain import plain
 from jostle.store import Run, save_checkpoint, working_commit
 
 _LARGE = 16 * 16
-_RATES = ("lr", "eps", "alpha", "weight_decay")
 
 
 class Agent(ABC):
@@ -97,7 +92,7 @@ class Agent(ABC):
         """Steps at which these schedules began."""
         self._rate: float | None = None
         self._logged = Logged()
-        self._predictor: tuple[Inference, int, Actor, int] | None = None
+        self._predictor = Predictor(self)
         self._finished: list[tuple[float, int]] = []
         self.coverage = Coverage(self.env)
         self._obs: Any = None
@@ -168,21 +163,7 @@ class Agent(ABC):
 
     def scalings(self) -> dict[str, str]:
         """What a person is told of how numbers are scaled between environment and network: a name and a line each."""
-        unused = {m.scale for m in self.network.modules() if isinstance(m, Flat) and m.normaliser is not None}
-        modules = [m for m in self.network.modules() if m not in unused]
-        seen = []
-        if any(isinstance(m, Scale) and m.unit is None for m in modules):
-            seen.append("by the bounds of their space, to [0, 1]")
-        if any(getattr(m, "unit", 1.0) == 1 / 255 for m in modules):
-            seen.append("bytes divided by 255")
-        flat = [m for m in modules if isinstance(m, Flat) and m.normaliser is None]
-        if any(m.scale.undeclared for m in flat):
-            seen.append("integers without bounds of their own as they are")
-        if any(isinstance(m, Normaliser) for m in modules):
-            seen.append("vectors by running statistics")
-        told = {"observed": "; ".join(seen)} if seen else {}
-        scaled = getattr(getattr(self.network, "head", None), "scaled", False)
-        return told | ({"actions": "−1 to 1 fill the bounds of their space"} if scaled else {})
+        return scalings(self.network)
 
     def frozen(self) -> dict[str, Tensor]:
         """Parameters beside the policy's that nothing may change, such as the targets of bonuses."""
@@ -206,32 +187,7 @@ class Agent(ABC):
             ConfigError: observations of another shape, none at all, or ones that are not finite; a mask that does not
                 fit, or without a legal action.
         """
-        inference = Inference.parse(noise)
-        batch, single = self._batched(obs)
-        parts = list(batch.values()) if isinstance(batch, dict) else [batch]
-        if not all(np.isfinite(part).all() for part in parts):
-            raise ConfigError("the observation holds NaN or infinite numbers: no action can be told from it.")
-        rows = len(parts[0])
-        if not rows:
-            raise ConfigError("the batch holds no observation: give at least one.")
-        mask = None
-        if action_mask is not None:
-            reader = MaskReader(self.env.single_action_space, rows, "predict")
-            if not reader.counts:
-                raise ConfigError(f"the actions {self.env.single_action_space} have no masks: leave action_mask out.")
-            try:
-                mask = reader.read([action_mask] if single else action_mask, None, np.zeros(rows, np.bool_))
-            except EnvError as error:
-                raise ConfigError(str(error)) from error
-        if self._predictor is None or self._predictor[:2] != (inference, rows):
-            self._predictor = inference, rows, self.actor(inference, rows=rows, seed=self.seed), self.updates
-        elif self._predictor[3] != self.updates:
-            self._predictor[2].load(self.network)
-            self._predictor = *self._predictor[:3], self.updates
-        action = self._predictor[2].act(batch, np.ones(rows, np.bool_), mask=mask)
-        if not single:
-            return action, None
-        return (int(action[0]) if action.ndim == 1 else action[0]), None
+        return self._predictor.predict(obs, noise, action_mask)
 
     # ---- training ----
 
@@ -424,30 +380,6 @@ class Agent(ABC):
             self._finished.clear()
         return out | self.coverage.drain_metrics()
 
-    def _batched(self, obs: Any) -> tuple[Any, bool]:
-        """The observations as a batch, and whether there was only one without a leading axis."""
-        space = self.env.single_observation_space
-        if isinstance(space, gym.spaces.Dict):
-            if not isinstance(obs, dict) or not set(space.spaces) <= set(obs):
-                raise ConfigError(f"the observation must be a dictionary with the keys {sorted(space.spaces)}.")
-            arrays = {key: np.asarray(obs[key]) for key in space.spaces}
-            single = all(arrays[key].shape == (s.shape or ()) for key, s in space.spaces.items())
-            good = all(arrays[key].shape[1 - single :] == (s.shape or ()) for key, s in space.spaces.items())
-            if not good:
-                shapes = {key: s.shape for key, s in space.spaces.items()}
-                raise ConfigError(f"observations of shapes {shapes} are expected, with or without a leading axis.")
-            return ({key: a[None] for key, a in arrays.items()} if single else arrays), single
-        array, shape = np.asarray(obs), space.shape or ()
-        if space.dtype is not None and array.dtype != space.dtype and np.issubdtype(space.dtype, np.integer):
-            if not np.issubdtype(array.dtype, np.integer):
-                raise ConfigError(f"observations of dtype {space.dtype} are expected, not {array.dtype}.")
-            array = array.astype(space.dtype)
-        if array.shape == shape:
-            return array[None], True
-        if array.shape[1:] == shape and array.ndim == len(shape) + 1:
-            return array, False
-        raise ConfigError(f"observations of shape {shape} or (B, …) are expected, not {array.shape}.")
-
     def _common_state(self) -> dict[str, Any]:
         return {
             **self._env_state(),
@@ -475,7 +407,7 @@ class Agent(ABC):
     def _load_common(self, state: dict[str, Any]) -> list[str]:
         """Restore what all agents share. Environments without a snapshot have been reset: new episodes begin."""
         progress = state["progress"]
-        self._predictor = None
+        self._predictor.forget()
         self.returns.clear()
         self.steps, self.updates, self.episodes = progress["steps"], progress["updates"], progress["episodes"]
         self.returns.extend(progress["returns"])
@@ -520,66 +452,3 @@ class Agent(ABC):
         if self._pending is not None:
             self._restore(self._pending)
         self._pending = None
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Torch's global generator seeded inside, untouched outside."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Restore an optimiser's state in the memory layout of its parameters.
-
-    Fused optimisers walk through parameter and state by address: with a channels-last weight and a contiguous moment
-    they would silently pair the wrong elements. Rates and the like stay those of the settings, which may have changed.
-    """
-    own = [{name: group[name] for name in _RATES if name in group} for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for group, values in zip(optimizer.param_groups, own, strict=True):
-        group.update(values)
-    for parameter, values in optimizer.state.items():
-        for name, value in values.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                values[name] = torch.empty_like(parameter).copy_(value)
-
-
-def setup_device(name: str) -> torch.device:
-    """The device of a setting.
-
-    Raises:
-        ConfigError: there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(f"device '{name}' is not to be had here; use device='cpu' or 'auto'.") from error
-    return device
-
-
-def compiled(network: Callable[..., Any], wanted: bool, device: torch.device) -> Callable[..., Any]:
-    """A network, or a method of one, compiled; or as it is where that is not wanted or a CPU lacks the compiler."""
-    if not wanted:
-        return network
-    if device.type == "cpu" and not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
-        warnings.warn("compile=True needs a C++ compiler and none was found: running eagerly.", stacklevel=2)
-        return network
-    return torch.compile(network)
-
-
-def in_bytes(count: float) -> str:
-    """A number of bytes for people.
-
-    >>> in_bytes(7_056_000_000)
-    '7.06 GB'
-    """
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"

@@ -46,16 +46,15 @@ def catch_signals() -> Iterator[Stop]:
     The handlers that were there before are put back at the end. Only the main thread may handle signals: elsewhere
     this does nothing.
     """
-    stop, first = Stop(), 0.0
+    stop, first, second = Stop(), 0.0, signal.SIGINT
 
     def note(number: int, _: FrameType | None) -> None:
-        nonlocal first
+        nonlocal first, second
         if stop.signal is None:
             stop.signal, first = number, time.monotonic()
-        elif number == signal.SIGINT:
-            raise KeyboardInterrupt
-        elif time.monotonic() - first >= _PATIENCE:
-            raise SystemExit(128 + number)
+        elif number == signal.SIGINT or time.monotonic() - first >= _PATIENCE:
+            second = signal.Signals(number)
+            raise KeyboardInterrupt  # not SystemExit, which is taken for a fault of the environment that is in its step
 
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -64,6 +63,10 @@ def catch_signals() -> Iterator[Stop]:
     before = {number: signal.signal(number, note) for number in taken}
     try:
         yield stop
+    except KeyboardInterrupt:
+        if second == signal.SIGINT:
+            raise
+        raise SystemExit(128 + second) from None
     finally:
         for number, handler in before.items():
             # None: set by something other than Python, which cannot be put back from here.

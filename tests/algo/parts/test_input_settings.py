@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import jostle
-from jostle.algo.agent import in_bytes
+from jostle.algo.told import in_bytes
 from jostle.nn.augment import Cutout, Shift
 from jostle.nn.colour import Grey, Inversion, Jitter
 from jostle.nn.input_layer import InputLayer

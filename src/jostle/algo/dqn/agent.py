@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from jostle.algo.agent import Agent, compiled, in_bytes, load_optimizer, seeded, setup_device
+from jostle.algo.agent import Agent
 from jostle.algo.dqn.bonuses import ReplayBonuses, storage
 from jostle.algo.dqn.config import DQNConfig
 from jostle.algo.dqn.looks import ReplayLooks
@@ -23,6 +23,7 @@ from jostle.algo.dqn.metrics import inspect
 from jostle.algo.dqn.noise import load_noise
 from jostle.algo.dqn.replay import Batch, Replay
 from jostle.algo.dqn.targets import follow, followed, joined
+from jostle.algo.machine import compiled, load_optimizer, seeded, setup_device
 from jostle.algo.parts.auxiliary import INPUT, Auxiliary, Minibatch, load_modules, notify, on_device
 from jostle.algo.parts.bonus_settings import INTRINSIC
 from jostle.algo.parts.bonuses import frozen_parameters, intrinsic_streams, make_bonuses
@@ -30,6 +31,7 @@ from jostle.algo.parts.input.layers import make_terms, randomise_input
 from jostle.algo.parts.streams import Stream, Streams
 from jostle.algo.refit import fit_rows
 from jostle.algo.start import starting
+from jostle.algo.told import in_bytes
 from jostle.bonus import Bonus
 from jostle.envs.masks import legal_choices
 from jostle.envs.sources import EnvSource

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from jostle.algo.agent import load_optimizer
 from jostle.algo.dqn.config import DQNConfig
 from jostle.algo.dqn.replay import Array, Batch, Replay
+from jostle.algo.machine import load_optimizer
 from jostle.algo.parts.bonuses import warm_up_all
 from jostle.bonus import Bonus, Transitions
 from jostle.envs import JostleEnv

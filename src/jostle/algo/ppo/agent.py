@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from jostle.algo.agent import Agent, in_bytes, seeded, setup_device
+from jostle.algo.agent import Agent
+from jostle.algo.machine import seeded, setup_device
 from jostle.algo.parts.auxiliary import INPUT, WEIGHTS, Auxiliary, on_device
 from jostle.algo.parts.bonus_settings import INTRINSIC
 from jostle.algo.parts.bonuses import frozen_parameters, intrinsic_streams, make_bonuses, warm_up_all
@@ -27,6 +28,7 @@ from jostle.algo.ppo.rollout import Rollout
 from jostle.algo.refit import fit_noise, fit_rows
 from jostle.algo.settings import merged
 from jostle.algo.start import starting
+from jostle.algo.told import in_bytes
 from jostle.bonus import Bonus
 from jostle.envs.sources import EnvSource
 from jostle.errors import ConfigError, JostleError

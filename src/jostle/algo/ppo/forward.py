@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from jostle.algo.agent import compiled
+from jostle.algo.machine import compiled
 from jostle.algo.parts.auxiliary import INPUT, WEIGHTS
 from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.ppo.rollout import Rollout, flat

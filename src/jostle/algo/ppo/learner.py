@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from jostle.algo.agent import load_optimizer
+from jostle.algo.machine import load_optimizer
 from jostle.algo.parts.auxiliary import INPUT, Auxiliary, Minibatch, notify
 from jostle.algo.ppo.bonuses import transitions
 from jostle.algo.ppo.config import PPOConfig
