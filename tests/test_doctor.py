@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import jostle
-from jostle.algo.dqn.agent import ACT
+from jostle.algo.dqn.learner import ACT
 from jostle.doctor import Check, diagnose, dormant_share, examine, finite, fresh_replay, replay_state, target
 from jostle.errors import CheckpointError
 from jostle.nn.noise import Noise

@@ -10,7 +10,7 @@ import gymnasium as gym
 
 from jostle.algo import AGENTS, DQN, PPO
 from jostle.algo.agent import Agent
-from jostle.algo.changes import changes, in_words, plain
+from jostle.algo.changes import changes, in_words
 from jostle.algo.evaluating import Evaluations, name_of_eval
 from jostle.algo.parts.auxiliary import Auxiliary
 from jostle.algo.saved import check_saved
@@ -24,6 +24,7 @@ from jostle.envs.later import LaterEnv
 from jostle.envs.trust import claimed
 from jostle.errors import CheckpointError, ConfigError, JostleError
 from jostle.nn.own import Own
+from jostle.plain import plain
 from jostle.store import Run, load_best, load_checkpoint
 
 _FORMER = {"obs_scaling": "bytes", "action_scaling": "none"}
@@ -54,7 +55,7 @@ def load(
         path: the folder.
         which: the newest good checkpoint, or the best one by the evaluations of the training (without a replay).
         env: takes the place of the environment that the folder names; without it one that was made by a function cannot
-            be played or trained in.
+            be played or trained in. A ready one may have another number of rows: what each had of its own begins anew.
         device: takes the place of the saved setting (cpu, cuda, auto …).
         replay: with False a saved replay is left unread, which is quicker where nothing more is learned from it.
         bonuses, aux: the agent's own, made anew, if it had any beside its settings; they take what was saved of them.
@@ -106,12 +107,8 @@ def rebuild(
     kind = AGENTS.get(meta["algorithm"])
     if kind is None:
         raise CheckpointError(f"the checkpoint is of the algorithm '{meta.get('algorithm')}', unknown to this version.")
-    if isinstance(env, JostleEnv) and env.num_envs != over.get("num_envs", meta["num_envs"]):
-        raise ConfigError(
-            f"the agent was trained in {meta['num_envs']} environments together, and {env.id} was made with "
-            f"{env.num_envs}: make it with num_envs={meta['num_envs']}, or evaluate the agent in it with "
-            "jostle.evaluate(agent, env=…)."
-        )
+    if isinstance(env, JostleEnv):
+        over = {**over, "num_envs": env.num_envs}
     meta = {**meta, **over}
     own = None if isinstance(env, JostleEnv) else claimed(meta["env_options"], trust=trust)
     if env is None and later and "env_facts" in meta:
@@ -271,7 +268,7 @@ def resume(
             for reason in reasons:
                 notify(f"the resumed run is not exactly the unbroken one: {reason}")
             notify(f"resuming from {where.name} at step {agent.steps:,} of {schedule.total:,}")
-            train(agent, schedule, run=run, metrics_offset=meta.get("metrics_offset", 0), **more)
+            train(agent, schedule, run=run, metrics_offset=meta.get("metrics_offset"), **more)
         except BaseException:
             if not isinstance(env, JostleEnv):
                 agent.env.close()

@@ -73,18 +73,22 @@ def test_an_environment_made_by_a_function_is_asked_for(tmp_path: Path) -> None:
             return np.zeros((40, 40), np.uint8), 0.0, False, False, {}
 
     small(Picture, env_options={"frame_stack": 3}).learn(40, run_dir=tmp_path / "run")
-    for go_on in (jostle.load, jostle.resume):
+    loaded = jostle.load(tmp_path / "run")
+    loaded.predict(np.zeros((3, 40, 40), np.uint8))  # which needs none
+    for go_on in (lambda: loaded.learn(10), lambda: jostle.resume(tmp_path / "run")):
         with pytest.raises(ConfigError, match="give env="):
-            go_on(tmp_path / "run")
+            go_on()
     resumed = jostle.resume(tmp_path / "run", env=Picture, steps=10)
     assert resumed.env.single_observation_space.shape == (3, 40, 40), "the options hold for it too"
 
 
-def test_another_number_of_environments_is_refused(tmp_path: Path) -> None:
-    small(Steps).save(tmp_path / "saved")
-    with pytest.raises(ConfigError, match="make it with num_envs=2"):
-        jostle.load(tmp_path / "saved", env=jostle.make_env(Steps, 1))
-    assert jostle.load(tmp_path / "saved", env=jostle.make_env(Steps, 2)).num_envs == 2
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_an_agent_is_loaded_for_training_in_another_number_of_environments(tmp_path: Path, rows: int) -> None:
+    small(Steps).learn(60).save(tmp_path / "saved")
+    loaded = jostle.load(tmp_path / "saved", env=jostle.make_env(Steps, rows))
+    assert loaded.num_envs == rows
+    before = loaded.steps
+    assert loaded.learn(60).steps >= before + 60
 
 
 def test_an_environment_that_the_agent_made_is_closed_when_it_cannot_be_built(monkeypatch: Any) -> None:

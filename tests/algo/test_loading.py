@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import jostle
-from jostle.algo.dqn.agent import ACT
+from jostle.algo.dqn.learner import ACT
 from jostle.envs.engines.envpool import has_envpool
 from jostle.errors import CheckpointError, ConfigError
 

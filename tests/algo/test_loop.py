@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 
 import jostle
-from jostle.algo.dqn.agent import ACT, LEARN
+from jostle.algo.dqn.learner import ACT, LEARN
 
 
 class Told(gym.Env[Any, int]):

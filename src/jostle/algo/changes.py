@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from jostle.algo.settings import Settings
 from jostle.errors import ConfigError
+from jostle.store.yaml_text import plain
 
 _SHARED = (
     "learning_rate", "lr_schedule", "optimizer_eps", "max_grad_norm", "gamma", "coef_ext", "coef_int", "input_coef",
@@ -76,12 +75,3 @@ def in_words(changed: Mapping[str, list[Any]]) -> str:
     'learning_rate from 0.001 to 0.0001, num_envs from 2 to 8'
     """
     return ", ".join(f"{name} from {old} to {new}" for name, (old, new) in changed.items())
-
-
-def plain(value: Any) -> Any:
-    """The same with lists for tuples, as YAML gives it, and Python's numbers for NumPy's."""
-    if isinstance(value, Mapping):
-        return {key: plain(inner) for key, inner in value.items()}
-    if isinstance(value, np.generic):
-        return value.item()
-    return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jostle.algo.dqn.agent import ACT, DQN, LEARN, SELECT
+from jostle.algo.dqn.agent import DQN
+from jostle.algo.dqn.learner import ACT, LEARN, SELECT
 from jostle.algo.dqn.replay import Batch, Replay
 from jostle.doctor.shared import Check, Status, distance, dormant, looks, noise_size, noisy_layers, sigma_gradient
 from jostle.envs import random_actions
@@ -32,7 +33,7 @@ def examine(agent: DQN, replay: Replay, initial: Mapping[str, Tensor] | None = N
     if agent.config.noisy != "none":
         checks += [gradient(agent, batch), *draws(agent, batch.obs, batch.mask), noise_size(agent.network)]
     if agent.looks.online is not None:
-        checks.append(looks(agent._features, batch.obs, agent.looks.online.total, agent.device))
+        checks.append(looks(agent.learner.features, batch.obs, agent.looks.online.total, agent.device))
 
     def run() -> None:
         with agent.noise.mean(), agent.looks.clean():

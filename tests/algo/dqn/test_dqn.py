@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 import jostle
-from jostle.algo.dqn.agent import ACT, LEARN, SELECT
+from jostle.algo.dqn.learner import ACT, LEARN, SELECT
 from jostle.algo.dqn.replay import Batch
 from jostle.errors import ConfigError
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import jostle
-from jostle.algo.dqn.agent import LEARN
+from jostle.algo.dqn.learner import LEARN
 from jostle.algo.dqn.replay import Batch
 from jostle.algo.parts.auxiliary import on_device
 from jostle.errors import ConfigError
@@ -87,9 +87,9 @@ def test_feature_matching_by_hand(lively: Any, layer: str, reduce: str) -> None:
     )  # fmt: skip
     batch = batch_of(agent)
     noise = layer_of(agent.network).noise[torch.arange(12)].clone()
-    agent._terms.clear()
+    agent.learner.terms.clear()
     agent.loss(batch)
-    (term,) = agent._terms["losses/feature_matching"]
+    (term,) = agent.learner.terms["losses/feature_matching"]
     with torch.no_grad(), agent.noise.using(LEARN):
         sides = []
         for seen in (None, noise):

@@ -3,31 +3,29 @@
 The loop is `DQN.advance`: act, step, store, learn. `jostle.algo.training` runs it, logs it and saves it.
 """
 
-import contextlib
 import copy
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from jostle.algo.agent import Agent
 from jostle.algo.dqn.bonuses import ReplayBonuses, storage
 from jostle.algo.dqn.config import DQNConfig
+from jostle.algo.dqn.learner import ACT, Learner
 from jostle.algo.dqn.looks import ReplayLooks
 from jostle.algo.dqn.metrics import inspect
 from jostle.algo.dqn.noise import load_noise
 from jostle.algo.dqn.replay import Batch, Replay
-from jostle.algo.dqn.targets import follow, followed, joined
-from jostle.algo.machine import compiled, load_optimizer, seeded, setup_device
-from jostle.algo.parts.auxiliary import INPUT, Auxiliary, Minibatch, load_modules, notify, on_device
+from jostle.algo.machine import load_optimizer, seeded, setup_device
+from jostle.algo.parts.auxiliary import Auxiliary, load_modules, on_device
 from jostle.algo.parts.bonus_settings import INTRINSIC
 from jostle.algo.parts.bonuses import frozen_parameters, intrinsic_streams, make_bonuses
-from jostle.algo.parts.input.layers import make_terms, randomise_input
+from jostle.algo.parts.input.layers import randomise_input
 from jostle.algo.parts.streams import Stream, Streams
 from jostle.algo.refit import fit_rows
 from jostle.algo.start import starting
@@ -36,16 +34,12 @@ from jostle.bonus import Bonus
 from jostle.envs.masks import legal_choices
 from jostle.envs.sources import EnvSource
 from jostle.errors import ConfigError
-from jostle.functional import greedy_value, td_loss
 from jostle.nn.encoders import Observation
 from jostle.nn.inference import Inference, QActor, mask_tensor
-from jostle.nn.noise import Mode, Noise, family
+from jostle.nn.noise import Noise, family
 from jostle.nn.noisy import NoisyLinear, to_noisy
 from jostle.nn.own import behind_encoder
-from jostle.nn.policy import QNetwork, QOutputs, greedy, map_observation
-
-LEARN, SELECT, ACT = 0, 1, 2
-"""Slots of the online network's noise: ξ of the learned values, ξ″ of the selection, and from ACT on those that act."""
+from jostle.nn.policy import QNetwork, greedy, map_observation
 
 
 class DQN(Agent):
@@ -142,11 +136,11 @@ class DQN(Agent):
         extrinsic = Stream("ext", c.gamma, coefficient=c.coef_ext)
         self.streams = Streams([extrinsic, *intrinsic_streams(c, bonuses, 1.0)], self.device)
         self.discount, self.coefficient = self.streams.discount, self.streams.coefficient
-        self.aux = [*make_terms(c, self.network, self._features, self.looks), *on_device(aux, self.device)]
-        self.optimizer = self._make_optimizer()
-        self._forward = compiled(self.network, c.compile, self.device)
-        self._forward_target = compiled(self.target, c.compile, self.device)
-        self._outputs = compiled(self.network.outputs, c.compile, self.device)
+        self.learner = Learner(
+            c, self.network, self.target, self.noise, self.target_noise, self.looks, self.streams,
+            on_device(aux, self.device), self.device,
+        )  # fmt: skip
+        self.aux, self.optimizer = self.learner.aux, self.learner.optimizer
         self.replay = Replay(
             c.replay_size,
             self.num_envs,
@@ -163,7 +157,6 @@ class DQN(Agent):
         # Updates owed are counted from here, so that the replay ratio is constant and survives a resume.
         self._learning_since: tuple[int, int] | None = None
         self._warm_until = c.warmup
-        self._terms: dict[str, list[Tensor]] = defaultdict(list)
 
     @staticmethod
     def _noisy_layers(network: nn.Module) -> dict[str, NoisyLinear]:
@@ -174,29 +167,6 @@ class DQN(Agent):
         self.noise = Noise(self.network, seed=seed, role="online", slots=slots, layers=weights)
         self.target_noise = Noise(self.target, seed=seed, role="target", slots=1, layers=weights)
         self.looks = ReplayLooks(self.config, self.network, self.target, self.num_envs, seed)
-
-    def _make_optimizer(self) -> torch.optim.Optimizer:
-        c = self.config
-        start = c.rate(1.0)
-        self._scheduled = [0]
-        groups: list[dict[str, Any]] = [{"params": list(self.network.parameters()), "weight_decay": c.weight_decay}]
-        for aux in self.aux:
-            if isinstance(aux, nn.Module) and any(p.requires_grad for p in aux.parameters()):
-                rate = getattr(aux, "learning_rate", None)
-                self._scheduled += [len(groups)] if rate is None else []
-                groups.append({"params": list(aux.parameters()), "lr": start if rate is None else rate})
-        if c.optimizer == "adam":
-            return torch.optim.Adam(groups, start, eps=c.optimizer_eps, fused=True)
-        return torch.optim.RMSprop(groups, start, alpha=0.95, eps=c.optimizer_eps, centered=True, foreach=True)
-
-    def _schedule(self, steps: int) -> None:
-        """The learning rate that is due after ``steps``, for every optimiser without one of its own."""
-        rate = self.config.rate(self.left_after(steps))
-        for group in self._scheduled:
-            self.optimizer.param_groups[group]["lr"] = rate
-        if self.intrinsic:
-            self.intrinsic.schedule(rate)
-        self._apply_rate()
 
     # ---- the loop ----
 
@@ -264,7 +234,7 @@ class DQN(Agent):
         if self.config.noise_resample == "action":
             self.noise.draw(self._act_slots)
         with self.noise.using(self._act_draw, mode="folded" if self._folds else "sampled"), self.looks.acting():
-            q = self._q(self._forward, map_observation(self._obs, self.device))
+            q = self.learner.q(self.learner.forward, map_observation(self._obs, self.device))
         best = greedy(q, self.coefficient, mask_tensor(self._mask, self.device)).cpu().numpy()
         return best if action is None else np.where(random, action, best)
 
@@ -285,100 +255,31 @@ class DQN(Agent):
             if self._folds:
                 self.noise.fold(ACT)
 
-    def _update(self) -> None:
-        """One gradient step on one minibatch, with fresh ξ, ξ″ (online) and ξ′ (target) for the whole batch."""
-        c = self.config
-        batch = self.replay.sample(c.batch_size, self._rng_replay, self.device)
-        if self.intrinsic:
-            batch = self.intrinsic.rewarded(batch)
-        self.noise.draw([LEARN, SELECT])
-        self.target_noise.draw()
-        self.looks.before_update()
-        notify(self.aux, "before_minibatch")
-        loss = self.loss(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if c.max_grad_norm > 0:
-            nn.utils.clip_grad_norm_(self.network.parameters(), c.max_grad_norm, foreach=True)
-        self.optimizer.step()
-        self.updates += 1
-        notify(self.aux, "after_step")
-        if c.target_tau > 0:
-            follow(self.target, self.network, c.target_tau)
-        self._terms["losses/td_loss"].append(loss.detach())
-
     def loss(self, batch: Batch) -> Float[Tensor, ""]:
         """The loss of one minibatch under the noise drawn last."""
-        target, count = self.td_target(batch), len(batch.action)
-        self.network.train()  # batch normalisation alone knows the difference
+        return self.learner.loss(batch)
 
-        def again(draw: Int[Tensor, "B 2"]) -> QOutputs:
-            with self.noise.using(LEARN), self.looks.using(draw[:, INPUT]), self._precision():
-                out: QOutputs = self._outputs(batch.obs)
-            return QOutputs(*(x.float() for x in out))
-
-        def td(out: QOutputs) -> Tensor:
-            chosen = out.q.gather(2, batch.action[:, None, None].expand(-1, out.q.shape[1], 1)).squeeze(2)
-            return td_loss(chosen, target, self.config.loss)
-
-        draw = self.looks.draws(count, LEARN)
-        out = again(draw)
-        loss = td(out)
-        if self.aux:
-            valid = torch.ones(count, dtype=torch.bool, device=self.device)
-            given = Minibatch(
-                batch.row, batch.obs, batch.action, batch.next_obs, valid, draw, valid.sum(), again=again, loss=td
-            )
-            for aux in self.aux:
-                for name, term in aux(self.network, given, out).items():
-                    self._terms[f"losses/{name}"].append(term.detach())
-                    loss = loss + term
-        self.network.eval()
-        return loss
-
-    @torch.no_grad()
     def td_target(self, batch: Batch) -> Float[Tensor, "B K"]:
         """Bootstrapped targets: the target network under ξ′, the selection of double Q-learning under ξ″."""
-        obs, mask = batch.next_obs, batch.next_mask
-        links = batch.linked is not None and len(batch.linked) > 0
-        if links:
-            obs = joined(obs, batch.linked_obs)
-            if mask is not None:
-                assert batch.linked_mask is not None
-                mask = torch.cat([mask, batch.linked_mask])
-        mode: Mode = "sampled" if self.config.target_noise else "mean"
-        following = torch.arange(len(batch.action), device=self.device)
-        if links:
-            assert batch.linked is not None
-            following = torch.cat([following, batch.linked])
-        with self.target_noise.using(mode=mode), self.looks.following(following, target=True):
-            evaluate = self._q(self._forward_target, obs)
-        select = evaluate
-        if self.config.double:
-            with self.noise.using(SELECT), self.looks.following(following, target=False):
-                select = self._q(self._forward, obs)
-        value = greedy_value(evaluate, select, self.coefficient, mask)
-        if links:
-            value = followed(value, batch, self.streams.episodic)
-        n_return, factor = batch.n_step_return(self.discount, None if batch.linked is None else self.streams.episodic)
-        return n_return + factor * value
+        return self.learner.td_target(batch)
 
-    def _q(self, network: Callable[[Observation], Tensor], obs: Observation) -> Float[Tensor, "B K A"]:
-        with self._precision():
-            return network(obs).float()
+    def _update(self) -> None:
+        """One gradient step on one minibatch."""
+        batch = self.replay.sample(self.config.batch_size, self._rng_replay, self.device)
+        self.learner.update(self.intrinsic.rewarded(batch) if self.intrinsic else batch)
+        self.updates += 1
 
-    def _precision(self) -> contextlib.AbstractContextManager[object]:
-        wanted = self.config.bfloat16
-        return torch.autocast(self.device.type, torch.bfloat16) if wanted else contextlib.nullcontext()
-
-    def _features(self, obs: Observation, draw: Int[Tensor, "B 2"], mode: Mode) -> tuple[Tensor, Tensor]:
-        with self.noise.using(LEARN), self.looks.using(draw[:, INPUT], mode), self._precision():
-            return self.network.features(obs)
+    def _schedule(self, steps: int) -> None:
+        """The learning rate that is due after ``steps``, for every optimiser without one of its own."""
+        rate = self.config.rate(self.left_after(steps))
+        self.learner.set_rate(rate)
+        if self.intrinsic:
+            self.intrinsic.schedule(rate)
+        self._apply_rate()
 
     def _apply_rate(self) -> None:
         if self._rate is not None:
-            for group in self._scheduled:
-                self.optimizer.param_groups[group]["lr"] = self._rate
+            self.learner.set_rate(self._rate)
 
     # ---- acting for others ----
 
@@ -405,9 +306,9 @@ class DQN(Agent):
             metrics["charts/replay_ratio"] = learned / max(1, self.steps - step0)
         metrics["charts/epsilon"] = self.config.epsilon(self.steps)
         metrics["charts/learning_rate"] = self.optimizer.param_groups[0]["lr"]
-        if self._terms:
-            metrics |= {name: torch.stack(values).mean().item() for name, values in self._terms.items()}
-            self._terms.clear()
+        if self.learner.terms:
+            metrics |= {name: torch.stack(values).mean().item() for name, values in self.learner.terms.items()}
+            self.learner.terms.clear()
             # A generator of its own: looking must not change what is learned.
             rng = np.random.default_rng([self.seed, 3, self.updates])
             sample = self.replay.sample(self.config.batch_size, rng, self.device)
@@ -418,7 +319,7 @@ class DQN(Agent):
 
     def _inspect(self, obs: Observation, mask: Bool[Tensor, "B A"] | None = None) -> dict[str, float]:
         return inspect(
-            lambda seen: self._q(self.network, seen),
+            lambda seen: self.learner.q(self.network, seen),
             obs,
             self.coefficient,
             self.streams.names if self.intrinsic else (),
@@ -461,7 +362,7 @@ class DQN(Agent):
             "learning": {
                 "since": self._learning_since,
                 "warm_until": self._warm_until,
-                "terms": {name: torch.stack(values) for name, values in self._terms.items()},
+                "terms": {name: torch.stack(values) for name, values in self.learner.terms.items()},
             },
         }
 
@@ -511,9 +412,9 @@ class DQN(Agent):
         reasons += new_episodes
         learning = state["learning"]
         self._learning_since, self._warm_until = learning["since"], learning["warm_until"]
-        self._terms.clear()
+        self.learner.terms.clear()
         for name, values in learning.get("terms", {}).items():  # older checkpoints have none
-            self._terms[name].extend(values.to(self.device))
+            self.learner.terms[name].extend(values.to(self.device))
         if new_episodes and self.config.noise_resample == "episode":
             self._redraw_where(self._start)
         if replay is None:

@@ -3,7 +3,6 @@
 The loop is `PPO.advance`: collect, score, learn. `jostle.algo.training` runs it, logs it and saves it.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,12 +17,13 @@ from jostle.algo.parts.auxiliary import INPUT, WEIGHTS, Auxiliary, on_device
 from jostle.algo.parts.bonus_settings import INTRINSIC
 from jostle.algo.parts.bonuses import frozen_parameters, intrinsic_streams, make_bonuses, warm_up_all
 from jostle.algo.parts.input.draws import RolloutDraws
-from jostle.algo.parts.input.layers import make_draws, make_terms, randomise_input
+from jostle.algo.parts.input.layers import make_draws, make_terms
 from jostle.algo.parts.streams import Stream, Streams
 from jostle.algo.ppo.bonuses import successors, transitions
 from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.ppo.forward import Forward
 from jostle.algo.ppo.learner import Learner, Scored
+from jostle.algo.ppo.network import make_network
 from jostle.algo.ppo.rollout import Rollout
 from jostle.algo.refit import fit_noise, fit_rows
 from jostle.algo.settings import merged
@@ -34,11 +34,9 @@ from jostle.envs.sources import EnvSource
 from jostle.errors import ConfigError, JostleError
 from jostle.functional import ReturnFilter, explained_variance, gae, masked_mean
 from jostle.nn.actor_critic import ActorCritic
-from jostle.nn.encoders import Normaliser
 from jostle.nn.inference import Inference, PolicyActor
 from jostle.nn.noise import CLEAN, Noise, family
-from jostle.nn.noisy import NoisyLinear, to_noisy
-from jostle.nn.own import behind_encoder
+from jostle.nn.noisy import NoisyLinear
 from jostle.nn.policy import map_observation
 
 _PIECE = 4096  # rows that values are computed of at once
@@ -119,7 +117,7 @@ class PPO(Agent):
             made = make_bonuses(c, self.env, bonuses, bfloat16=c.bfloat16)
             self.bonuses = [bonus.to(self.device) for bonus in made]
             self.streams = self._make_streams()
-            self.network = self._make_network(len(self.streams)).to(self.device)
+            self.network = make_network(c, self.env, len(self.streams), pictures=self.sees_pictures).to(self.device)
         self.head = self.network.head
         generators = np.random.default_rng([seed, 1]).integers(2**62, size=2)
         self._generator = torch.Generator(self.device).manual_seed(int(generators[0]))
@@ -147,34 +145,6 @@ class PPO(Agent):
             self._weights = [s.coefficient for s in (extrinsic, *intrinsic)]
             return Streams([Stream("sum", c.gamma, c.gae_lambda, not intrinsic or c.episodic_int, 1.0)], self.device)
         return Streams([extrinsic, *intrinsic], self.device)
-
-    def _make_network(self, num_streams: int) -> ActorCritic:
-        c, pictures = self.config, self.sees_pictures
-        network = ActorCritic(
-            self.env.single_observation_space,
-            self.env.single_action_space,
-            num_streams=num_streams,
-            encoder=c.encoder,
-            hidden=c.hidden if c.hidden is not None else ((512,) if pictures else (64, 64)),
-            activation=c.activation if c.activation != "auto" else ("relu" if pictures else "tanh"),
-            shared=c.shared if c.shared is not None else pictures or c.recurrent != "none",
-            heads=c.heads,
-            recurrent=c.recurrent,
-            recurrent_size=c.recurrent_size,
-            normalise_obs=c.normalise_obs,
-            obs_scaling=c.obs_scaling,
-            action_scaling=c.action_scaling,
-        )
-        if c.normalise_obs and c.obs_scaling == "bounds" and not _has_normaliser(network):
-            warnings.warn(
-                f"normalise_obs=True has no effect: the observations of {self.env.id} hold no vector of numbers, and "
-                "pictures and categories are not normalised; leave it out.",
-                stacklevel=5,
-            )
-        if c.noisy != "none":
-            to_noisy(network, behind_encoder, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)
-        randomise_input(network, c, self.env.frame_stack)
-        return network.eval()
 
     def _make_noise(self, seed: int) -> None:
         c, slots = self.config, self.num_envs if self.config.noise_per_env else 1
@@ -467,7 +437,3 @@ class PPO(Agent):
         if self.looks is not None:
             self.looks.noise.reseed(seed)
         return ["its random generators were saved on another kind of device: new ones begin"]
-
-
-def _has_normaliser(network: ActorCritic) -> bool:
-    return any(isinstance(module, Normaliser) for module in network.modules())

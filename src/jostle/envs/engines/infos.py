@@ -1,7 +1,7 @@
 """What single environments tell in `info`, joined for N of them. It may be anything, and never stops a run."""
 
-import pickle
 from collections.abc import Mapping
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import numpy as np
@@ -81,7 +81,7 @@ def _numbers(column: dict[int, Any], num_envs: int) -> np.ndarray | None:
     return joined
 
 
-# ---- between processes ----
+# ---- between a trainer and its workers; nothing of this is ever a file ----
 
 
 class _Packed(bytes):
@@ -109,7 +109,7 @@ def _packed(info: Mapping[Any, Any], depth: int = 0) -> dict[str, Any]:
             packed[str(key)] = _packed(value, depth + 1)
         else:
             try:
-                packed[str(key)] = _Packed(pickle.dumps(CloudpickleWrapper(value)))
+                packed[str(key)] = _Packed(ForkingPickler.dumps(CloudpickleWrapper(value)))
             except Exception:  # whatever an object's own pickling may raise
                 continue
     return packed
@@ -126,7 +126,7 @@ def _unpacked(info: Mapping[str, Any]) -> dict[str, Any]:
             unpacked[key] = _unpacked(value)
         elif isinstance(value, _Packed):
             try:
-                unpacked[key] = pickle.loads(value).fn
+                unpacked[key] = ForkingPickler.loads(value).fn
             except Exception:  # of a class that this process does not know
                 continue
         else:

@@ -5,7 +5,6 @@ import itertools
 import math
 import multiprocessing as mp
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -13,6 +12,7 @@ import time
 import warnings
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from multiprocessing.util import Finalize
 from typing import Any, cast
 
@@ -255,7 +255,7 @@ def _sent(source: str | MakeOne, render_mode: str | None, options: dict[str, Any
     specs = [] if callable(source) else [_whole(spec) for spec in gym.registry.values() if _may_mean(source, spec)]
     whole: Any = (source, render_mode, options, seed_global, specs)
     try:
-        return pickle.dumps(CloudpickleWrapper(whole))
+        return bytes(ForkingPickler.dumps(CloudpickleWrapper(whole)))
     except Exception as error:
         raise ConfigError(
             f"{name_of(source)} cannot be sent to worker processes ({type(error).__name__}: {error}): let it hold no "
@@ -325,7 +325,7 @@ def _end_with_parent() -> None:
 
 
 def _made(sent: bytes, num_envs: int, first: int) -> Any:
-    source, render_mode, options, seed_global, specs = pickle.loads(sent).fn
+    source, render_mode, options, seed_global, specs = ForkingPickler.loads(sent).fn
     for spec in specs:
         gym.registry[spec.id] = spec
     return in_process(source, num_envs, render_mode, options, first, seed_global, RowInfos)

@@ -1,0 +1,175 @@
+"""What DQN learns from a minibatch: its loss, the bootstrapped targets, and one step of the optimiser."""
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from jostle.algo.dqn.config import DQNConfig
+from jostle.algo.dqn.looks import ReplayLooks
+from jostle.algo.dqn.replay import Batch
+from jostle.algo.dqn.targets import follow, followed, joined
+from jostle.algo.machine import compiled
+from jostle.algo.parts.auxiliary import INPUT, Auxiliary, Minibatch, notify
+from jostle.algo.parts.input.layers import make_terms
+from jostle.algo.parts.streams import Streams
+from jostle.functional import greedy_value, td_loss
+from jostle.nn.encoders import Observation
+from jostle.nn.noise import Mode, Noise
+from jostle.nn.policy import QNetwork, QOutputs
+
+LEARN, SELECT, ACT = 0, 1, 2
+"""Slots of the online network's noise: ξ of the learned values, ξ″ of the selection, and from ACT on those that act."""
+
+
+class Learner:
+    """Owns the optimiser. ``terms`` holds the losses that are logged, until somebody takes them.
+
+    Args:
+        config: settings.
+        network, target: the online network and its copy.
+        noise, target_noise: in their weights.
+        looks: in their input.
+        streams: of the rewards.
+        aux: auxiliary losses of the user's own.
+        device: where all of it lies.
+
+    Attributes:
+        forward: the online network, compiled where that is wanted.
+        aux: the auxiliary losses of the settings and the user's.
+    """
+
+    def __init__(
+        self,
+        config: DQNConfig,
+        network: QNetwork,
+        target: QNetwork,
+        noise: Noise,
+        target_noise: Noise,
+        looks: ReplayLooks,
+        streams: Streams,
+        aux: Sequence[Auxiliary],
+        device: torch.device,
+    ) -> None:
+        self.config, self.network, self.target = config, network, target
+        self.noise, self.target_noise, self.looks = noise, target_noise, looks
+        self.streams, self.device = streams, device
+        self.terms: dict[str, list[Tensor]] = defaultdict(list)
+        self.aux = [*make_terms(config, network, self.features, looks), *aux]
+        self.optimizer = self._make_optimizer()
+        self.forward = compiled(network, config.compile, device)
+        self._target_forward = compiled(target, config.compile, device)
+        self._outputs = compiled(network.outputs, config.compile, device)
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        c = self.config
+        start = c.rate(1.0)
+        self._scheduled = [0]
+        groups: list[dict[str, Any]] = [{"params": list(self.network.parameters()), "weight_decay": c.weight_decay}]
+        for aux in self.aux:
+            if isinstance(aux, nn.Module) and any(p.requires_grad for p in aux.parameters()):
+                rate = getattr(aux, "learning_rate", None)
+                self._scheduled += [len(groups)] if rate is None else []
+                groups.append({"params": list(aux.parameters()), "lr": start if rate is None else rate})
+        if c.optimizer == "adam":
+            return torch.optim.Adam(groups, start, eps=c.optimizer_eps, fused=True)
+        return torch.optim.RMSprop(groups, start, alpha=0.95, eps=c.optimizer_eps, centered=True, foreach=True)
+
+    def set_rate(self, rate: float) -> None:
+        """A learning rate for whatever has none of its own."""
+        for group in self._scheduled:
+            self.optimizer.param_groups[group]["lr"] = rate
+
+    def update(self, batch: Batch) -> None:
+        """One gradient step on one minibatch, with fresh ξ, ξ″ (online) and ξ′ (target) for the whole batch."""
+        c = self.config
+        self.noise.draw([LEARN, SELECT])
+        self.target_noise.draw()
+        self.looks.before_update()
+        notify(self.aux, "before_minibatch")
+        loss = self.loss(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if c.max_grad_norm > 0:
+            nn.utils.clip_grad_norm_(self.network.parameters(), c.max_grad_norm, foreach=True)
+        self.optimizer.step()
+        notify(self.aux, "after_step")
+        if c.target_tau > 0:
+            follow(self.target, self.network, c.target_tau)
+        self.terms["losses/td_loss"].append(loss.detach())
+
+    def loss(self, batch: Batch) -> Float[Tensor, ""]:
+        """The loss of one minibatch under the noise drawn last."""
+        target, count = self.td_target(batch), len(batch.action)
+        self.network.train()  # batch normalisation alone knows the difference
+
+        def again(draw: Int[Tensor, "B 2"]) -> QOutputs:
+            with self.noise.using(LEARN), self.looks.using(draw[:, INPUT]), self._precision():
+                out: QOutputs = self._outputs(batch.obs)
+            return QOutputs(*(x.float() for x in out))
+
+        def td(out: QOutputs) -> Tensor:
+            chosen = out.q.gather(2, batch.action[:, None, None].expand(-1, out.q.shape[1], 1)).squeeze(2)
+            return td_loss(chosen, target, self.config.loss)
+
+        draw = self.looks.draws(count, LEARN)
+        out = again(draw)
+        loss = td(out)
+        if self.aux:
+            valid = torch.ones(count, dtype=torch.bool, device=self.device)
+            given = Minibatch(
+                batch.row, batch.obs, batch.action, batch.next_obs, valid, draw, valid.sum(), again=again, loss=td
+            )
+            for aux in self.aux:
+                for name, term in aux(self.network, given, out).items():
+                    self.terms[f"losses/{name}"].append(term.detach())
+                    loss = loss + term
+        self.network.eval()
+        return loss
+
+    @torch.no_grad()
+    def td_target(self, batch: Batch) -> Float[Tensor, "B K"]:
+        """Bootstrapped targets: the target network under ξ′, the selection of double Q-learning under ξ″."""
+        obs, mask = batch.next_obs, batch.next_mask
+        links = batch.linked is not None and len(batch.linked) > 0
+        if links:
+            obs = joined(obs, batch.linked_obs)
+            if mask is not None:
+                assert batch.linked_mask is not None
+                mask = torch.cat([mask, batch.linked_mask])
+        mode: Mode = "sampled" if self.config.target_noise else "mean"
+        following = torch.arange(len(batch.action), device=self.device)
+        if links:
+            assert batch.linked is not None
+            following = torch.cat([following, batch.linked])
+        with self.target_noise.using(mode=mode), self.looks.following(following, target=True):
+            evaluate = self.q(self._target_forward, obs)
+        select = evaluate
+        if self.config.double:
+            with self.noise.using(SELECT), self.looks.following(following, target=False):
+                select = self.q(self.forward, obs)
+        value = greedy_value(evaluate, select, self.streams.coefficient, mask)
+        if links:
+            value = followed(value, batch, self.streams.episodic)
+        n_return, factor = batch.n_step_return(
+            self.streams.discount, None if batch.linked is None else self.streams.episodic
+        )
+        return n_return + factor * value
+
+    def q(self, network: Callable[[Observation], Tensor], obs: Observation) -> Float[Tensor, "B K A"]:
+        """Q in float32, by a network in the precision of the settings."""
+        with self._precision():
+            return network(obs).float()
+
+    def _precision(self) -> contextlib.AbstractContextManager[object]:
+        wanted = self.config.bfloat16
+        return torch.autocast(self.device.type, torch.bfloat16) if wanted else contextlib.nullcontext()
+
+    def features(self, obs: Observation, draw: Int[Tensor, "B 2"], mode: Mode) -> tuple[Tensor, Tensor]:
+        """The encoder's features and those behind the last hidden layer, under the learning noise."""
+        with self.noise.using(LEARN), self.looks.using(draw[:, INPUT], mode), self._precision():
+            return self.network.features(obs)
