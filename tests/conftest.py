@@ -5,8 +5,14 @@ from jaxtyping import install_import_hook
 with install_import_hook("jostle", "beartype.beartype"):
     import jostle
 
+import signal
+
 import pytest
 import torch
+
+# Whoever started the tests in the background has some of these ignored, which programs inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -59,7 +59,7 @@ def starting(
     known = preset_files.load(base.origin) if base.origin not in (None, SAVED) else {}
     env = known.get("env") if env is None else env
     if env is None:
-        raise ConfigError("an agent needs an environment: give its id, a function that makes it, or a preset.")
+        raise ConfigError("env=None is no environment: give a function that makes one, its id, or a preset.")
     if isinstance(env, str) and (preset is not None or env == known.get("env")):
         num_envs = known.get("num_envs") if num_envs is None else num_envs
         if preset is not None:

@@ -47,14 +47,15 @@ class Numbered(gym.Wrapper[Any, Any, Any, Any]):
             result: Any = self.env.reset(seed=seed, options=options)
         except (Exception, SystemExit) as error:
             raise EnvError(self._failed("reset", error)) from error
-        # An observation of two entries would unpack as well: infos tell them apart.
-        if not (isinstance(result, (tuple, list)) and len(result) == 2 and isinstance(result[1], Mapping | None)):
+        # A list of two is an observation, unless its end is an info.
+        two = isinstance(result, (tuple, list)) and len(result) == 2
+        if not two or (isinstance(result, list) and not isinstance(result[1], Mapping | None)):
             raise EnvError(
                 f"{self._id}: reset of environment {self._index} returned {_kind(result)}, and (observation, info) is "
                 f"wanted: {_OLD}."
             )
         obs, info = result
-        return self._observation(obs, "reset"), info if info.__class__ is dict else dict(info or {})
+        return self._observation(obs, "reset"), info if info.__class__ is dict else _mapping(info)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """The wrapped environment's step."""
@@ -75,12 +76,7 @@ class Numbered(gym.Wrapper[Any, Any, Any, Any]):
         if truncated.__class__ is not bool:
             truncated = self._flag(truncated, "truncated")
         if info.__class__ is not dict:
-            if not isinstance(info, Mapping | None):
-                raise EnvError(
-                    f"{self._id}: the info of environment {self._index} is {_kind(info)}: let step return a dict as "
-                    "the last of its values."
-                )
-            info = dict(info or {})
+            info = _mapping(info)
         return self._observation(obs, "step"), reward, terminated, truncated, info
 
     def render(self) -> Any:
@@ -126,6 +122,11 @@ class Numbered(gym.Wrapper[Any, Any, Any, Any]):
         old = old or (isinstance(error, ValueError) and "values to unpack (expected 5, got 4)" in text)
         remedy = _OLD if old else "mend the environment (--debug shows the place)"
         return f"{self._id}: environment {self._index} failed in {where} with {type(error).__name__}: {text}; {remedy}."
+
+
+def _mapping(info: Any) -> dict[str, Any]:
+    """What an environment tells as a dict; what is none is nobody's to read."""
+    return dict(info) if isinstance(info, Mapping) else {}
 
 
 def number(value: Any) -> float:
