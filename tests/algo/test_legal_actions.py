@@ -21,7 +21,7 @@ from jostle.errors import ConfigError
 from jostle.nn.distributions import Categorical, MultiCategorical
 
 PPO: dict[str, Any] = {"num_envs": 4, "seed": 0, "num_steps": 12, "minibatches": 2, "hidden": (12,), "epochs": 2}
-DQN: dict[str, Any] = {"num_envs": 4, "seed": 0, "hidden": (12,), "warmup": 40, "epsilon_steps": 100, "batch_size": 16}
+DQN: dict[str, Any] = {"num_envs": 4, "seed": 0, "hidden": (12,), "warmup": 40, "batch_size": 16}
 LOOKS: dict[str, Any] = {"input_noise": "random-conv", "observations": "picture", "epochs": 1, "num_steps": 6}
 SETTINGS: dict[str, dict[str, Any]] = {
     "ppo": {"recompute": True},
@@ -31,9 +31,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ppo-penalty": {"kl_penalty": "adaptive", "noisy": "independent", "bonus": ("rnd",), "bonus_warmup": 4},
     "ppo-drac": {**LOOKS, "input_use": "drac", "input_per": "sample"},
     "ppo-svea": {**LOOKS, "input_use": "svea", "input_per": "env", "actions": "multi"},
-    "dqn": {},
+    "dqn": {"epsilon_steps": 100},
     "dqn-noisy": {"noisy": "factorised", "double": False, "n_step": 3, "warmup_random": False},
-    "dqn-bonus": {"bonus": ("rnd",), "n_step": 2, "dueling": True, "bonus_warmup": 4},
+    "dqn-bonus": {"epsilon_steps": 100, "bonus": ("rnd",), "n_step": 2, "dueling": True, "bonus_warmup": 4},
 }
 CASES = list(SETTINGS)
 
