@@ -20,7 +20,6 @@ from jostle.algo.predictor import Predictor
 from jostle.algo.schedule import Schedule
 from jostle.algo.settings import Settings
 from jostle.algo.stretches import command
-from jostle.algo.told import scalings
 from jostle.algo.training import Callback, train
 from jostle.envs import JostleEnv, make_env
 from jostle.envs.later import LaterEnv, facts_of, made
@@ -160,10 +159,6 @@ class Agent(ABC):
             seed: seed of its draws.
             sample: sample actions from the policy; otherwise the likeliest or best is taken.
         """
-
-    def scalings(self) -> dict[str, str]:
-        """What a person is told of how numbers are scaled between environment and network: a name and a line each."""
-        return scalings(self.network)
 
     def frozen(self) -> dict[str, Tensor]:
         """Parameters beside the policy's that nothing may change, such as the targets of bonuses."""

@@ -29,7 +29,7 @@ from jostle.algo.parts.input.layers import randomise_input
 from jostle.algo.parts.streams import Stream, Streams
 from jostle.algo.refit import fit_rows
 from jostle.algo.start import starting
-from jostle.algo.told import in_bytes
+from jostle.algo.told import in_bytes, scalings
 from jostle.bonus import Bonus
 from jostle.envs.masks import legal_choices
 from jostle.envs.sources import EnvSource
@@ -341,7 +341,7 @@ class DQN(Agent):
         size, per = in_bytes(replay.nbytes), c.batch_size / c.replay_ratio
         told = f"ratio {c.replay_ratio:g} (a batch of {c.batch_size} for every {per:g} steps)"
         line = f"{replay.rows * self.num_envs:,} transitions, {size} when full; {told}"
-        return {**self.scalings(), **self.looks.describe(), **rewards, "replay": line}
+        return {**scalings(self.network), **self.looks.describe(), **rewards, "replay": line}
 
     # ---- saving ----
 

@@ -28,7 +28,7 @@ from jostle.algo.ppo.rollout import Rollout
 from jostle.algo.refit import fit_noise, fit_rows
 from jostle.algo.settings import merged
 from jostle.algo.start import starting
-from jostle.algo.told import in_bytes
+from jostle.algo.told import in_bytes, scalings
 from jostle.bonus import Bonus
 from jostle.envs.sources import EnvSource
 from jostle.errors import ConfigError, JostleError
@@ -362,7 +362,7 @@ class PPO(Agent):
             each = "env" if c.noise_per_env else "rollout"
             draws["noise"] = f"{self.noise.total:,} draws (one per {each}), {in_bytes(self.noise.nbytes)}"
         return (
-            self.scalings()
+            scalings(self.network)
             | draws
             | {
                 "rollout": f"{c.num_steps} steps of {self.num_envs} environments, {in_bytes(self.rollout.nbytes)}; "

@@ -1,0 +1,34 @@
+"""What documentation has told people to import goes on to be there, wherever it lives now."""
+
+import importlib
+
+import pytest
+
+import jostle
+
+STRESS = """Cell Condition Curve FeatureDistance Interval Perturbation StressResult Suite Summary aggregate
+average_of_draws compare curve cvar cycle_consistency cycle_consistency_3way feature_distance improvement_interval
+interval iqm markdown mean median optimality_gap paired_interval performance_profile plot_curves plot_intervals
+plot_profiles probability_of_improvement profile_band read_result std stress_test""".split()
+NAMES = {
+    "jostle": jostle.__all__,
+    "jostle.stress": STRESS,
+    "jostle.algo": ["DQN", "PPO", "DQNConfig", "PPOConfig"],
+    "jostle.algo.dqn": ["DQN", "DQNConfig"],
+    "jostle.algo.ppo": ["PPO", "PPOConfig"],
+    "jostle.envs": ["EnvInfo", "JostleEnv", "list_envs", "make_env", "random_actions"],
+    "jostle.envs.diagnostics": ["DEEP_SEA", "THEMED_CATCH"],
+    "jostle.loading": ["load", "resume"],
+    "jostle.presets": ["describe", "load", "names", "resolved", "settings", "text"],
+}
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_names_are_where_they_were(module: str) -> None:
+    found = importlib.import_module(module)
+    assert all(hasattr(found, name) for name in NAMES[module])
+
+
+def test_scores_are_handed_on() -> None:
+    assert jostle.stress.interval is jostle.scores.interval
+    assert set(jostle.scores.__all__) <= set(jostle.stress.__all__)
