@@ -126,7 +126,7 @@ def test_a_resumed_run_is_the_unbroken_one(tmp_path: Path, capsys: pytest.Captur
         (["--hidden", "16.5"], "--hidden 16.5 cannot be used: write whole numbers, or None"),
         (["--bonus-share", "many"], "--bonus-share many cannot be used: write a number, or None"),
         (["--gama", "0.9"], "did you mean --gamma"),
-        (["--recurrent", "gru"], "envs or slices with recurrence"),
+        (["--recurrent", "gru", "--minibatch-by", "rows"], "envs or slices with recurrence"),
         (["--coef-ext", "0"], "no reward has a weight"),
         (["--epochs", "0"], "epochs=0"),
         (["--preset", "cartpole-noisy"], "the preset 'cartpole-noisy' is for dqn: jostle train dqn"),

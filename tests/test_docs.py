@@ -16,7 +16,7 @@ from jostle.cli.flags import flag_value, parse
 from jostle.cli.play import Evaluate, Watch
 from jostle.cli.recipe import starting_point
 from jostle.cli.resume import Resume
-from jostle.cli.sections import chosen
+from jostle.cli.sections import chosen, with_sections
 from jostle.cli.train import COMMANDS, _defaults
 from jostle.store.yaml_text import parse_yaml
 
@@ -118,7 +118,7 @@ def test_the_table_of_presets_is_theirs() -> None:
 
 @pytest.mark.parametrize("page", [DOCS / "command.md", DOCS.parent / "README.md", *(DOCS / f"{n}.md" for n in METHODS)])
 def test_commands_are_understood(page: Path) -> None:
-    kinds = {"evaluate": Evaluate, "watch": Watch, "resume": Resume}
+    kinds = {"evaluate": Evaluate, "watch": Watch, "resume": with_sections(Resume, DQNConfig, "x")}
     understood = 0
     for line in "".join(blocks(page, "")).splitlines():
         words = shlex.split(line, comments=True)

@@ -76,7 +76,7 @@ def test_a_healthy_agent(agent: jostle.DQN) -> None:
     "settings",
     [
         {"noisy": "none"},
-        {"noisy": "independent", "dueling": True, "target_tau": 0.05},
+        {"noisy": "independent", "dueling": True, "target_tau": 0.05, "target_interval": 500},
         {"noise_resample": "update", "noise_per_env": False, "target_noise": False, "n_step": 3},
         {"gamma": 1.0, "double": False, "hidden": (8,)},
         {"replay_ratio": 0.5},
@@ -136,8 +136,8 @@ def test_drowning_noise(agent: jostle.DQN) -> None:
 
 def test_a_target_with_the_online_draws(agent: jostle.DQN) -> None:
     """The bug of a copied generator: ξ′ = ξ, and even fresh draws stay equal."""
-    agent.noise = Noise(agent.network, seed=1, role="online", slots=ACT + 4)
-    agent.target_noise = Noise(agent.target, seed=1, role="online", slots=ACT + 4)
+    agent.noise = agent.learner.noise = Noise(agent.network, seed=1, role="online", slots=ACT + 4)
+    agent.target_noise = agent.learner.target_noise = Noise(agent.target, seed=1, role="online", slots=ACT + 4)
     check = found(agent, "separate draws")
     assert check.status == "FAIL"
     assert "ξ = ξ′" in check.finding

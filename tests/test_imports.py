@@ -6,10 +6,42 @@ import pytest
 
 import jostle
 
-STRESS = """Cell Condition Curve FeatureDistance Interval Perturbation StressResult Suite Summary aggregate
-average_of_draws compare curve cvar cycle_consistency cycle_consistency_3way feature_distance improvement_interval
-interval iqm markdown mean median optimality_gap paired_interval performance_profile plot_curves plot_intervals
-plot_profiles probability_of_improvement profile_band read_result std stress_test""".split()
+STRESS = [
+    "Cell",
+    "Condition",
+    "Curve",
+    "FeatureDistance",
+    "Interval",
+    "Perturbation",
+    "StressResult",
+    "Suite",
+    "Summary",
+    "aggregate",
+    "average_of_draws",
+    "compare",
+    "curve",
+    "cvar",
+    "cycle_consistency",
+    "cycle_consistency_3way",
+    "feature_distance",
+    "improvement_interval",
+    "interval",
+    "iqm",
+    "markdown",
+    "mean",
+    "median",
+    "optimality_gap",
+    "paired_interval",
+    "performance_profile",
+    "plot_curves",
+    "plot_intervals",
+    "plot_profiles",
+    "probability_of_improvement",
+    "profile_band",
+    "read_result",
+    "std",
+    "stress_test",
+]
 NAMES = {
     "jostle": jostle.__all__,
     "jostle.stress": STRESS,
