@@ -11,7 +11,7 @@ from torch import Tensor
 
 from jostle.errors import ConfigError
 
-_RATES = ("lr", "eps", "alpha", "weight_decay")
+_OF_THE_SETTINGS = ("eps", "alpha", "weight_decay")
 
 
 @contextlib.contextmanager
@@ -26,9 +26,10 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
     """Restore an optimiser's state in the memory layout of its parameters.
 
     Fused optimisers walk through parameter and state by address: with a channels-last weight and a contiguous moment
-    they would silently pair the wrong elements. Rates and the like stay those of the settings, which may have changed.
+    they would silently pair the wrong elements. Epsilon and the like stay those of the settings, which may have
+    changed; learning rates are set by whoever steps.
     """
-    own = [{name: group[name] for name in _RATES if name in group} for group in optimizer.param_groups]
+    own = [{name: group[name] for name in _OF_THE_SETTINGS if name in group} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, values in zip(optimizer.param_groups, own, strict=True):
         group.update(values)

@@ -58,7 +58,7 @@ def test_identity_is_learned(identity: Any, name: str) -> None:
     [
         ("multi", {"bonus": ("rnd",)}),
         pytest.param("multi", RECURRENT | {"recurrent": "gru"}, marks=pytest.mark.slow),
-        ("box", {"normalise_obs": True, "kl_penalty": "adaptive"}),
+        ("box", {"kl_penalty": "adaptive"}),
         pytest.param("box", RECURRENT | {"recurrent": "lstm"}, marks=pytest.mark.slow),
     ],
 )
