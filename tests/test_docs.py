@@ -18,7 +18,7 @@ from jostle.cli.recipe import starting_point
 from jostle.cli.resume import Resume
 from jostle.cli.sections import chosen, with_sections
 from jostle.cli.train import COMMANDS, _defaults
-from jostle.store.yaml_text import parse_yaml
+from jostle.yaml_text import parse_yaml
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))

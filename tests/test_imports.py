@@ -1,6 +1,8 @@
 """What documentation has told people to import goes on to be there, wherever it lives now."""
 
 import importlib
+import subprocess
+import sys
 
 import pytest
 
@@ -64,3 +66,9 @@ def test_names_are_where_they_were(module: str) -> None:
 def test_scores_are_handed_on() -> None:
     assert jostle.stress.interval is jostle.scores.interval
     assert set(jostle.scores.__all__) <= set(jostle.stress.__all__)
+
+
+@pytest.mark.parametrize("command", ["--help", "envs"])
+def test_quick_commands_load_no_torch(command: str) -> None:
+    code = f"import sys; from jostle.cli import main; main([{command!r}]); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0

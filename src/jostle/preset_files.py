@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from jostle.errors import ConfigError, closest
-from jostle.store.yaml_text import parse_yaml
+from jostle.yaml_text import parse_yaml
 
 _FOLDER = Path(__file__).parent / "presets"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from jostle.algo.settings import Settings
 from jostle.errors import ConfigError
-from jostle.store.yaml_text import plain
+from jostle.yaml_text import plain
 
 _SHARED = (
     "learning_rate", "lr_schedule", "optimizer_eps", "max_grad_norm", "gamma", "coef_ext", "coef_int", "input_coef",

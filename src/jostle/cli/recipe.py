@@ -11,7 +11,7 @@ import yaml
 
 from jostle import presets
 from jostle.errors import ConfigError, closest
-from jostle.store.yaml_text import parse_yaml
+from jostle.yaml_text import parse_yaml
 
 TOP = ("jostle", "algorithm", "env", "num_envs", "env_options", "seed", "config", "training")
 TRAINING = (

@@ -20,7 +20,7 @@ from jostle.cli.sections import as_sections, chosen, with_sections
 from jostle.cli.summary import newest_step, stopped, summary
 from jostle.errors import CheckpointError, ConfigError
 from jostle.store import Run
-from jostle.store.yaml_text import parse_yaml
+from jostle.yaml_text import parse_yaml
 
 HELP = """Go on with a run from its newest good checkpoint, to its planned end or for more steps.
 

@@ -26,7 +26,7 @@ from jostle.store.checkpoint import load_checkpoint, save_checkpoint
 from jostle.store.files import STAGING, remove_folder, remove_leftovers, remove_staging, replace_file, sync_folder
 from jostle.store.lock import Lock
 from jostle.store.sums import verify
-from jostle.store.yaml_text import dump_yaml, parse_yaml, plain
+from jostle.yaml_text import dump_yaml, parse_yaml, plain
 
 FORMAT = 1
 _PACKAGES = ("jostle", "torch", "numpy", "gymnasium", "envpool")

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from jostle.errors import ConfigError, closest
-from jostle.store.yaml_text import parse_yaml
+from jostle.yaml_text import parse_yaml
 
 
 def read_yaml(path: Path, what: str) -> Any:

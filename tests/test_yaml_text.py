@@ -10,7 +10,7 @@ import yaml
 from jostle.cli.recipe import parse_options, read_config
 from jostle.errors import CheckpointError, ConfigError
 from jostle.store import Run
-from jostle.store.yaml_text import dump_yaml, parse_yaml
+from jostle.yaml_text import dump_yaml, parse_yaml
 
 TWICE = "config:\n  gamma: 0.9\n  learning_rate: 0.1\n  gamma: 0.5\n"
 
