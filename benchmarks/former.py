@@ -33,7 +33,10 @@ CARTPOLE = {
     "epochs": 4, "minibatches": 4, "num_steps": 128, "entropy_coef": 0.01, "clip": 0.1, "value_clip": 0.1,
     "learning_rate": 2.5e-4,
 }  # fmt: skip
-MONTEZUMA = {"env": "MontezumaRevenge-v5", "preset": "rnd-atari", "num_envs": 128, "num_steps": 32}
+MONTEZUMA = {
+    "env": "MontezumaRevenge-v5", "preset": "rnd-atari-cleanrl", "num_envs": 128, "num_steps": 32, "minibatches": 1,
+    "bonus_warmup": 16,
+}  # fmt: skip
 DQN = {"algorithm": "DQN", "env": "CartPole-v1", "num_envs": 64, "noisy": "factorised", "warmup": 1000, "every": 20}
 
 TRAININGS: dict[str, tuple[dict[str, Any], int, float]] = {
@@ -133,11 +136,7 @@ def main() -> None:
         measured += [(name, lambda a=a: start(a, former, args.rounds)) for name, a in STARTS.items()]
     if "train" in args.only:
         measured += [(name, lambda t=t: train(*t, former, args.rounds)) for name, t in TRAININGS.items()]
-    results = {}
-    for name, measure in measured:
-        results[name] = measure()
-        print(f"{name}: {results[name]['ratio']:.3f}", flush=True)
-    print(table(results))
+    results: dict[str, Any] = {}
     whole = {
         "command": f"python benchmarks/former.py --former DIR --only {' '.join(args.only)} --rounds {args.rounds}",
         "commits": {"this": commit(HERE.parent), "former": commit(former)},
@@ -145,7 +144,11 @@ def main() -> None:
         "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
         "results": results,
     }
-    args.out.write_text(json.dumps(whole, indent=1) + "\n")
+    for name, measure in measured:
+        results[name] = measure()
+        print(f"{name}: {results[name]['ratio']:.3f}", flush=True)
+        args.out.write_text(json.dumps(whole, indent=1) + "\n")
+    print(table(results))
 
 
 if __name__ == "__main__":

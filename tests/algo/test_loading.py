@@ -129,7 +129,7 @@ def test_bfloat16_stays_close_to_float32() -> None:
     )
     obs = torch.as_tensor(half._obs)
     with half.noise.using(mode="mean"), full.noise.using(mode="mean"):
-        one, two = half._q(half.network, obs), full._q(full.network, obs)
+        one, two = half.learner.q(half.network, obs), full.learner.q(full.network, obs)
     assert one.dtype == torch.float32
     assert not torch.equal(one, two)
     torch.testing.assert_close(one, two, atol=0.02, rtol=0.05)
@@ -157,5 +157,5 @@ def test_compiled_networks_learn_what_eager_ones_do(settings: dict[str, Any]) ->
     batch = fast.replay.sample(16, np.random.default_rng(0))
     with torch.no_grad():
         compiled = fast.loss(batch)
-        fast._forward, fast._forward_target = fast.network, fast.target
+        fast.learner.forward, fast.learner._target_forward = fast.network, fast.target
         torch.testing.assert_close(fast.loss(batch), compiled, rtol=tolerance, atol=1e-4)
