@@ -79,8 +79,11 @@ class Flat(Encoder):
         self.normaliser = Normaliser(self.out_features) if normalise and numbers else None
         picture = isinstance(space, spaces.Box) and is_picture_like(space) and is_sizeable(space)
         self.scale = Scale(space, picture=picture, scaling=scaling)
+        self._as_it_is = self.normaliser is None and self.scale.unit == 1.0
 
     def forward(self, obs: Tensor) -> Tensor:
+        if self._as_it_is:  # without the cost of a module, which small networks feel
+            return obs.reshape(len(obs), -1).float()
         if self.normaliser is None:
             return self.scale(obs).reshape(len(obs), -1)  # type: ignore[no-any-return]
         normalised: Tensor = self.normaliser(obs.reshape(len(obs), -1).float())
