@@ -5,7 +5,8 @@
 
 Trainings run by turns (see `ppo_speed.py`): CartPole with 64 environments, PPO and DQN, and PPO with RND on Montezuma's
 Revenge. The start is measured by processes one after the other, this version's and the other's in alternation:
-importing jostle, `jostle --help`, `jostle train ppo --help` and `jostle envs`; wall time and peak of memory.
+importing jostle, `jostle --help`, `jostle train ppo --help` and `jostle envs`; wall time and peak of memory. What
+stands in the file already and is not measured again is kept; each row says by which command and of which commits it is.
 """
 
 import argparse
@@ -53,6 +54,14 @@ STARTS = {
     "jostle --help": [*COMMAND, "--help"],
     "jostle train ppo --help": [*COMMAND, "train", "ppo", "--help"],
     "jostle envs": [*COMMAND, "envs"],
+}
+
+
+GROUPS = {
+    "start": list(STARTS),
+    "ppo": ["PPO, CartPole, 64 environments"],
+    "dqn": ["DQN, CartPole, 64 environments"],
+    "montezuma": ["PPO with RND, Montezuma's Revenge, 128 environments"],
 }
 
 
@@ -125,27 +134,30 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--former", type=Path, required=True, help="the other checkout")
-    parser.add_argument("--only", nargs="+", choices=["train", "start"], default=["train", "start"])
+    parser.add_argument("--only", nargs="+", choices=list(GROUPS), default=list(GROUPS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "former.json")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the contestants are ended too
     former = args.former.resolve()
     measured: list[tuple[str, Callable[[], dict[str, Any]]]] = []
-    if "start" in args.only:
-        measured += [(name, lambda a=a: start(a, former, args.rounds)) for name, a in STARTS.items()]
-    if "train" in args.only:
-        measured += [(name, lambda t=t: train(*t, former, args.rounds)) for name, t in TRAININGS.items()]
-    results: dict[str, Any] = {}
-    whole = {
+    for name in [name for group in args.only for name in GROUPS[group]]:
+        if name in STARTS:
+            measured.append((name, lambda a=STARTS[name]: start(a, former, args.rounds)))
+        else:
+            measured.append((name, lambda t=TRAININGS[name]: train(*t, former, args.rounds)))
+    results: dict[str, Any] = json.loads(args.out.read_text())["results"] if args.out.exists() else {}
+    made = {
         "command": f"python benchmarks/former.py --former DIR --only {' '.join(args.only)} --rounds {args.rounds}",
         "commits": {"this": commit(HERE.parent), "former": commit(former)},
+    }
+    whole = {
         "versions": {name: version(name) for name in ("torch", "numpy", "gymnasium", "envpool")},
         "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
         "results": results,
     }
     for name, measure in measured:
-        results[name] = measure()
+        results[name] = made | measure()
         print(f"{name}: {results[name]['ratio']:.3f}", flush=True)
         args.out.write_text(json.dumps(whole, indent=1) + "\n")
     print(table(results))
