@@ -55,7 +55,7 @@ def test_what_cannot_start_is_told() -> None:
         jostle.PPO(preset="deepsea-rdn")
     with pytest.raises(ConfigError, match="there is no preset"):
         jostle.train("deepsea-rdn")
-    with pytest.raises(ConfigError, match="an agent needs an environment"):
+    with pytest.raises(ConfigError, match="env=None is no environment"):
         jostle.PPO()
     with pytest.raises(ConfigError, match="two sets of settings"):
         jostle.PPO(None, jostle.PPOConfig(), preset="deepsea-rnd")
