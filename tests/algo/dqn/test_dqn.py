@@ -55,7 +55,10 @@ def test_identity_is_learned_under_every_schedule_of_noise(identity: Any, resamp
     assert agent.metrics["charts/epsilon"] == 0.0, "noise explores, not epsilon"
 
 
-@pytest.mark.parametrize("settings", [{}, {"noisy": "factorised", "dueling": True}, {"bfloat16": True}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"noisy": "factorised", "dueling": True}, pytest.param({"bfloat16": True}, marks=pytest.mark.slow)],
+)
 def test_identity_is_learned_from_pictures(pixels: Any, settings: Any) -> None:
     agent = small(pixels, hidden=(32,), learning_rate=1e-3, gamma=0.2, replay_ratio=16, **random_for(300, settings))
     agent.learn(900)
