@@ -133,7 +133,8 @@ def test_bfloat16_stays_close_to_float32() -> None:
     assert one.dtype == torch.float32
     assert not torch.equal(one, two)
     torch.testing.assert_close(one, two, atol=0.02, rtol=0.05)
-    half.learn(120)
+    half.learn(60)
+    assert half.updates > 0
     assert all(p.dtype == torch.float32 for p in half.network.parameters())
 
 

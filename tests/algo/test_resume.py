@@ -20,7 +20,7 @@ from jostle.errors import CheckpointError, ConfigError
 from jostle.store import Run
 
 TRAINER = Path(__file__).with_name("trainer.py")
-ENVS = {"jostle/DeepSea-v0": 3_000, "jostle/ThemedCatch-v0": 1_200}
+ENVS = {"jostle/DeepSea-v0": 2_400, "jostle/ThemedCatch-v0": 800}
 TIMING = {"time", "charts/SPS", "charts/FPS"}
 
 
@@ -120,7 +120,7 @@ def train(folder: Path, env: str = "jostle/DeepSea-v0", **settings: Any) -> jost
     {"noisy": "independent", "noise_resample": "update", "noise_per_env": False},
     {"noise_resample": "episode", "noise_per_env": False, "n_step": 4, "bfloat16": True},
     {"noisy": "none", "target_tau": 0.1, "optimizer": "rmsprop", "bfloat16": True, "dueling": True},
-    {"env": "jostle/ThemedCatch-v0"},
+    {"env": "jostle/ThemedCatch-v0", "batch_size": 4, "replay_ratio": 1.0},
 ])  # fmt: skip
 def test_resume_from_an_older_checkpoint_is_exact(tmp_path: Path, settings: dict[str, Any]) -> None:
     """Every setting: throw the newest checkpoint away, resume, and arrive at the same state and the same metrics."""

@@ -13,8 +13,11 @@ import jostle
 
 SETTINGS = {
     "jostle/DeepSea-v0": {"hidden": (32,), "n_step": 3, "noise_resample": "episode", "replay_size": 3_000},
-    "jostle/ThemedCatch-v0": {"hidden": (32,), "noise_resample": "action", "replay_size": 600, "target_tau": 0.05},
-}
+    "jostle/ThemedCatch-v0": {
+        "hidden": (32,), "noise_resample": "action", "replay_size": 600, "target_tau": 0.05, "batch_size": 8,
+        "replay_ratio": 1.0,
+    },
+}  # fmt: skip
 
 
 def main(folder: Path, env: str, steps: int) -> None:
