@@ -72,3 +72,13 @@ def test_scores_are_handed_on() -> None:
 def test_quick_commands_load_no_torch(command: str) -> None:
     code = f"import sys; from jostle.cli import main; main([{command!r}]); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
+
+
+HEAVY = ("torch._dynamo", "torch._inductor", "sympy", "scipy", "tensorboard", "matplotlib", "envpool", "minigrid")
+"""What takes long to import and is not needed to make an agent: the compiler alone takes as long as torch."""
+
+
+def test_what_an_agent_does_not_need_is_not_imported_for_it() -> None:
+    code = f"import sys, jostle; jostle.DQN, jostle.PPO, jostle.to_noisy; print(*set({HEAVY!r}) & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from jostle.errors import ConfigError
+from jostle.nn.eager import eager
 from jostle.nn.encoders import Encoder
 from jostle.nn.noise import Noise
 
@@ -57,7 +58,7 @@ class OwnEncoder(Encoder):
         features: Tensor = self._drawing(seen) if self.training else self.module(seen)
         return features
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @eager
     def _drawing(self, obs: Any) -> Tensor:
         device = self.passes.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

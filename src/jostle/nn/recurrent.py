@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from jostle.nn.eager import eager
 from jostle.nn.linear import linear
 
 
@@ -58,7 +59,7 @@ class GRU(Recurrent):
         self.weight_candidate = nn.Parameter(candidate[:, :size].clone())
         self.bias = nn.Parameter(torch.zeros(3 * size))
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # a loop over time, which would be unrolled for minutes
+    @eager  # a loop over time, which would be unrolled for minutes
     def forward(
         self, x: Float[Tensor, "B F"], state: Float[Tensor, "S n H"], start: Bool[Tensor, "T n"]
     ) -> tuple[Float[Tensor, "B H"], Float[Tensor, "S n H"]]:
@@ -90,7 +91,7 @@ class LSTM(Recurrent):
         self.weight_h = nn.Parameter(weight[:, :hidden_size].clone())
         self.bias = nn.Parameter(torch.zeros(4 * hidden_size))
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @eager
     def forward(
         self, x: Float[Tensor, "B F"], state: Float[Tensor, "S n H"], start: Bool[Tensor, "T n"]
     ) -> tuple[Float[Tensor, "B H"], Float[Tensor, "S n H"]]:
