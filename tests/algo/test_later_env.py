@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 import jostle
-from jostle.envs.later import LaterEnv
+from jostle.envs.later import LaterEnv, facts_of
 from jostle.errors import ConfigError, EnvError
 
 DQN = {"num_envs": 3, "warmup": 20, "batch_size": 8, "replay_size": 500, "hidden": (8,)}
@@ -130,6 +131,83 @@ def test_an_environment_that_has_changed_is_refused(tmp_path: Path) -> None:
         agent.predict(np.zeros(2, np.float32))
     finally:
         del gym.registry["Changing-v0"]
+
+
+# ---- by itself ----
+
+
+def _later(env: jostle.JostleEnv, make: Callable[[], jostle.JostleEnv], **other: Any) -> LaterEnv:
+    facts = facts_of(env)
+    assert facts is not None
+    known = {"env_id": env.id, "num_envs": env.num_envs, "seed": 1, "source": env.source, "made_with": env.made_with}
+    return LaterEnv(facts | other, make, **known)
+
+
+def _nobody() -> jostle.JostleEnv:
+    pytest.fail("made an environment")
+
+
+def test_what_is_known_asks_for_no_environment() -> None:
+    env = jostle.make_env("jostle/ThemedCatch-v0", 3)
+    told = {"frame_stack": 4, "stack_padding": "zero", "frame_skip": 2, "can_snapshot": False, "engine": "another"}
+    later = _later(env, _nobody, **told)
+    assert {name: getattr(later, name) for name in told} == told
+    for name in ("observation_space", "action_space", "single_observation_space", "single_action_space", "made_with"):
+        assert getattr(later, name) == getattr(env, name)
+    assert not hasattr(later, "__array_interface__"), "which NumPy asks for"
+    later.close()
+    later.close()
+    with pytest.raises(EnvError, match="is closed: make a new one"):
+        later.step(np.zeros(3, np.int64))
+    assert type(later) is LaterEnv
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "jostle/ThemedCatch-v0"])
+def test_the_first_move_is_made_as_it_was_asked_for(env_id: str) -> None:
+    def make() -> jostle.JostleEnv:
+        return jostle.make_env(env_id, 3, seed=1, engine="gymnasium" if env_id == "CartPole-v1" else "auto")
+
+    asked: list[int] = []
+    real, later = make(), _later(make(), make)
+    later.then = lambda: asked.append(1)
+    assert np.array_equal(later.reset(seed=5)[0], real.reset(seed=5)[0])
+    assert asked == [1]
+    assert np.array_equal(later.step(np.zeros(3, np.int64))[0], real.step(np.zeros(3, np.int64))[0])
+    if real.can_snapshot:
+        state, restored = real.state_dict(), _later(make(), make)
+        restored.load_state_dict(state)
+        for _ in range(12):
+            action = np.ones(3, np.int64)
+            assert np.array_equal(restored.step(action)[0], real.step(action)[0])
+
+
+class Counted(Lab):
+    """Counts how many were closed."""
+
+    closed = 0
+
+    def close(self) -> None:
+        Counted.closed += 1
+
+
+class ThreeActions(Counted):
+    """Another action."""
+
+    action_space = gym.spaces.Discrete(3)
+
+
+def test_what_cannot_be_used_is_closed() -> None:
+    env, Counted.closed = jostle.make_env(Lab, 2), 0
+    other = _later(env, lambda: jostle.make_env(ThreeActions, 2))
+    with pytest.raises(EnvError, match=r"has other actions \(Discrete\(3\)\) than when the agent was saved"):
+        other.reset()
+    assert Counted.closed == 2
+    assert type(other) is LaterEnv
+    spoiled = _later(env, lambda: jostle.make_env(Counted, 2))
+    spoiled.then = lambda: [][0]
+    with pytest.raises(IndexError):
+        spoiled.reset()
+    assert Counted.closed == 4
 
 
 def test_workers_are_not_started_to_predict(tmp_path: Path) -> None:

@@ -80,9 +80,27 @@ def test_the_doctor_plays_by_the_rules(case: str) -> None:
         assert isinstance(agent, jostle.DQN)
         replay = fresh_replay(agent)
         assert replay.mask is not None
+        legal = np.take_along_axis(replay.mask, replay.action[..., None], 2)[..., 0]
+        assert legal[replay.valid].all(), "each mask lies beside what was done by it"
         found = {check.name: check for check in examine_dqn(agent, replay)}
         assert found["values"].status != "FAIL"
     assert Rules.taken[1] == 0
+
+
+def test_the_doctor_speaks_of_legal_actions() -> None:
+    agent: Any = make("dqn-noisy")
+    agent.learn(100)
+    replay = fresh_replay(agent)
+    assert replay.mask is not None
+    with torch.no_grad():  # one action is valued far above the others, in every state
+        agent.network.head[-1].bias[2] += 1e6
+    found = {check.name: check.status for check in examine_dqn(agent, replay)}
+    assert found["values"] == "FAIL"
+    replay.mask[..., :] = [True, False, False, False]
+    found = {check.name: check.status for check in examine_dqn(agent, replay)}
+    assert found["values"] != "FAIL", "nothing is learned of what is never legal"
+    (said,) = (check for check in examine_dqn(agent, replay) if check.name == "draws")
+    assert "flips 0.0% of actions" in said.finding, "there is no choice"
 
 
 def test_the_most_that_an_entropy_can_be_is_that_of_the_legal_actions() -> None:
@@ -225,6 +243,32 @@ def test_others_may_move_the_environments() -> None:
         before = vector.illegal
         agent.learn(100)
         assert vector.illegal == before
+
+
+def test_a_seam_has_the_mask_of_its_observation(tmp_path: Path) -> None:
+    """Where episodes are cut, by others who reset the environments or by a resume, the last observation keeps its."""
+    agent: Any = make("dqn")
+    while agent.steps < 30 or agent._mask.all(1).any() or not agent.replay.valid[agent.replay.added - 1].all():
+        agent.advance()
+    told, seam = agent._mask.copy(), agent.replay.added
+    env = partial(Rules, "discrete", "vector", True)
+    loaded: Any = jostle.load(agent.save(tmp_path / "agent", replay=True), env=env)
+    agent.env.reset(seed=5)
+    agent.advance()
+    for replay in (agent.replay, loaded.replay):
+        assert not replay.valid[seam].any()
+        assert np.array_equal(replay.mask[seam], told)
+
+
+def test_metrics_are_of_the_masks_that_were_replayed() -> None:
+    agent: Any = make("dqn-noisy")
+    agent.learn(100)
+    with torch.no_grad():  # one action is valued far above the others, in every state
+        agent.network.head[-1].bias[2] += 1e6
+    agent.replay.mask[..., 2] = False
+    agent.replay.mask[..., 1] = True
+    agent.learner.terms["losses/td_loss"].append(torch.zeros(()))
+    assert agent.drain_metrics()["losses/q_value"] < 1e3
 
 
 # ---- acting for others ----

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import hashlib
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import jostle
+from jostle.algo.saved import check_saved
 from jostle.doctor import diagnose
 from jostle.errors import CheckpointError, JostleError
 from jostle.loading import rebuild
@@ -87,8 +90,8 @@ def test_each_part_of_the_state(saved: Path) -> None:
     ("place", "wrong", "said"),
     [
         (("num_envs",), 10**12, "carry.start"),
-        (("num_envs",), 0, "num_envs"),
-        (("num_envs",), True, "num_envs"),
+        (("num_envs",), 0, "says num_envs="),
+        (("num_envs",), True, "says num_envs="),
         (("steps",), -5, "steps"),
         (("step",), "7", "step"),
         (("metrics_offset",), -1, "metrics_offset"),
@@ -99,7 +102,16 @@ def test_each_part_of_the_state(saved: Path) -> None:
         (("env_options",), [], "env_options"),
         (("config",), "x", "config"),
         (("config", "hidden"), [10**9], "as wide as the saved weights"),
+        (("config", "hidden"), [4097], "at most 4,096, as wide as the saved weights"),
         (("config", "hidden"), [4] * 1000, "as many as the network has layers"),
+        (("config", "bonus_features"), 10**9, "as wide as the saved weights"),
+        (("config", "threads"), 10**6, "says config.threads='1000000', which must be of a usable size"),
+        (("made_by_function",), "yes", "made_by_function"),
+        (("env_facts",), [], "env_facts"),
+        (("env_facts", "frame_skip"), 0, "a stack below 1"),
+        (("env_facts", "stack_padding"), 1, "in a way that jostle does not .stack_padding"),
+        (("env_facts", "can_snapshot"), 1, "in a way that jostle does not .can_snapshot"),
+        (("env_facts", "frame_stack"), True, "in a way that jostle does not .frame_stack"),
         (("env_facts",), {}, "describes jostle/DeepSea-v0 in a way"),
         (("env_facts", "frame_stack"), 0, "a stack below 1"),
         (("env_facts", "observation_space"), {"kind": "box"}, "none that jostle wrote"),
@@ -111,6 +123,39 @@ def test_what_is_said(saved: Path, tmp_path: Path, place: tuple[str, ...], wrong
     for opened in [jostle.load] if place[0] == "env_facts" else [jostle.load, diagnose]:
         with pytest.raises(CheckpointError, match=said):
             opened(folder)
+
+
+def _least(num_envs: int = 2, **changed: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """State and meta data in which nothing is wrong but what is changed."""
+    state = {"progress": {"steps": 4, "updates": 1, "episodes": 0}, "carry": {"start": torch.ones(num_envs)}}
+    meta = {"algorithm": "ppo", "env": "Game", "config": {}, "env_options": {}, "num_envs": num_envs, "seed": 0}
+    return state | {"model": {"weight": torch.zeros(9, 4)}}, meta | changed
+
+
+def test_what_may_stand_in_a_checkpoint() -> None:
+    """Wide and deep networks of somebody's, whose weights say so, and what older versions did not save."""
+    for config in ({"hidden": [4096]}, {"threads": 4096, "n_step": 1}, {"hidden": None, "bonus": ["rnd"] * 3}):
+        check_saved(*_least(config=config))
+    state, meta = _least(config={"hidden": [9000, 4] * 70}, steps=0, step=3, metrics_offset=0, made_by_function=True)
+    check_saved(state | {"model": {str(i): torch.zeros(9000 if i else 1, 4) for i in range(140)}}, meta)
+
+
+def test_parts_that_no_version_wrote() -> None:
+    room = int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 64)
+    for changed, said in (
+        ({"config": {3: 4}}, "a mapping from names"),
+        ({"env_options": {3: 4}}, "a mapping from names"),
+        ({"seed": 2**63}, "seed"),
+        ({"metrics_offset": True}, "metrics_offset"),
+        ({"config": {"recurrent_size": 5000}}, "config.recurrent_size"),
+        ({"config": {"num_steps": room // 2 + 1}}, "fits into this machine's memory"),
+    ):
+        with pytest.raises(CheckpointError, match=said):
+            check_saved(*_least(**changed))
+    state, meta = _least()
+    for part, wrong in (("model", {"weight": [1.0]}), ("carry", {"start": torch.ones(3)}), ("carry", {"start": 1})):
+        with pytest.raises(CheckpointError, match=f"says {part}"):
+            check_saved(state | {part: wrong}, meta)
 
 
 def test_a_rollout_that_no_machine_holds(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 import yaml
 
 import jostle
+from jostle.algo.changes import changes
 from jostle.algo.schedule import Schedule
+from jostle.algo.stretches import begin_stretch, command, end_stretch, record_change
 from jostle.envs import make_env
 from jostle.errors import CheckpointError, ConfigError, JostleError
 from jostle.store import Run
@@ -214,6 +217,94 @@ def test_a_second_learn_goes_on_towards_the_new_end() -> None:
     seen: list[float] = []
     agent.learn(64, callback=lambda a: seen.append(a.learner.optimizers[0].param_groups[0]["lr"]))  # type: ignore[arg-type, func-returns-value]
     assert seen[0] == pytest.approx(3e-4 * (1 - first / agent.planned))
+
+
+def test_every_setting_that_no_state_hangs_on_may_change(run: Path) -> None:
+    """All at once, but for what hangs on the machine or on a setting that this run does not have."""
+    shared = {
+        "learning_rate": 1e-4, "lr_schedule": "linear", "optimizer_eps": 1e-4, "max_grad_norm": 1.0, "gamma": 0.5,
+        "coef_ext": 0.5, "coef_int": 0.25, "device": "cpu",
+    }  # fmt: skip
+    own = {
+        "ppo": {
+            "num_steps": 8, "gae_lambda": 0.5, "time_limit": "terminal", "reward_clip": 1.0, "epochs": 2,
+            "minibatches": 2, "minibatch_by": "slices", "microbatch": 3, "clip": 0.1, "value_clip": 0.3,
+            "clip_schedule": "linear", "value_coef": 0.25, "entropy_coef": 0.5, "entropy_schedule": "linear",
+            "normalise_advantage": False, "target_kl": 0.5, "recompute": False,
+        },
+        "dqn": {
+            "batch_size": 4, "n_step": 2, "double": False, "loss": "squared", "replay_ratio": 2.0, "replay_size": 600,
+            "target_tau": 0.5, "epsilon_start": 0.5, "epsilon_end": 0.25, "epsilon_steps": 50,
+        },
+    }  # fmt: skip
+    wanted: dict[str, Any] = shared | own[run.name]
+    before = config(run)["config"]
+    agent = jostle.resume(run, steps=24, **wanted)
+    (change,) = info(run)["history"]
+    for name, value in wanted.items():
+        assert getattr(agent.config, name) == value
+        assert change["changed"].get(name) == [before[name], value], name
+    assert jostle.resume(run, steps=8).steps > agent.steps
+
+
+@pytest.mark.parametrize("name", ["ppo", "dqn"])
+def test_what_changes_by_meaning(name: str) -> None:
+    defaults: Any = {"ppo": jostle.PPOConfig(), "dqn": jostle.DQNConfig()}[name]
+    saved = {"algorithm": name, "env": SEA, "num_envs": 2, "seed": 0, "env_options": None, "config": {"gamma": 0.9}}
+    for same in ({}, {"env_options": {}}, {"config": {"gamma": 0.9, "learning_rate": defaults.learning_rate}}):
+        assert changes(saved, same, defaults) == {}
+    assert changes(saved, {"config": {"gamma": 0.8}, "num_envs": 3}, defaults) == {
+        "num_envs": [2, 3], "gamma": [0.9, 0.8],
+    }  # fmt: skip
+    for unknown in ("gama", "clip" if name == "dqn" else "double"):
+        with pytest.raises(ConfigError, match=f"{unknown} cannot change from None to 1"):
+            changes(saved, {"config": {unknown: 1}}, defaults)
+    for setting in (
+        "noisy", "sigma0", "hidden", "encoder", "obs_scaling", "bonus", "noise_per_env", "input_noise",
+        *{"ppo": ("recurrent", "shared", "value_heads", "normalise_obs"), "dqn": ("dueling", "optimizer")}[name],
+    ):  # fmt: skip
+        assert setting in defaults.as_dict()
+        with pytest.raises(ConfigError, match=f"{setting} cannot change from"):
+            changes(saved, {"config": {setting: "other"}}, defaults)
+
+
+# ---- what run.json says ----
+
+
+def test_a_change_is_noted_once_but_for_each_step_anew(tmp_path: Path) -> None:
+    with Run.create(tmp_path / "run", {}, {"history": "of another hand"}) as run:
+        for step, changed in ((4, [0, 1]), (4, [0, 1]), (4, [0, 2]), (8, [0, 1]), (8, [0, 1])):
+            record_change(run, step, {"gamma": changed})
+        found = [(entry["step"], entry["changed"]["gamma"]) for entry in info(tmp_path / "run")["history"]]
+    assert found == [(4, [0, 1]), (4, [0, 2]), (8, [0, 1])]
+
+
+def test_each_stretch_is_closed_once_and_by_itself(tmp_path: Path) -> None:
+    with Run.create(tmp_path / "run", {}, {"stretches": ["of another hand"], "finished": True}) as run:
+        begin_stretch(run, 0, "cpu")
+        assert info(run.path)["finished"] is False, "a run that goes on has not finished"
+        begin_stretch(run, 16, "cpu")  # nobody has ended the first one
+        end_stretch(run, 32, "finished", finished=True)
+        end_stretch(run, 48, "late", finished=False)
+        assert info(run.path)["finished"] is True
+        begin_stretch(run, 32, "cuda:1")
+        found = info(run.path)["stretches"]
+        assert info(run.path)["device"] == "cuda:1"
+    assert [(s["from"], s["to"], s["how"]) for s in found] == [
+        (0, 16, "killed"),
+        (16, 32, "finished"),
+        (32, None, None),
+    ]
+    for stretch in found:
+        assert datetime.fromisoformat(stretch["started"]).utcoffset() == timedelta(0), "times are of UTC"
+        assert abs(datetime.fromisoformat(stretch["started"]) - datetime.now(UTC)) < timedelta(hours=1)
+
+
+def test_the_command_can_be_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "sys.argv", ["/somewhere/bin/jostle", "train", "ppo", "--run-dir", "my runs/1", "--hidden", "8"]
+    )
+    assert command() == "jostle train ppo --run-dir 'my runs/1' --hidden 8"
 
 
 def test_stretches_say_how_they_ended(tmp_path: Path) -> None:

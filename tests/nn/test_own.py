@@ -152,6 +152,43 @@ def test_dropout_and_batch_normalisation_act_in_evaluation_mode_and_repeat(algor
     assert moved.abs().sum() > 0
 
 
+@both
+def test_what_dropout_draws_follows_the_seed_and_goes_on_after_a_resume(algorithm: str, tmp_path: Path) -> None:
+    given, run, x = Mine(nn.Dropout(0.5)), tmp_path / "run", torch.ones(64, 4)
+    whole = make(algorithm, SEA, encoder=given).learn(64)
+    make(algorithm, SEA, encoder=given).learn(64, run_dir=run, callback=lambda agent: agent.steps < 32)
+    resumed = jostle.resume(run, encoder=given)
+    encoders = [agent.network.encoder for agent in (whole, resumed)]
+    assert same(*encoders)
+    passes = int(encoders[0].passes)
+    whole.predict(np.ones((3, 2, 2), np.float32))
+    encoders[0](x)
+    assert int(encoders[0].passes) == passes, "acting draws nothing"
+    one, two = (encoder.train()(x) for encoder in encoders)
+    assert torch.equal(one, two)
+    assert not torch.equal(one, encoders[0](x)), "each pass has draws of its own"
+    settings = SMALL[algorithm] | {"encoder": given, "env_options": {"size": 2}}
+    first, again, other = (AGENTS[algorithm](SEA, seed=seed, **settings).network.encoder.train() for seed in (1, 1, 2))
+    drawn = first(x)
+    assert torch.equal(drawn, again(x))
+    assert not torch.equal(drawn, other(x)), "another seed, other draws"
+
+
+def test_the_observations_of_the_trial_are_possible_ones() -> None:
+    class Log(nn.Module):
+        def __init__(self, sign: int) -> None:
+            super().__init__()
+            self.sign = sign
+
+        def forward(self, x: Any) -> Tensor:
+            numbers = x["x"] if isinstance(x, dict) else x
+            return (self.sign * numbers.float()).log()
+
+    for sign, space in ((1, spaces.Box(1, 2, (3,))), (-1, spaces.Box(-9, -1, (3,)))):
+        assert OwnEncoder(space, Log(sign)).out_features == 3
+        assert OwnEncoder(spaces.Dict({"x": space}), Log(sign)).out_features == 3
+
+
 class Keys(gym.Env[Any, Any]):
     """Numbers, a category and switches, and what only a critic may see."""
 
@@ -217,6 +254,7 @@ class Says(Mine):
         (returns(lambda y: y[:, None]), r"made a tensor \[2, 1, 8\] of observations \[2, 4\] of float32"),
         (returns(lambda y: y[0]), r"made a tensor \[8\]"),
         (returns(lambda y: y.squeeze(0)), r"made a tensor \[8\] of observations \[1, 4\]"),
+        (returns(lambda y: y[:, :0]), r"made a tensor \[2, 0\] of observations"),
         (returns(lambda y: (y, y)), "made a tuple"),
         (returns(lambda y: y.double()), "returned torch.float64: it must return torch.float32"),
         (returns(lambda y: y.argmax(1, keepdim=True)), "returned torch.int64"),
