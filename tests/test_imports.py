@@ -72,3 +72,29 @@ def test_scores_are_handed_on() -> None:
 def test_quick_commands_load_no_torch(command: str) -> None:
     code = f"import sys; from jostle.cli import main; main([{command!r}]); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (
+            "import gymnasium as gym, jostle; gym.make('jostle/DeepSea-v0', size=3).reset(seed=0)",
+            "imported beside Gymnasium, the environments are known",
+        ),
+        (
+            "import gymnasium as gym; gym.make('jostle:jostle/ThemedCatch-v0').reset(seed=0)",
+            "Gymnasium imports the module that an id names",
+        ),
+        (
+            "import jostle, sys; assert not {'gymnasium', 'numpy', 'torch'} & set(sys.modules)",
+            "without Gymnasium nothing is imported",
+        ),
+        (
+            "import gymnasium, jostle, sys; assert not {'torch', 'jostle.envs'} & set(sys.modules)",
+            "beside Gymnasium the names alone are registered",
+        ),
+    ],
+)
+def test_environments_are_known_where_gymnasium_is(code: str, why: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, f"{why}: {done.stderr}"
