@@ -41,12 +41,23 @@ class SB3View(PolicyView):
     Pictures may come channels last, as the environment gives them: the model's own policy turns them round and scales
     them, also those in dictionaries. A `VecNormalize` around the model's environment normalises with its present
     statistics.
+
+    Args:
+        model: the model; its policy is copied.
+        algorithm: its name, if the model's class does not tell it.
+        env_source, env_options: where it was trained, as `make_env` takes it.
     """
 
     def __init__(
-        self, model: Any, *, env_source: EnvSource | None = None, env_options: Mapping[str, Any] | None = None
+        self,
+        model: Any,
+        *,
+        algorithm: str | None = None,
+        env_source: EnvSource | None = None,
+        env_options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.algorithm = next((k.__name__ for k in type(model).__mro__ if k.__name__ in KNOWN), type(model).__name__)
+        known = next((k.__name__ for k in type(model).__mro__ if k.__name__ in KNOWN), type(model).__name__)
+        self.algorithm = algorithm or known
         self.module = _frozen_copy(model.policy)
         self.module.set_training_mode(False)  # type: ignore[operator]  # dropout and batch norm off
         self.name = self.algorithm
