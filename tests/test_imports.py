@@ -82,3 +82,29 @@ def test_what_an_agent_does_not_need_is_not_imported_for_it() -> None:
     code = f"import sys, jostle; jostle.DQN, jostle.PPO, jostle.to_noisy; print(*set({HEAVY!r}) & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (
+            "import gymnasium as gym, jostle; gym.make('jostle/DeepSea-v0', size=3).reset(seed=0)",
+            "imported beside Gymnasium, the environments are known",
+        ),
+        (
+            "import gymnasium as gym; gym.make('jostle:jostle/ThemedCatch-v0').reset(seed=0)",
+            "Gymnasium imports the module that an id names",
+        ),
+        (
+            "import jostle, sys; assert not {'gymnasium', 'numpy', 'torch'} & set(sys.modules)",
+            "without Gymnasium nothing is imported",
+        ),
+        (
+            "import gymnasium, jostle, sys; assert not {'torch', 'jostle.envs'} & set(sys.modules)",
+            "beside Gymnasium the names alone are registered",
+        ),
+    ],
+)
+def test_environments_are_known_where_gymnasium_is(code: str, why: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, f"{why}: {done.stderr}"

@@ -1,10 +1,11 @@
 """jostle: randomisation in deep reinforcement learning.
 
 The public names and modules are imported when they are first used, so that ``import jostle`` and ``jostle --help`` are
-quick.
+quick. Where Gymnasium is imported already, jostle's environments are made known to it.
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -85,3 +86,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+if hasattr(sys.modules.get("gymnasium"), "register"):  # as gym.make("jostle:jostle/DeepSea-v0") expects
+    importlib.import_module("jostle.registration").register()

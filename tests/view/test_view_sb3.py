@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 import jostle
@@ -128,10 +130,10 @@ def test_a_model_that_learns_on_changes_no_view() -> None:
 
 
 def test_other_models_are_named() -> None:
-    class Unheard(PPO):
+    class Mine(PPO):
         pass
 
-    assert as_view(Unheard("MlpPolicy", "CartPole-v1", **thin())).name == "PPO", "a subclass is what it is made from"
+    assert as_view(Mine("MlpPolicy", "CartPole-v1", **thin())).name == "PPO", "a subclass is what it is made from"
     with pytest.raises(ConfigError, match="nobody knows where PPO was trained"):
         jostle.evaluate(PPO("MlpPolicy", "CartPole-v1", **thin()))
 
@@ -144,3 +146,102 @@ def test_a_model_whose_weights_hold_nan_ends_with_a_sentence(kind: Any, env: str
             parameter.fill_(torch.nan)
     with pytest.raises(ConfigError, match=f"of {kind.__name__} are not finite"):
         jostle.evaluate(as_view(model, env=env), 2)
+
+
+class Sight(gym.Env[Any, int]):
+    """A picture with its channels last, and beside it a vector and a number."""
+
+    observation_space = gym.spaces.Dict(
+        {
+            "eye": gym.spaces.Box(0, 255, (40, 36, 3), np.uint8),
+            "speed": gym.spaces.Box(-1, 1, (2,), np.float32),
+            "gear": gym.spaces.Discrete(3),
+        }
+    )
+    action_space = gym.spaces.Discrete(4)
+
+    def __init__(self, render_mode: Any = None, height: int = 40) -> None:
+        eye = gym.spaces.Box(0, 255, (height, 36, 3), np.uint8)
+        self.observation_space = gym.spaces.Dict({**Sight.observation_space.spaces, "eye": eye})
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.t = 0
+        return self._seen(), {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        return self._seen(), float(action), self.t == 5, False, {}
+
+    def _seen(self) -> dict[str, Any]:
+        draw = self.np_random
+        eye = draw.integers(256, size=self.observation_space["eye"].shape, dtype=np.uint8)
+        return {"eye": eye, "speed": draw.uniform(-1, 1, 2).astype(np.float32), "gear": int(draw.integers(3))}
+
+
+@pytest.mark.parametrize("kind", [PPO, DQN])
+def test_dictionaries_with_pictures_as_the_environment_gives_them(kind: Any) -> None:
+    more = {"buffer_size": 10} if kind is DQN else {"n_steps": 8, "batch_size": 8}
+    model = kind("MultiInputPolicy", DummyVecEnv([Sight]), device="cpu", seed=0, **more)
+    view = as_view(model, env=Sight)
+    env = jostle.make_env(Sight, 5)
+    obs, _ = env.reset(seed=3)
+    assert obs["eye"].shape == (5, 40, 36, 3)
+    turned = {**obs, "eye": np.ascontiguousarray(np.moveaxis(obs["eye"], -1, 1))}
+    expected = model.predict(turned, deterministic=True)[0]
+    assert view.actor(rows=5).act(obs).tolist() == expected.tolist()
+    tensors = {key: as_tensor(x) for key, x in turned.items()}
+    if kind is DQN:
+        torch.testing.assert_close(view.q(obs)[:, 0], model.q_net(tensors).detach())
+    else:
+        found = view.distribution(obs)
+        assert isinstance(found, Probabilities)
+        torch.testing.assert_close(found.p, model.policy.get_distribution(tensors).distribution.probs.detach())
+    assert len(jostle.evaluate(view, 3).episodes) == 3
+    with pytest.raises(ConfigError, match="other spaces than the one that"):
+        jostle.evaluate(view, 2, env=lambda: Sight(height=44))
+
+
+class Swaying(ActorCriticPolicy):
+    """Its state counts the steps of each episode, and decides alone."""
+
+    def predict(self, observation: Any, state: Any = None, episode_start: Any = None, **how: Any) -> Any:
+        count = np.zeros(len(observation), np.int64) if state is None else state[0]
+        count = np.where(episode_start, 0, count + 1)
+        return count % 2, (count,)
+
+
+class Unheard(OnPolicyAlgorithm):
+    """An algorithm that is none of those whose insides are known."""
+
+    def __init__(self, policy: Any) -> None:
+        super().__init__(
+            policy, "CartPole-v1", learning_rate=1e-3, n_steps=8, gamma=0.99, gae_lambda=1.0, ent_coef=0.0, vf_coef=0.5,
+            max_grad_norm=0.5, use_sde=False, sde_sample_freq=-1, device="cpu", seed=0,
+        )  # fmt: skip
+
+    def train(self) -> None:
+        raise NotImplementedError
+
+
+def test_models_of_other_algorithms_act_by_predict() -> None:
+    model = Unheard(ActorCriticPolicy)
+    view = as_view(model, env="CartPole-v1")
+    assert view.name == "Unheard"
+    assert view.actor(rows=3).act(OBS).tolist() == model.predict(OBS, deterministic=True)[0].tolist()
+    assert len(jostle.evaluate(view, 2).episodes) == 2
+    with pytest.raises(ConfigError, match="of the kind Unheard acts and shows nothing else; those that do: PPO, A2C"):
+        view.distribution(OBS)
+    actor = as_view(Unheard(Swaying), env="CartPole-v1").actor(rows=3)
+    assert actor.act(OBS, np.ones(3, np.bool_)).tolist() == [0, 0, 0]
+    assert actor.act(OBS, np.array([False, True, False]), np.array([1])).tolist() == [1, 0, 1]
+    assert actor.act(OBS, np.zeros(3, np.bool_)).tolist() == [0, 1, 0]
+
+
+def test_sampled_actions_go_on_from_call_to_call() -> None:
+    """Two actions, hardly preferred: 40 draws of the same observations cannot all be equal."""
+    view = as_view(PPO("MlpPolicy", "CartPole-v1", **thin()), env="CartPole-v1")
+    actor = view.actor(rows=3, seed=1, sample=True)
+    drawn = [tuple(actor.act(OBS)) for _ in range(40)]
+    assert len(set(drawn)) > 3
+    assert abs(np.mean(drawn) - 0.5) < 0.3

@@ -19,6 +19,7 @@ from rich.table import Table
 
 import jostle
 from jostle.cli.flags import parse, refuse_twice, shown
+from jostle.cli.policies import is_zip, read_policy
 from jostle.cli.recipe import parse_options
 from jostle.errors import ConfigError
 
@@ -36,10 +37,11 @@ class Evaluate:
       jostle evaluate runs/deepsea --episodes 100
       jostle evaluate runs/deepsea --noise mc:16 --json deepsea.json
       jostle evaluate runs/catch --env-options split=test
+      jostle evaluate ppo_cartpole.zip --env CartPole-v1 --algo ppo
     """
 
     run: tyro.conf.Positional[Path]
-    """The folder of a run or of a saved agent."""
+    """The folder of a run or of a saved agent, or a zip of Stable-Baselines3."""
     which: Literal["newest", "best"] = "newest"
     """The run's newest good checkpoint, or the best one by the evaluations of its training."""
     episodes: int = 20
@@ -55,9 +57,11 @@ class Evaluate:
     device: Annotated[str | None, shown("the run's own")] = None
     """cpu, cuda, cuda:1 …; auto: cuda where there is one."""
     env: str | None = None
-    """Another environment with the same spaces."""
+    """Another environment with the same spaces; of a zip the one that it was trained in."""
     env_options: tuple[str, ...] = ()
     """Options of the environment as key=value, over those of the run."""
+    algo: str | None = None
+    """The algorithm of a zip (ppo, a2c, dqn, sac, td3, ddpg), which does not tell it."""
     max_steps: int = 30_000
     """Steps of one episode, after which it counts as it stands."""
     json: Path | None = None
@@ -65,7 +69,7 @@ class Evaluate:
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
     trust: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Import the module that the folder may name to make its environment."""
+    """Run code that the file may name or hold: the module of a run's environment, what is pickled in a zip."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors and warnings."""
 
@@ -115,28 +119,33 @@ def evaluate(arguments: list[str]) -> int:
     args = parse(Evaluate, arguments, "jostle evaluate")
     if args.json is not None:
         refuse_existing(args.json, args.overwrite)
-    agent = jostle.load(args.run, which=args.which, device=args.device, replay=False, trust=args.trust)
-    try:
-        kept = options_for(agent.env_options, args.env, args.quiet)
-        options = kept | parse_options(args.env_options)
-        with Progress(transient=True, disable=args.quiet or not Console().is_terminal) as progress:
-            task = progress.add_task("episodes", total=args.episodes)
-            found = jostle.evaluate(
-                agent,
-                args.episodes,
-                noise=args.noise,
-                actions=args.actions,
-                epsilon=args.epsilon,
-                seed=args.seed,
-                env=args.env,
-                env_options=options,
-                max_steps=args.max_steps,
-                notify=lambda done: progress.update(task, completed=done),
-            )
-    finally:
-        agent.env.close()
+    given = parse_options(args.env_options)
+    policy, steps = read_policy(
+        args.run,
+        algo=args.algo,
+        env=args.env,
+        env_options=given,
+        device=args.device,
+        which=args.which,
+        trust=args.trust,
+    )
+    options = given if is_zip(args.run) else options_for(dict(policy.env_options), args.env, args.quiet) | given
+    with Progress(transient=True, disable=args.quiet or not Console().is_terminal) as progress:
+        task = progress.add_task("episodes", total=args.episodes)
+        found = jostle.evaluate(
+            policy,
+            args.episodes,
+            noise=args.noise,
+            actions=args.actions,
+            epsilon=args.epsilon,
+            seed=args.seed,
+            env=args.env,
+            env_options=options,
+            max_steps=args.max_steps,
+            notify=lambda done: progress.update(task, completed=done),
+        )
     if args.json is not None:
-        whole = {"run": args.run.name, "steps": agent.steps, "env_options": options} | found.as_dict()
+        whole = {"run": args.run.name, "steps": steps, "env_options": options} | found.as_dict()
         text = json.dumps(finite(whole), indent=1, allow_nan=False) + "\n"
         try:
             args.json.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +153,7 @@ def evaluate(arguments: list[str]) -> int:
         except OSError as error:
             raise ConfigError(f"cannot write {args.json} ({error.strerror}): choose another file.") from error
     if not args.quiet:
-        console().print(_table(found, agent.steps))
+        console().print(_table(found, steps))
     return 0
 
 

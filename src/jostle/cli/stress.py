@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from jostle.cli.flags import parse, refuse_twice, shown
+from jostle.cli.flags import named, parse, refuse_twice, shown
 from jostle.cli.play import console, finite
+from jostle.cli.policies import is_zip, read_zip, require_home
+from jostle.cli.recipe import parse_options
 from jostle.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,11 +42,12 @@ class Stress:
       jostle stress runs/catch --suite pictures --noise mean mc:10 --episodes 200
       jostle stress runs/coinrun-s0 runs/coinrun-s1 --suite procgen-looks --out coinrun
       jostle stress runs/cartpole --suite gravity.yaml --assert behaviour.yaml
+      jostle stress ppo_cartpole.zip --env CartPole-v1 --algo ppo --suite gravity.yaml
       jostle stress --list
     """
 
     runs: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR [DIR ...]")]] = ()
-    """Folders of runs or of saved agents."""
+    """Folders of runs or of saved agents, or zips of Stable-Baselines3."""
     which: Literal["newest", "best"] = "newest"
     """The runs' newest good checkpoints, or the best ones by the evaluations of their training."""
     suite: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE.yaml")] = None
@@ -61,6 +64,12 @@ class Stress:
     """Seed of environments, perturbations and draws."""
     device: Annotated[str | None, shown("the run's own")] = None
     """cpu, cuda, cuda:1 …; auto: cuda where there is one."""
+    env: str | None = None
+    """Where zips were trained; runs know it."""
+    env_options: tuple[str, ...] = ()
+    """Options of that environment as key=value."""
+    algo: Annotated[tuple[str, ...], named("ALGO [ALGO ...]")] = ()
+    """The algorithm of the zips, which do not tell it: one for all (ppo, a2c, dqn, sac, td3, ddpg), or one for each."""
     out: Annotated[Path | None, shown("DIR/stress/NAME")] = None
     """The folder for table, report and figure."""
     checks: Annotated[Path | None, tyro.conf.arg(name="assert", metavar="FILE.yaml")] = None
@@ -72,14 +81,15 @@ class Stress:
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace what an earlier test left in the folder."""
     trust: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Import the module that a run's folder may name to make its environment."""
+    """Run code that a file may name or hold: the module of a run's environment, what is pickled in a zip."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors, warnings and failed checks."""
 
 
 def stress(arguments: list[str]) -> int:
     """``jostle stress DIR … --suite NAME``"""
-    refuse_twice(arguments, "--noise")
+    for flag in ("--noise", "--env-options", "--algo"):
+        refuse_twice(arguments, flag)
     args = parse(Stress, arguments, "jostle stress")
     from jostle.store.signals import catch_signals  # late, so that help is quick
     from jostle.stress.checks import read_checks, run_checks, write_junit
@@ -99,7 +109,7 @@ def stress(arguments: list[str]) -> int:
     if args.junit is not None and args.checks is None:
         raise ConfigError("--junit is for the results of checks: give --assert FILE.yaml, too.")
     require_seed(args.seed)  # before a folder is made
-    views = _load(args.runs, args.device, args.which, args.trust)
+    views = _load(args)
     _, suite = prepare(views, args.suite)
     modes = [str(mode) for mode in modes_of(args.noise, views)]
     checks = [] if args.checks is None else read_checks(args.checks, suite, modes, list(views))
@@ -136,26 +146,38 @@ def stress(arguments: list[str]) -> int:
     return _judge(verdicts, checks, args.quiet)
 
 
-def _load(
-    folders: tuple[Path, ...], device: str | None, which: Literal["newest", "best"], trust: bool
-) -> "dict[str, list[PolicyView]]":
+def _load(args: Stress) -> "dict[str, list[PolicyView]]":
     """The agents as methods: those that differ in their seed alone are the runs of one."""
     import jostle
     from jostle.view import as_view
 
-    names = [folder.resolve().name for folder in folders]
+    folders, device, which, trust = args.runs, args.device, args.which, args.trust
+    options = parse_options(args.env_options)
+    zips = require_home(folders, args.env, args.algo)
+    if not zips and (args.env or args.env_options):
+        raise ConfigError(
+            "--env and --env-options are for zips of Stable-Baselines3: a run knows where it was trained."
+        )
+    names = [folder.stem if is_zip(folder) else folder.resolve().name for folder in folders]
     resolved = [folder.resolve() for folder in folders]
     twice = next((folder for folder in resolved if resolved.count(folder) > 1), None)
     if twice is not None:
         raise ConfigError(f"{twice.name} is given twice: give each folder once.")
     groups: dict[str, list[tuple[str, PolicyView]]] = {}
     for folder, name in zip(folders, names, strict=True):
+        label = name if names.count(name) == 1 else f"{folder.resolve().parent.name}/{name}"
+        if folder in zips:
+            model = read_zip(
+                folder, zips[folder], env=args.env, env_options=options, device=device, which=which, trust=trust
+            )
+            model.view.name = label
+            groups.setdefault(f"{zips[folder]} {model.settings}", []).append((label, model.view))
+            continue
         agent = jostle.load(folder, which=which, device=device, replay=False, trust=trust)
         agent.env.close()
         same = {key: value for key, value in agent.description().items() if key not in ("seed", "jostle")}
         same["config"] = {key: value for key, value in same["config"].items() if key not in _MACHINE}
         same["steps"] = agent.steps
-        label = name if names.count(name) == 1 else f"{folder.resolve().parent.name}/{name}"
         groups.setdefault(json.dumps(same, sort_keys=True, default=str), []).append((label, as_view(agent, name=label)))
     return {_method([name for name, _ in group]): [view for _, view in group] for group in groups.values()}
 
@@ -177,8 +199,9 @@ def _method(names: list[str]) -> str:
 def _folder(out: Path | None, run: Path, suite: str, overwrite: bool) -> Path:
     """The folder for the results, made before anything is played."""
     if out is None:
-        saved = (run / "meta.json").exists()  # to a saved agent no file may be added
-        out = run.with_name(f"{run.resolve().name}-stress-{suite}") if saved else run / "stress" / suite
+        name = run.stem if is_zip(run) else run.resolve().name
+        saved = is_zip(run) or (run / "meta.json").exists()  # to a saved agent no file may be added
+        out = run.with_name(f"{name}-stress-{suite}") if saved else run / "stress" / suite
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: choose a folder with --out.")
     left = [name for name in FILES if (out / name).exists()]

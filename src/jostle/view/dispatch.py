@@ -12,9 +12,10 @@ from jostle.envs.sources import rows_of
 from jostle.errors import ConfigError
 from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.policy import QNetwork
+from jostle.view.acting import PredictorView, name_of
 from jostle.view.agents import NetworkView, agent_view
 from jostle.view.interface import EnvSource, PolicyView
-from jostle.view.modules import Kind, ModuleView
+from jostle.view.modules import Called, Kind, ModuleView
 from jostle.view.sb3 import SB3View, is_sb3
 
 
@@ -34,17 +35,21 @@ def as_view(
     >>> view = jostle.as_view(torch.nn.Linear(4, 2), kind="logits", env="CartPole-v1")
     >>> view.distribution(torch.zeros(3, 4)).p.shape
     torch.Size([3, 2])
+    >>> jostle.as_view(lambda obs: (obs[:, 2] > 0).astype(int), env="CartPole-v1").name
+    'policy'
 
     Args:
-        policy: an agent of jostle, a model of Stable-Baselines3, a `torch.nn.Module`, or a view.
-        kind: what a module returns: ``logits``, ``q`` or ``mean``.
-        env, env_options: where a module or a model was trained, as `make_env` takes it; it is played there unless
-            something else is asked for. Agents know it themselves.
-        observation_space, action_space: of a module, in place of those of ``env``.
+        policy: an agent of jostle, a model of Stable-Baselines3, a `torch.nn.Module`, an object with ``predict`` or a
+            function that turn a batch of observations into actions (see `jostle.view.acting.PredictorView`), or a view.
+        kind: what a module or a function returns: ``logits``, ``q`` or ``mean``. It is then given tensors. Without a
+            kind, functions and objects with ``predict`` are given arrays, and return actions.
+        env, env_options: where a policy was trained, as `make_env` takes it; it is played there unless something else
+            is asked for. Agents know it themselves.
+        observation_space, action_space: of one environment, in place of those of ``env``.
         name: for tables.
 
     Raises:
-        ConfigError: nothing that has a view, or a module without ``kind`` or spaces.
+        ConfigError: nothing that has a view, or what needs ``kind`` or spaces is given none.
     """
     view = _made(policy, kind, env, env_options, observation_space, action_space)
     if name is not None:
@@ -64,28 +69,37 @@ def _made(
         return policy
     if is_sb3(policy):
         return SB3View(policy, env_source=env, env_options=env_options)
-    if isinstance(policy, nn.Module):
-        if env is not None and (observation_space is None or action_space is None):
-            made = make_env(env, **capped(env_options or {}, rows_of(env, 1)))
-            made.close()
-            observation_space = observation_space or made.single_observation_space
-            action_space = action_space or made.single_action_space
-        if observation_space is None or action_space is None:
-            raise ConfigError(
-                f"a {type(policy).__name__} does not know its spaces: give as_view(module, env=…), or "
-                "observation_space and action_space."
-            )
-        if isinstance(policy, ActorCritic | QNetwork):
-            return NetworkView(policy, observation_space, action_space, env_source=env, env_options=env_options)
-        if kind is None:
-            raise ConfigError(
-                f"what a {type(policy).__name__} returns cannot be seen from outside: give as_view(module, "
-                "kind='logits'), 'q' or 'mean'."
-            )
-        return ModuleView(policy, observation_space, action_space, kind, env_source=env, env_options=env_options)
-    if all(hasattr(policy, part) for part in ("network", "actor", "env")):
+    if not isinstance(policy, nn.Module) and all(hasattr(policy, part) for part in ("network", "actor", "env")):
         return agent_view(policy)
-    raise ConfigError(
-        f"a {type(policy).__name__} is no policy that can be viewed: give an agent of jostle, a model of "
-        "Stable-Baselines3, or a torch.nn.Module with kind and env."
-    )
+    predict = getattr(policy, "predict", None)
+    call = predict if callable(predict) else policy
+    if isinstance(policy, type) or not callable(call):
+        raise ConfigError(
+            f"a {type(policy).__name__} is no policy that can be viewed: give an agent of jostle, a model of "
+            "Stable-Baselines3, a torch.nn.Module with kind and env, or a function or an object with predict, and env."
+        )
+    name = name_of(policy)
+    if env is not None and (observation_space is None or action_space is None):
+        made = make_env(env, **capped(env_options or {}, rows_of(env, 1)))
+        made.close()
+        observation_space = observation_space or made.single_observation_space
+        action_space = action_space or made.single_action_space
+    else:
+        observation_space = observation_space or getattr(policy, "observation_space", None)
+        action_space = action_space or getattr(policy, "action_space", None)
+    if observation_space is None or action_space is None:
+        raise ConfigError(
+            f"{name} does not know its spaces: give as_view(policy, env=…), or observation_space and action_space."
+        )
+    spaces = observation_space, action_space
+    home: dict[str, Any] = {"env_source": env, "env_options": env_options}
+    if isinstance(policy, ActorCritic | QNetwork):
+        return NetworkView(policy, *spaces, **home)
+    if kind is not None:
+        module = policy if isinstance(policy, nn.Module) else Called(call)
+        return ModuleView(module, *spaces, kind, name=name, **home)
+    if isinstance(policy, nn.Module) and call is policy:
+        raise ConfigError(
+            f"what {name} returns cannot be seen from outside: give as_view(module, kind='logits'), 'q' or 'mean'."
+        )
+    return PredictorView(call, name, *spaces, **home)

@@ -1,7 +1,7 @@
 """A view of anybody's network."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -103,6 +103,21 @@ class ModuleView(PolicyView):
         if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[1] != size:
             shape = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
             raise ConfigError(f"{self.name} must return [B, {size}] for {self.action_space}, not {shape}.")
+
+
+class Called(nn.Module):
+    """A function of tensors as a module."""
+
+    def __init__(self, call: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.call = call
+
+    def forward(self, obs: Any) -> Any:
+        """What the function returns."""
+        return self.call(obs)
+
+    def __deepcopy__(self, memo: Any) -> "Called":
+        return Called(self.call)  # used as it is: what it hangs on may not be copied
 
 
 class ModuleActor:

@@ -16,6 +16,7 @@ from jostle.errors import ConfigError
 from jostle.nn.finite import require_finite
 from jostle.nn.inference import Inference, Mask, Starts
 from jostle.nn.rows import Rows, length, put_back, take, which
+from jostle.view.globals import OwnGlobals
 from jostle.view.interface import EnvSource, MeanStd, Output, PolicyView, Probabilities
 
 KNOWN = ("PPO", "A2C", "DQN", "SAC", "TD3", "DDPG", "MaskablePPO")
@@ -27,30 +28,36 @@ def is_sb3(policy: object) -> bool:
 
 
 class SB3View(PolicyView):
-    """A PPO, A2C, DQN, SAC, TD3 or DDPG model of Stable-Baselines3, or a MaskablePPO of sb3-contrib.
+    """A model of Stable-Baselines3 or of a package built on it.
 
-    MaskablePPO takes legal actions only, where the environment tells them. The others know no masks: they act as they
-    do anywhere else, and an illegal action of theirs is a finding about them.
+    PPO, A2C, DQN, SAC, TD3, DDPG and sb3-contrib's MaskablePPO show distributions or action values; models of other
+    algorithms act by their policy's ``predict``, and show nothing else. MaskablePPO takes legal actions only, where the
+    environment tells them. The others know no masks: they act as they do anywhere else, and an illegal action of theirs
+    is a finding about them.
 
     SAC's distribution is the normal one before the hyperbolic tangent; the other continuous ones are in the units of
     the model's actions.
 
     Pictures may come channels last, as the environment gives them: the model's own policy turns them round and scales
-    them. A `VecNormalize` around the model's environment normalises with its present statistics.
+    them, also those in dictionaries. A `VecNormalize` around the model's environment normalises with its present
+    statistics.
 
-    Raises:
-        ConfigError: another algorithm.
+    Args:
+        model: the model; its policy is copied.
+        algorithm: its name, if the model's class does not tell it.
+        env_source, env_options: where it was trained, as `make_env` takes it.
     """
 
     def __init__(
-        self, model: Any, *, env_source: EnvSource | None = None, env_options: Mapping[str, Any] | None = None
+        self,
+        model: Any,
+        *,
+        algorithm: str | None = None,
+        env_source: EnvSource | None = None,
+        env_options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.algorithm = next((k.__name__ for k in type(model).__mro__ if k.__name__ in KNOWN), None)
-        if self.algorithm is None:
-            raise ConfigError(
-                f"a Stable-Baselines3 model of the kind {type(model).__name__} has no view; those that have one: "
-                f"{', '.join(KNOWN)}. Give its network as a torch.nn.Module instead."
-            )
+        known = next((k.__name__ for k in type(model).__mro__ if k.__name__ in KNOWN), type(model).__name__)
+        self.algorithm = algorithm or known
         self.module = _frozen_copy(model.policy)
         self.module.set_training_mode(False)  # type: ignore[operator]  # dropout and batch norm off
         self.name = self.algorithm
@@ -66,11 +73,9 @@ class SB3View(PolicyView):
     def fits(self, space: gym.Space[Any]) -> bool:
         """The model's space, or pictures with their channels last where the model has them first."""
         ours = self.observation_space
-        if space == ours:
-            return True
-        if not (isinstance(space, spaces.Box) and isinstance(ours, spaces.Box) and len(space.shape) == 3):
-            return False
-        return space.dtype == ours.dtype == np.uint8 and (space.shape[2], *space.shape[:2]) == ours.shape
+        if isinstance(space, spaces.Dict) and isinstance(ours, spaces.Dict):
+            return space.keys() == ours.keys() and all(_alike(space[key], ours[key]) for key in ours)
+        return _alike(space, ours)
 
     def forward(
         self,
@@ -111,18 +116,23 @@ class SB3View(PolicyView):
         if self.algorithm in ("TD3", "DDPG"):
             mean = policy.actor(obs)
             return Output(MeanStd(mean, torch.zeros_like(mean)))
+        if self.algorithm not in KNOWN:
+            raise ConfigError(
+                f"a Stable-Baselines3 model of the kind {self.algorithm} acts and shows nothing else; those that do: "
+                f"{', '.join(KNOWN)}. Give its network as a torch.nn.Module instead."
+            )
         told = policy.get_distribution(obs)
         inner = told.distributions if hasattr(told, "distributions") else told.distribution  # sb3-contrib's has several
         return Output(_shown(inner), value=policy.predict_values(obs))
 
 
 class SB3Actor:
-    """Acts by the model's own `predict`, which clips and rescales actions."""
+    """Acts by the model's own policy, which clips and rescales actions. Hidden states are handed on."""
 
     def __init__(self, view: SB3View, *, seed: int, sample: bool) -> None:
         self.view, self.sample, self.name, self.calls = view, sample, view.name, 0
         self.disagreement: np.ndarray[Any, np.dtype[np.float32]] | None = None  # there are no draws
-        self._random = torch.Generator().manual_seed(seed).get_state()
+        self._globals, self._state = OwnGlobals(seed), None  # predict samples from torch's global generator
 
     def act(
         self, obs: Any, start: Starts | None = None, among: Rows | None = None, mask: Mask | None = None
@@ -131,14 +141,15 @@ class SB3Actor:
         seen = obs if self.view._normalise is None else self.view._normalise(obs)
         policy: Any = self.view.module
         rows = length(seen)
+        among = among if self.view.algorithm in KNOWN else None  # a state is the whole batch's
         self.calls += 1
-        with self._told(), torch.random.fork_rng(devices=[]):  # predict samples from torch's global generator
-            torch.set_rng_state(self._random)
-            how: dict[str, Any] = {"deterministic": not self.sample}
-            if mask is not None and self.view.algorithm == "MaskablePPO":
-                how["action_masks"] = mask if among is None else mask[among]
-            action = policy.predict(seen if among is None else take(seen, among), **how)[0]
-            self._random = torch.get_rng_state()
+        how: dict[str, Any] = {"deterministic": not self.sample}
+        if self.view.algorithm not in KNOWN:
+            how |= {"state": self._state, "episode_start": start}
+        elif mask is not None and self.view.algorithm == "MaskablePPO":
+            how["action_masks"] = mask if among is None else mask[among]
+        with self._told(), self._globals.in_place():
+            action, self._state = policy.predict(seen if among is None else take(seen, among), **how)
         who = which(among, rows, torch.device("cpu"))
         taken = put_back(torch.as_tensor(action)[None], who, rows)
         require_finite(taken, self.name, "actions", self.calls)
@@ -166,6 +177,15 @@ class SB3Actor:
         finally:
             if handle is not None:
                 handle.remove()
+
+
+def _alike(space: gym.Space[Any], ours: gym.Space[Any]) -> bool:
+    """Equal, or the same pictures with their channels last."""
+    if space == ours:
+        return True
+    if not (isinstance(space, spaces.Box) and isinstance(ours, spaces.Box) and len(space.shape) == 3):
+        return False
+    return space.dtype == ours.dtype == np.uint8 and (space.shape[2], *space.shape[:2]) == ours.shape
 
 
 def _frozen_copy(policy: Any) -> Any:

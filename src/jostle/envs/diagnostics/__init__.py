@@ -3,25 +3,19 @@
 import inspect
 from typing import Any
 
-import gymnasium as gym
-
 from jostle.envs.diagnostics.deep_sea import DeepSeaEnv, DeepSeaVectorEnv
 from jostle.envs.diagnostics.themed.game import ThemedCatchEnv, ThemedCatchVectorEnv
 from jostle.errors import ConfigError, closest
+from jostle.registration import DEEP_SEA, THEMED_CATCH
 
-DEEP_SEA = "jostle/DeepSea-v0"
-THEMED_CATCH = "jostle/ThemedCatch-v0"
-
-
-def register() -> None:
-    """Make both known to Gymnasium. Calling it again changes nothing."""
-    for env_id, maker in ((DEEP_SEA, "deep_sea"), (THEMED_CATCH, "themed_catch")):
-        if env_id not in gym.registry:
-            gym.register(
-                env_id,
-                entry_point=f"{__name__}:make_{maker}",
-                vector_entry_point=f"{__name__}:make_{maker}_vector",
-            )
+__all__ = [
+    "DEEP_SEA",
+    "THEMED_CATCH",
+    "make_deep_sea",
+    "make_deep_sea_vector",
+    "make_themed_catch",
+    "make_themed_catch_vector",
+]
 
 
 def make_deep_sea(**options: Any) -> DeepSeaEnv:
