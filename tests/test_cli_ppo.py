@@ -70,12 +70,32 @@ def test_what_training_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     said = capsys.readouterr().out
     assert "16 steps of 4 environments" in said
     assert "rnd (discount 0.99, weight 0.5, non-episodic)" in said
-    assert re.search(r"return -?[\d.e-]+, loss [\d.e-]+, rnd [\d.e-]+, icm [\d.e-]+", said)
+    number = r"-?[\d.e-]+"
+    assert re.search(f"return_100 {number}, losses/value {number}, rnd/reward_mean {number}, icm/reward_mean", said)
     assert re.search(r"\d+ cells seen", said)
     row = read_metrics(folder)[-1]
     assert row["coverage/cells"] > 3
     assert row["coverage/cells_per_episode"] == 5
     assert {"bonus/rnd/reward_mean", "bonus/icm/reward_mean", "losses/value"} <= set(row)
+
+
+@pytest.mark.parametrize("algorithm", COMMANDS)
+def test_the_bar_calls_numbers_by_their_names_in_the_metrics(
+    algorithm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing was left out, or only what leaves no doubt; and they are the same numbers."""
+    small = SEA[2:] if algorithm == "ppo" else [*SEA[2:8], "--hidden", "16", "--warmup", "40", "--bonus-features", "8"]
+    folder, often = tmp_path / "sea", ["--eval-every", "320", "--eval-episodes", "2", "--bonus", "rnd"]
+    assert main(["train", algorithm, *small, *often, "--steps", "640", "--run-dir", str(folder)]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("640/640 steps"))
+    shown = {name: float(value) for name, value in (part.split() for part in line.split(", ")[2:])}
+    assert set(shown) >= {"return_100", "eval/return_mean", "rnd/reward_mean"}
+    logged: dict[str, float] = {}
+    for row in read_metrics(folder):
+        logged |= row
+    for name, value in shown.items():
+        (whole,) = [known for known in logged if known == name or known.endswith(f"/{name}")]
+        assert value == pytest.approx(logged[whole], rel=1e-3), name
 
 
 def test_a_recurrent_run_goes_through_every_command(

@@ -74,7 +74,7 @@ def test_quick_commands_load_no_torch(command: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
 
 
-HEAVY = ("torch._dynamo", "torch._inductor", "sympy", "scipy", "tensorboard", "matplotlib", "envpool", "minigrid")
+HEAVY = ("torch._dynamo", "torch._inductor", "sympy", "scipy", "tensorboard", "matplotlib", "envpool", "rich")
 """What takes long to import and is not needed to make an agent: the compiler alone takes as long as torch."""
 
 

@@ -2,6 +2,7 @@
 
 import doctest
 import io
+import re
 import signal
 import threading
 
@@ -63,6 +64,29 @@ def test_narrow_terminals(clock: Clock, width: int) -> None:
     with Progress(10, console=console) as bar:
         clock.now += 1
         bar.update(5, {"a rather long name of a metric": 1.0, "b": float("nan")})
+
+
+COUNTS = "10,000/100,000 steps, 1,000 steps/s, 0:01:30 left"
+METRICS = {"return_100": -1234.5, "td_loss": 0.123456, "eval/return_mean": 12.0, "rnd/reward_mean": 0.5, "rooms": 3.0}
+
+
+@pytest.mark.parametrize(("width", "height"), [(120, 2), (80, 3), (60, 3), (59, 4), (50, 4), (20, 9)])
+def test_a_narrow_terminal_shows_all_in_more_lines(clock: Clock, width: int, height: int) -> None:
+    """Nothing is cut off, neither numbers nor names, and the bar goes on to be seen."""
+    console, out = _console(True, width)
+    bar = Progress(100_000, console=console)
+    clock.now += 10
+    bar.update(10_000, METRICS)
+    out.truncate(0)
+    console.print(bar._picture())
+    text = re.sub(r"\x1b\[[0-9;]*m|\0", "", out.getvalue())
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= width
+    assert len(lines) == height
+    assert "…" not in text
+    assert sum(line.count("━") for line in lines) >= 9
+    said = re.sub("[━╸╺,]", "", " ".join(lines)).split()
+    assert said == COUNTS.replace(",", "").split() + [w for n, x in METRICS.items() for w in (n, f"{x:.4g}")]
 
 
 @pytest.mark.parametrize("terminal", [True, False])

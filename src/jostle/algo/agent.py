@@ -20,7 +20,7 @@ from jostle.algo.predictor import Predictor
 from jostle.algo.schedule import Schedule
 from jostle.algo.settings import Settings
 from jostle.algo.stretches import command
-from jostle.algo.training import Callback, train
+from jostle.algo.training import Callback, mean_return, train
 from jostle.envs import JostleEnv, make_env
 from jostle.envs.later import LaterEnv, facts_of, made
 from jostle.envs.sources import EnvSource, rows_of
@@ -373,6 +373,8 @@ class Agent(ABC):
             out["charts/episodic_return"] = float(np.mean(returns))
             out["charts/episodic_length"] = float(np.mean(lengths))
             self._finished.clear()
+        if self.returns:
+            out["charts/return_100"] = mean_return(self.returns)
         return out | self.coverage.drain_metrics()
 
     def _common_state(self) -> dict[str, Any]:

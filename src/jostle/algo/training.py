@@ -188,22 +188,26 @@ def _crossed(before: int, after: int, every: int) -> bool:
 
 
 def _headline(agent: Trainable) -> dict[str, float]:
-    """The numbers that a progress bar shows: return, loss, and what drives and shows exploration."""
+    """The numbers that a progress bar shows: return, loss, and what drives and shows exploration.
+
+    Each has the name that it has in the metrics, whose first words are left out where that leaves no doubt.
+    """
     out = {}
     if agent.returns:
-        out["return"] = sum(agent.returns) / len(agent.returns)
-    for name in ("td_loss", "value"):
-        if f"losses/{name}" in agent.metrics:
-            out["loss"] = agent.metrics[f"losses/{name}"]
-    if "eval/return_mean" in agent.metrics:
-        out["eval"] = agent.metrics["eval/return_mean"]
+        out["return_100"] = mean_return(agent.returns)
+    shown = {"losses/td_loss": "td_loss", "losses/value": "losses/value", "eval/return_mean": "eval/return_mean"}
+    out |= {short: agent.metrics[name] for name, short in shown.items() if name in agent.metrics}
     for name, value in agent.metrics.items():
-        part = name.split("/")
-        if part[0] == "bonus" and part[-1] == "reward_mean":
-            out[part[1]] = value
+        if name.startswith("bonus/") and name.endswith("/reward_mean"):
+            out[name.removeprefix("bonus/")] = value
         elif name == "coverage/rooms":
             out["rooms"] = value
     return out
+
+
+def mean_return(returns: Sequence[float]) -> float:
+    """The mean of the returns that an agent keeps: ``charts/return_100`` of the metrics and the progress bar."""
+    return sum(returns) / len(returns)
 
 
 def _check_finite(values: dict[str, float], steps: int) -> None:

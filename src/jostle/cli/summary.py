@@ -4,6 +4,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jostle.algo.training import mean_return
+
 if TYPE_CHECKING:
     from jostle.algo.agent import Agent
 
@@ -37,9 +39,8 @@ def summary(agent: "Agent", run_dir: Path) -> str:
     """What came of it, where it lies, and what to do with it."""
     where = quoted(run_dir)
     if agent.returns:
-        mean = sum(agent.returns) / len(agent.returns)
         last = f"the last {len(agent.returns)} episodes" if len(agent.returns) > 1 else "the only episode so far"
-        found = f"mean return of {last}, while exploring: {mean:.4g}"
+        found = f"mean return of {last}, while exploring: {mean_return(agent.returns):.4g}"
     else:
         found = "no episode has ended yet"
     seen = agent.coverage.summary()

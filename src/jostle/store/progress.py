@@ -2,14 +2,15 @@
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:  # late, so that `import jostle` is quick
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.text import Text
 
+_BAR = 10  # columns that a bar beside the counts has at least
 _REFRESH = 0.1  # seconds between two pictures on a terminal
 _LINE = 30.0  # seconds between two lines in a log
 _WINDOW = 30.0  # seconds over which the speed is measured
@@ -24,7 +25,9 @@ class Progress:
     console: where to show it, by default the standard output.
     """
 
-    def __init__(self, total: int, start: int = 0, quiet: bool = False, console: Console | None = None) -> None:
+    def __init__(self, total: int, start: int = 0, quiet: bool = False, console: "Console | None" = None) -> None:
+        from rich.console import Console
+
         self.total = total
         self._steps = start
         self._metrics: dict[str, float] = {}
@@ -38,6 +41,8 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if self._console.is_terminal and not self._quiet:
+            from rich.live import Live
+
             self._live = Live(self._picture(), console=self._console, auto_refresh=False)
             self._live.start()
         return self
@@ -73,27 +78,51 @@ class Progress:
             self._live.update(self._picture(), refresh=True)
         else:
             values = "".join(f", {name} {value:.4g}" for name, value in self._metrics.items())
-            self._console.print(f"{self._counts()}{values}", soft_wrap=True, highlight=False, markup=False)
+            counts = ", ".join(self._counts())
+            self._console.print(f"{counts}{values}", soft_wrap=True, highlight=False, markup=False)
 
-    def _counts(self) -> str:
+    def _counts(self) -> list[str]:
+        """Steps, speed and time left."""
         speed = self.speed()
-        left = (
-            f", {_duration((self.total - self._steps) / speed)} left" if speed > 0 and self._steps < self.total else ""
-        )
-        return f"{self._steps:,}/{self.total:,} steps, {speed:,.0f} steps/s{left}"
+        counts = [f"{self._steps:,}/{self.total:,} steps", f"{speed:,.0f} steps/s"]
+        if speed > 0 and self._steps < self.total:
+            counts.append(f"{_duration((self.total - self._steps) / speed)} left")
+        return counts
 
-    def _picture(self) -> Group:
-        bar = Table.grid(padding=(0, 1), expand=True)
-        bar.add_column(ratio=1)
-        bar.add_column(no_wrap=True)
-        bar.add_row(ProgressBar(total=max(1, self.total), completed=self._steps), Text(self._counts()))
-        values = Table.grid(padding=(0, 1))
-        row: list[Text] = []
-        for name, value in self._metrics.items():
-            row += [Text(name, style="dim"), Text(f"{value:.4g}  ")]
-        if row:
-            values.add_row(*row)
-        return Group(bar, values)
+    def _picture(self) -> "Group":
+        """The bar, with the counts beside it where there is room and else below it; below them the metrics.
+
+        Neither is ever cut off: what does not fit into a line begins the next one.
+        """
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        width = self._console.width
+        bar = ProgressBar(total=max(1, self.total), completed=self._steps)
+        lines = _filled(map(Text, self._counts()), width, ", ")
+        beside = lines.pop() if len(lines) == 1 and lines[0].cell_len + 1 + _BAR <= width else None
+        values = [Text.assemble((name, "dim"), f" {value:.4g}") for name, value in self._metrics.items()]
+        lines += _filled(values, width, "  ")
+        top = Table.grid(padding=(0, 1), expand=True)
+        top.add_column(ratio=1)
+        if beside is None:
+            top.add_row(bar)
+        else:
+            top.add_row(bar, beside)
+        return Group(top, *lines)
+
+
+def _filled(items: "Iterable[Text]", width: int, gap: str) -> "list[Text]":
+    """The items in lines of a width; one that is wider has a line of its own."""
+    lines: list[Text] = []
+    for item in items:
+        if lines and lines[-1].cell_len + len(gap) + item.cell_len <= width:
+            lines[-1].append(gap).append_text(item)
+        else:
+            lines.append(item)
+    return lines
 
 
 def _duration(seconds: float) -> str:
