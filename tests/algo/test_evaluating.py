@@ -14,7 +14,9 @@ import yaml
 from gymnasium import spaces
 
 import jostle
-from jostle.errors import CheckpointError, ConfigError
+from jostle.algo.evaluating import Evaluations, name_of_eval
+from jostle.algo.schedule import Schedule
+from jostle.errors import CheckpointError, ConfigError, EnvError
 from jostle.store import Run, best_value, load_best, save_best
 
 SEA = "jostle/DeepSea-v0"
@@ -130,6 +132,70 @@ def test_another_environment_to_evaluate_in(tmp_path: Path) -> None:
     jostle.resume(run, steps=64, env=Global, eval_every=0)
     agent = make("ppo").learn(40, eval_every=32, eval_episodes=1, eval_env_options={"move_cost": 5.0})
     assert agent.metrics["eval/return_mean"] < -0.1 or agent.metrics["eval/return_mean"] == 0
+
+
+POLE: dict[str, Any] = {"num_envs": 2, "hidden": (8,), "env_options": {"engine": "gymnasium"}}
+
+
+def test_each_evaluation_plays_the_same_episodes_and_of_equals_the_first_is_the_best(tmp_path: Path) -> None:
+    small: dict[str, Any] = {"warmup": 20, "batch_size": 8, "replay_size": 400, "learning_rate": 1e-12}
+    agent = jostle.DQN("CartPole-v1", **POLE, **small)
+    agent.learn(150, run_dir=tmp_path / "run", log_every=30, eval_every=40, eval_episodes=4)
+    first, *others = evaluated(tmp_path / "run")
+    assert len(others) == 2
+    for other in others:
+        assert other | {"step": first["step"]} == first
+    shown = jostle.evaluate(agent, 4)
+    assert len(set(shown.returns)) > 1
+    assert first["eval/length"] == np.mean([e.length for e in shown.episodes])
+    assert (first["eval/return_low"], first["eval/return_high"]) == shown.interval
+    assert first["eval/return_low"] < first["eval/return_mean"] == shown.mean < first["eval/return_high"]
+    assert agent.metrics["eval/return_mean"] == shown.mean, "also behind later lines of metrics"
+    state, meta = load_best(tmp_path / "run")
+    assert meta["step"] == first["step"]
+    assert state["replay"] is None
+
+
+def test_it_is_evaluated_under_the_noise_and_the_options_that_are_asked_for() -> None:
+    agent = jostle.PPO("CartPole-v1", num_steps=16, noisy="factorised", sigma0=5.0, seed=2, **POLE)
+    agent.learn(1, eval_every=1, eval_episodes=8, eval_noise="sampled")
+    sampled, mean = (jostle.evaluate(agent, 8, noise=noise).mean for noise in ("sampled", "mean"))
+    assert agent.metrics["eval/return_mean"] == sampled != mean
+    short = POLE | {"env_options": {"engine": "gymnasium", "max_episode_steps": 5}}
+    agent = jostle.PPO("CartPole-v1", num_steps=16, **short)
+    agent.learn(1, eval_every=1, eval_episodes=2)
+    assert agent.metrics["eval/length"] == 5
+    agent.learn(1, eval_every=1, eval_episodes=2, eval_env="CartPole-v1")
+    assert agent.metrics["eval/length"] > 5, "another environment does not have the training's options"
+
+
+def test_what_no_folder_holds_is_named_so_and_options_come_too_late_for_what_is_made(tmp_path: Path) -> None:
+    env = jostle.make_env(SEA, 2)
+    assert name_of_eval(env) == f"<{SEA}>"
+    assert name_of_eval(lambda: Global()) == (
+        "<test_what_no_folder_holds_is_named_so_and_options_come_too_late_for_what_is_made.locals.lambda>"
+    )
+    with pytest.raises(ConfigError, match=f"eval_env_options come too late: {SEA} is made already"):
+        make("ppo").learn(
+            32, run_dir=tmp_path / "run", eval_every=32, eval_env=env, eval_env_options={"move_cost": 1.0}
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_evaluation_that_fails_leaves_the_global_generators_as_they_were() -> None:
+    class Fails(Global):
+        def step(self, action: int) -> Any:
+            super().step(action)
+            raise RuntimeError("mine")
+
+    def states() -> tuple[Any, ...]:
+        return random.getstate(), np.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist()  # noqa: NPY002
+
+    agent = make("ppo", Global)
+    before = states()
+    with pytest.raises(EnvError, match="mine"):
+        Evaluations(Schedule.of(10, eval_every=1), Fails)(agent)
+    assert states() == before
 
 
 @pytest.mark.parametrize(("wrong", "says"), [

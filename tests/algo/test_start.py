@@ -8,6 +8,7 @@ import pytest
 import jostle
 from jostle import presets
 from jostle.algo.settings import merged
+from jostle.bonus import RND
 from jostle.errors import ConfigError
 
 FAST: dict[str, Any] = {"num_steps": 4, "minibatches": 1, "epochs": 1, "bonus_warmup": 0}
@@ -26,13 +27,31 @@ def test_a_preset_alone_makes_the_agent_of_its_file() -> None:
 def test_each_part_of_a_preset_can_be_another() -> None:
     data = presets.load("deepsea-rnd")
     agent = jostle.PPO(
-        "jostle/DeepSea-v0", {"gamma": 0.5}, preset="deepsea-rnd", num_envs=3, env_options={"size": 6}, epochs=2
+        "jostle/DeepSea-v0",
+        {"gamma": 0.5, "epochs": 7},
+        preset="deepsea-rnd",
+        num_envs=3,
+        env_options={"size": 6},
+        epochs=2,
     )
     assert (agent.num_envs, agent.config.gamma, agent.config.epochs) == (3, 0.5, 2)
     assert agent.env_options == data["env_options"] | {"size": 6}
     assert agent.config.learning_rate == data["config"]["learning_rate"]
     ready = jostle.make_env("jostle/DeepSea-v0", 2, size=7)
     assert jostle.PPO(ready, preset="deepsea-rnd", **FAST).env is ready
+
+
+def test_a_preset_serves_elsewhere_and_without_its_bonus() -> None:
+    assert jostle.PPO("Acrobot-v1", preset="cartpole-ppo").num_envs == presets.load("cartpole-ppo")["num_envs"] != 8
+    # Settings that were the bonus's do nothing now, and nobody who reads this has given them.
+    agent = jostle.PPO(preset="deepsea-rnd", num_envs=2, bonus=(), env_options={"move_cost": 0.5})
+    assert agent.config.bonus == ()
+    assert agent.env_options == {"size": 20, "move_cost": 0.5}, "options are given one by one"
+    assert agent.config.gamma_int == presets.load("deepsea-rnd")["config"]["gamma_int"]
+    with pytest.raises(ConfigError, match=r"coef_int=2\.0 does nothing without a bonus"):
+        jostle.PPO(preset="deepsea-rnd", num_envs=2, bonus=(), coef_int=2.0)
+    own = RND(agent.env.single_observation_space, 2, features=4)
+    assert jostle.PPO(preset="deepsea-rnd", num_envs=2, bonus=(), coef_int=2.0, bonuses=[own]).config.coef_int == 2.0
 
 
 def test_settings_of_a_preset_bring_its_environments() -> None:

@@ -77,6 +77,10 @@ def test_rows_that_tell_none_may_do_everything() -> None:
     mask = reader.read(told, np.array([True, False, True]), NONE)
     assert mask.tolist() == [[False, True], [True, True], [True, False]]
     assert told.tolist() == [[0, 1], [0, 0], [1, 0]]  # the environment's own array is left alone
+    own = told.astype(np.bool_)
+    assert reader.read(own, np.array([True, False, True]), NONE).tolist() == mask.tolist()
+    assert reader.read(own, None, np.array([False, True, False])).tolist() == mask.tolist()
+    assert own.tolist() == told.astype(np.bool_).tolist()
     ragged = np.array([np.array([0, 1]), None, [1, 0]], object)
     assert reader.read(ragged, None, NONE).tolist() == mask.tolist()
 

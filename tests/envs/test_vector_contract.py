@@ -285,6 +285,8 @@ def test_frame_stack_holds_the_last_frames_and_repeats_the_first(shape: tuple[in
     assert (env.frame_stack, env.stack_padding) == (3, "repeat")
     expected = [[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3], [10, 10, 10], [10, 10, 11]]
     stacks = [env.reset()[0]] + [env.step(np.zeros(2, int))[0] for _ in expected[1:]]
+    stacks += [env.step(np.zeros(2, int))[0], env.reset()[0], env.step(np.zeros(2, int))[0]]
+    expected += [[10, 11, 12], [20, 20, 20], [20, 20, 21]]
     for stack, values in zip(stacks, expected, strict=True):
         assert stack.shape == (2, 3 * channels, *size)
         np.testing.assert_array_equal(stack[1, ::channels, 0, 0], values)
@@ -325,6 +327,73 @@ def test_a_snapshot_continues_as_if_unbroken(at: int) -> None:
     assert any(row[6] is not None for row in unbroken)
 
 
+def test_a_snapshot_serves_more_than_once() -> None:
+    """Nobody who goes on from it writes to it, and the time that an episode took goes on from it too."""
+    actions = np.random.default_rng(0).integers(0, 2, (12, 4))
+    env = deep_sea()
+    env.reset()
+    trajectory(env, actions[:3])
+    state, seen = env.state_dict(), []
+    state["seconds"] = state["seconds"] + 1_000
+    for _ in range(2):
+        other = deep_sea()
+        other.load_state_dict(state)
+        seen.append(trajectory(other, actions[3:]))
+    for one, two in zip(*seen, strict=True):
+        for a, b in zip(one, two, strict=True):
+            np.testing.assert_array_equal(a, b)
+    env.load_state_dict(state)
+    *_, info = next(step for step in map(env.step, actions) if "episode" in step[4])
+    assert (abs(info["episode"]["t"] - 1_000) < 500).all()
+
+
+def test_what_is_running_is_a_copy() -> None:
+    env = make_env(Counter, num_envs=2, seed=9)
+    env.reset()
+    env.step(np.zeros(2, int))
+    returns, lengths = env.running()
+    env.step(np.zeros(2, int))
+    assert (returns.tolist(), lengths.tolist()) == ([1.0, 1.0], [1, 1])
+    assert env.running()[0].tolist() == [3.0, 3.0]
+
+
+def test_flags_that_stand_for_many_steps_cannot_be_written_to() -> None:
+    env = make_env(Counter, num_envs=2, seed=9)
+    for info in (env.reset()[1], env.step(np.zeros(2, int))[4]):
+        with pytest.raises(ValueError, match="read-only"):
+            info["valid"][0] = False
+
+
+class Reused(Careless):
+    """Writes every step into the arrays of the one before, as float32."""
+
+    def __init__(self) -> None:
+        self.t, self.given = 0, (np.zeros((2, 1), np.float32), np.zeros(2, np.float32), *np.zeros((2, 2), np.bool_))
+
+    def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+        return self.given[0], {}
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        obs, reward, terminated, truncated = self.given
+        self.t += 1
+        obs[:], reward[:] = self.t / 100, self.t
+        terminated[:], truncated[:] = [self.t % 4 == 1, False], [False, self.t % 4 == 3]
+        return obs, reward, terminated, truncated, {}
+
+
+def test_arrays_of_another_s_environments_are_copied_and_left_alone() -> None:
+    vector = Reused()
+    env, kept = make_env(vector), []
+    env.reset()
+    for t in range(1, 9):
+        step = env.step(np.zeros(2, int))[:4]
+        assert vector.given[1].tolist() == [t, t], "the reward of a row that resets is set to 0 elsewhere"
+        kept += [(a, a.copy()) for a in step]
+    assert any(copy.any() for array, copy in kept if array.dtype == bool)
+    for array, copy in kept:
+        np.testing.assert_array_equal(array, copy)
+
+
 def test_snapshots_refused_with_the_reason() -> None:
     env = make_env(Counter)
     env.reset()
@@ -340,9 +409,12 @@ def test_snapshots_refused_with_the_reason() -> None:
         three.load_state_dict(saved.state_dict())
 
 
-@pytest.mark.parametrize("engine", ["envpool", "gymnasium", "jostle"])
+@pytest.mark.parametrize("engine", ["envpool", "gymnasium", "jostle", "stack"])
 def test_observations_and_masks_are_never_written_to_again(engine: Any) -> None:
-    env = deep_sea() if engine == "jostle" else make_env("CartPole-v1", 4, engine=engine)
+    if engine == "stack":
+        env = make_env(lambda: Ramp((4, 5)), 4, frame_stack=3)
+    else:
+        env = deep_sea() if engine == "jostle" else make_env("CartPole-v1", 4, engine=engine)
     env.action_space.seed(0)
     obs, info = env.reset()
     kept: list[tuple[np.ndarray, np.ndarray]] = []

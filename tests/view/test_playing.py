@@ -167,5 +167,53 @@ def test_rows_that_never_end_are_reset_together() -> None:
     assert [(e.env, e.index, e.length, e.cut, e.success) for e in found] == [
         (i, k, 3, True, False) for i, k in ((0, 0), (1, 0), (0, 1), (1, 1), (0, 2))
     ]
+    assert [e.level_seed for e in found] == [100 * e.env + e.index for e in found], (
+        "the next games, not the first again"
+    )
     assert told == [1, 2, 3, 4, 5]
     assert seen == [([k, k], [t, t]) for k in range(3) for t in range(3)]
+
+
+def test_a_row_that_waits_for_the_others_is_not_judged_meanwhile() -> None:
+    class Once(Hours):
+        """Only the first episode of environment 0 ends, after two steps: its second is cut later than the others."""
+
+        def step(self, action: int) -> Any:
+            obs, reward, _, _, info = super().step(action)
+            return obs, reward, self.number == self.episode == 0 and self.t == 2, False, info
+
+    class Doubt(Clockwork):
+        def act(self, obs: Any, start: Any = None, among: Any = None) -> Any:
+            self.disagreement = obs[:, 2].copy()
+            return np.zeros(len(obs), np.int64)
+
+    with pytest.warns(UserWarning, match="5 of 6 episodes did not end within 4 steps"):
+        found = play(Doubt(), jostle.make_env(Once, 2), 6, patience=4)
+    assert found is not None
+    assert [(e.length, e.disagreement) for e in found] == [(2, 0.5), *[(4, 1.5)] * 5]
+
+
+class Listens(Hours):
+    """Episodes of twenty steps, whose actions are kept."""
+
+    taken: list[int] = []  # noqa: RUF012
+
+    def step(self, action: int) -> Any:
+        Listens.taken.append(int(action))
+        obs, reward, _, _, info = super().step(action)
+        return obs, reward, self.t == 20, False, info
+
+
+def test_random_actions_follow_the_seed_and_each_row_has_a_coin_of_its_own() -> None:
+    def taken(seed: int) -> list[int]:
+        Listens.taken.clear()
+        play(Clockwork(), jostle.make_env(Listens, 32), 32, seed=seed, epsilon=0.5)
+        return Listens.taken.copy()
+
+    first = taken(3)
+    assert first == taken(3)
+    assert first != taken(4)
+    together = np.array(first).reshape(20, 32)
+    assert abs(together.mean() - 1 / 4) < 0.1, "of two actions a random one is the other in half of the cases"
+    assert (together.mean(1) > 0).all()
+    assert (together.mean(1) < 0.6).all()

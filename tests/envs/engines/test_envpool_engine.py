@@ -150,6 +150,21 @@ def test_atari_stacks_are_padded_by_repetition_after_lost_lives_too() -> None:
     assert lost >= 4
 
 
+def test_a_reset_where_a_life_has_just_been_lost_begins_whole_stacks() -> None:
+    env = make_env("Breakout-v5", 2, seed=3, episodic_life=True)
+    env.action_space.seed(0)
+    env.reset()
+    while not any(flag.any() for flag in env.step(env.action_space.sample())[2:4]):
+        pass
+    before, moved = env.reset()[0], np.zeros(2, bool)
+    for t in range(6):
+        obs, *_ = env.step(np.full(2, 2 + t // 3))  # to the right, then to the left
+        np.testing.assert_array_equal(obs[:, :-1], before[:, 1:])
+        moved |= (obs[:, -1] != obs[:, -2]).any((1, 2))
+        before = obs
+    assert moved.all()
+
+
 def test_frame_stack_is_the_pools_own_on_atari() -> None:
     env = make_env("Pong-v5", 2, frame_stack=2)
     assert (env.frame_stack, env.reset()[0].shape) == (2, (2, 2, 84, 84))

@@ -201,6 +201,13 @@ def test_statistics_of_a_wrapper_are_not_taken_for_those_of_jostle(workers: int)
     env.close()
 
 
+def test_statistics_that_a_reset_tells_are_dropped() -> None:
+    env = make_env(teller(lambda number, t: {"episode": {"r": 7.0, "l": 1}, "x": 1}), 2)
+    _, info = env.reset()
+    assert set(info) == {"valid", "start", "x", "_x"}
+    env.close()
+
+
 class Still:
     """An actor of one action."""
 
