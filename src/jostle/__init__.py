@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jostle.evaluation import Evaluation, evaluate
     from jostle.loading import load, resume
     from jostle.nn.noise import Noise, StochasticLayer
-    from jostle.nn.noisy import NoisyLinear, to_linear, to_noisy
+    from jostle.nn.noisy import NoisyLinear, noisy_layers, to_linear, to_noisy
     from jostle.store import read_metrics
     from jostle.stress import stress_test
     from jostle.view import as_view
@@ -48,6 +48,7 @@ __all__ = [
     "load",
     "make_env",
     "nn",
+    "noisy_layers",
     "presets",
     "read_metrics",
     "resume",
@@ -68,7 +69,7 @@ _HOME = {
     "jostle.evaluation": ("Evaluation", "evaluate"),
     "jostle.loading": ("load", "resume"),
     "jostle.nn.noise": ("Noise", "StochasticLayer"),
-    "jostle.nn.noisy": ("NoisyLinear", "to_linear", "to_noisy"),
+    "jostle.nn.noisy": ("NoisyLinear", "noisy_layers", "to_linear", "to_noisy"),
     "jostle.store": ("read_metrics",),
     "jostle.stress": ("stress_test",),
     "jostle.view": ("as_view",),

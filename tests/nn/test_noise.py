@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import sys
+import threading
 
 import pytest
 import torch
@@ -178,6 +180,153 @@ def test_a_copied_network_has_no_noise_until_it_gets_its_own() -> None:
     assert id(noise.selection) not in selections
     with pytest.raises(ConfigError, match="no noise yet"):
         target(X)
+
+
+def test_a_pickled_network_has_no_noise_until_it_gets_its_own() -> None:
+    online = network()
+    noise = Noise(online, seed=0, role="online", slots=2)
+    with noise.using(1):
+        other = pickle.loads(pickle.dumps(online))
+    assert len({id(m.selection) for m in other.modules() if isinstance(m, NoisyLinear)}) == 1
+    with pytest.raises(ConfigError, match="no noise yet"):
+        other(X)
+    own = Noise(other, seed=0, role="copy", slots=2)
+    with own.mean(), noise.mean():
+        assert torch.equal(other(X), online(X))
+    with own.using(1), noise.using(1):
+        assert not torch.allclose(other(X), online(X), atol=1e-3)
+
+
+def test_the_state_of_another_role_is_refused() -> None:
+    """ξ′ restored from ξ would be ξ for ever."""
+    net = network()
+    noise = Noise(net, seed=0, role="online", slots=2)
+    state = Noise(network(), seed=0, role="target", slots=2).state_dict()
+    before = snapshot(net)
+    with pytest.raises(CheckpointError, match="of role 'target' and this one of 'online'"):
+        noise.load_state_dict(state)
+    assert torch.equal(snapshot(net), before)
+    assert noise.state_dict()["role"] == "online"
+    noise.load_state_dict({k: v for k, v in state.items() if k != "role"})  # as former versions wrote it
+
+
+def test_threads_have_each_their_own_selection() -> None:
+    """Eight threads in one network under slots and modes of their own, hundreds of passes each."""
+    net = network()
+    noise = Noise(net, seed=0, role="online", slots=6)
+    choices = [{"draw": s} for s in range(6)] + [{"mode": "mean"}, {"draw": torch.tensor([0, 1, 2, 3, 4])}]
+    expected = []
+    with torch.no_grad():
+        for choice in choices:
+            with noise.using(**choice):
+                expected.append(net(X))
+    wrong, errors = [], []
+    together = threading.Barrier(len(choices))
+
+    def work(i: int) -> None:
+        try:
+            together.wait()
+            with torch.no_grad():
+                for _ in range(60):
+                    with noise.using(**choices[i]):
+                        wrong.extend([i] * (not torch.equal(net(X), expected[i])))
+                        with noise.using(**choices[i - 1]):
+                            wrong.extend([i] * (not torch.equal(net(X), expected[i - 1])))
+                        wrong.extend([i] * (not torch.equal(net(X), expected[i])))
+        except BaseException as error:
+            errors.append(error)
+
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(len(choices))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(switch)
+    assert not errors
+    assert not wrong
+    assert noise.selection.others == {}
+    assert noise.selection.first is None
+    with torch.no_grad():
+        assert torch.equal(net(X), expected[0]), "the selection from before is back"
+
+
+def test_a_fold_that_is_stale_is_seen_from_every_thread() -> None:
+    net = network().requires_grad_(False)
+    noise = Noise(net, seed=0, role="online")
+    noise.fold()
+    found: list[object] = []
+
+    def work() -> None:
+        with noise.using(mode="folded"):
+            found.append(net(X))
+            noise.draw()
+            try:
+                net(X)
+            except ConfigError as error:
+                found.append(str(error))
+
+    with noise.mean():
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert isinstance(found[0], torch.Tensor)
+    assert "needs Noise.fold()" in str(found[1])
+
+
+# ---- σ that nobody trains ----
+
+
+def train(net: nn.Module, noise: Noise, parameters: list[nn.Parameter], redraws: int = 250) -> None:
+    optimiser = torch.optim.Adam(parameters, lr=1e-3, fused=True)
+    for _ in range(redraws):
+        noise.draw()
+        optimiser.zero_grad()
+        net(X).square().mean().backward()
+        optimiser.step()
+
+
+def test_sigma_that_no_optimiser_has_is_said_once() -> None:
+    net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 6))
+    before = list(net.parameters())  # an optimiser of then has no σ
+    to_noisy(net)
+    noise = Noise(net, seed=0, role="online")
+    with pytest.warns(UserWarning, match="sigma of 0, 2 has not moved .*to_noisy before making the optimiser") as said:
+        train(net, noise, before, 900)
+    assert len(said) == 1
+
+
+def test_sigma_of_one_layer_alone_is_said() -> None:
+    net = network()
+    noise = Noise(net, seed=0, role="online")
+    left_out = {id(p) for p in net[2].sigmas}
+    with pytest.warns(UserWarning, match="sigma of 2 has"):
+        train(net, noise, [p for p in net.parameters() if id(p) not in left_out])
+
+
+@pytest.mark.parametrize("case", ["trained", "frozen", "nothing moves", "a target"])
+def test_nothing_is_said_where_sigma_is_as_it_should_be(case: str) -> None:
+    net = network()
+    if case == "frozen":
+        for layer in (net[0], net[2]):
+            for sigma in layer.sigmas:
+                sigma.requires_grad_(False)
+    noise = Noise(net, seed=0, role="online")
+    if case == "a target":
+        target = copy.deepcopy(net).requires_grad_(False)
+        own = Noise(target, seed=0, role="target")
+        for _ in range(250):
+            own.draw()
+            with torch.no_grad():
+                target[0].weight.add_(1.0)
+    elif case == "nothing moves":
+        for _ in range(500):
+            noise.draw()
+    else:
+        train(net, noise, [p for p in net.parameters() if p.requires_grad])
 
 
 def test_online_and_target_noise_never_coincide() -> None:

@@ -13,7 +13,7 @@ from jostle.errors import ConfigError
 from jostle.nn.factorised import LARGE
 from jostle.nn.linear import Chain
 from jostle.nn.noise import Noise
-from jostle.nn.noisy import NoisyLinear, to_linear, to_noisy
+from jostle.nn.noisy import NoisyLinear, noisy_layers, to_linear, to_noisy
 
 KINDS = ["factorised", "independent"]
 SMALL, BIG = (7, 5), (1040, 1030)
@@ -359,23 +359,28 @@ def test_bfloat16(kind: str) -> None:
 
 def test_import_keeps_the_very_weights_and_leaves_the_generator_alone() -> None:
     linear = nn.Linear(7, 5).double().eval()
-    state = torch.get_rng_state()
+    state, weight, bias, x = torch.get_rng_state(), linear.weight, linear.bias, torch.randn(3, 7).double()
+    expected, before = linear(x), dict(vars(linear))
+    torch.set_rng_state(state)
     made = NoisyLinear.from_linear(linear, sigma0=0.4, bias_sigma="fan_out")
+    assert made is linear
     assert torch.equal(torch.get_rng_state(), state)
-    assert made.weight is linear.weight
-    assert made.bias is linear.bias
+    assert made.weight is weight
+    assert made.bias is bias
+    assert [name for name, _ in made.named_parameters()] == ["weight", "weight_sigma", "bias", "bias_sigma"]
     assert not made.training
     assert made.weight_sigma.dtype == torch.float64
     assert torch.allclose(made.weight_sigma, torch.tensor(0.4 / math.sqrt(7), dtype=torch.float64))
     assert torch.allclose(made.bias_sigma, torch.tensor(0.4 / math.sqrt(5), dtype=torch.float64))
     back = made.to_linear()
+    assert back is made
     assert type(back) is nn.Linear
-    assert back.weight is linear.weight
-    assert back.bias is linear.bias
+    assert back.weight is weight
+    assert back.bias is bias
     assert not back.training
-    x = torch.randn(3, 7, dtype=torch.float64)
-    assert torch.equal(back(x), linear(x))
-    made.load_state_dict(linear.state_dict(), strict=False)
+    assert torch.equal(back(x), expected)
+    assert vars(back).keys() == before.keys()
+    assert dict(back.named_buffers()) == {}
     assert NoisyLinear.from_linear(nn.Linear(2, 3, bias=False)).bias_sigma is None
 
 
@@ -383,7 +388,9 @@ def test_conversion_of_a_network_and_back() -> None:
     shared = nn.Linear(4, 4)
     net = nn.ModuleDict({"a": shared, "b": nn.Sequential(nn.Linear(4, 2), shared), "again": shared})
     net["attention"] = nn.MultiheadAttention(4, 1)
-    assert to_noisy(net, lambda name, _: name != "b.0") is net
+    with pytest.warns(UserWarning, match=r"leaves attention\.out_proj .*without noise"):
+        assert to_noisy(net, lambda name, _: name != "b.0") is net
+    assert list(noisy_layers(net)) == ["a"]
     assert type(net["b"][0]) is nn.Linear
     assert net["a"] is net["b"][1] is net["again"]
     assert isinstance(net["a"], NoisyLinear)
@@ -392,7 +399,7 @@ def test_conversion_of_a_network_and_back() -> None:
     to_linear(net)
     assert type(net["a"]) is nn.Linear
     assert net["a"] is net["b"][1] is net["again"]
-    assert net["a"].weight is shared.weight
+    assert net["a"] is shared
     alone = to_noisy(nn.Linear(3, 2), noise="independent")
     assert isinstance(alone, NoisyLinear)
     assert type(to_linear(alone)) is nn.Linear

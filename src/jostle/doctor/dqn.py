@@ -11,9 +11,10 @@ from torch import Tensor
 from jostle.algo.dqn.agent import DQN
 from jostle.algo.dqn.learner import ACT, LEARN, SELECT
 from jostle.algo.dqn.replay import Batch, Replay
-from jostle.doctor.shared import Check, Status, distance, dormant, looks, noise_size, noisy_layers, sigma_gradient
+from jostle.doctor.shared import Check, Status, distance, dormant, looks, noise_size, sigma_gradient
 from jostle.envs import random_actions
 from jostle.nn.encoders import Observation
+from jostle.nn.noisy import noisy_layers
 from jostle.nn.policy import greedy
 
 _ROWS = 512  # observations looked at

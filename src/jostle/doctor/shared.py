@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from jostle.algo.parts.input.terms import Features
 from jostle.nn.encoders import Observation
 from jostle.nn.noise import CLEAN
-from jostle.nn.noisy import NoisyLinear
+from jostle.nn.noisy import noisy_layers
 from jostle.nn.tanh import Tanh
 
 DORMANT = 0.025
@@ -91,20 +91,14 @@ def distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
 # ---- noise ----
 
 
-def noisy_layers(network: nn.Module) -> dict[str, NoisyLinear]:
-    """The noisy layers by name."""
-    return {name: m for name, m in network.named_modules() if isinstance(m, NoisyLinear)}
-
-
 def sigma_gradient(network: nn.Module) -> Check:
     """After a loss has gone backwards: σ of every noisy layer has a gradient."""
     layers = noisy_layers(network)
     dead, norms = [], []
     for name, layer in layers.items():
-        sigmas = [s for s in (layer.weight_sigma, layer.bias_sigma) if s is not None]
-        if any(s.grad is None or not s.grad.any() for s in sigmas):
+        if any(s.grad is None or not s.grad.any() for s in layer.sigmas):
             dead.append(name)
-        norms += [float(s.grad.norm()) for s in sigmas[:1] if s.grad is not None]
+        norms += [float(s.grad.norm()) for s in layer.sigmas[:1] if s.grad is not None]
     if dead:
         return Check(
             "gradient of sigma",

@@ -19,6 +19,7 @@ Layers are of two families, noise in the weights and noise in the input, which o
 """
 
 import hashlib
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -30,6 +31,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from jostle.errors import CheckpointError, ConfigError
+from jostle.nn.idle_sigma import SigmaWatch
 
 Mode = Literal["sampled", "randomised", "mean", "folded"]
 Family = Literal["weights", "input"]
@@ -37,11 +39,20 @@ CLEAN = -1
 """The slot id of rows that input layers leave as they are; layers with noisy weights do not know it."""
 
 
+_ENTERING = threading.Lock()
+"""Held while a thread enters or leaves a `Selection.choose`."""
+
+
 @dataclass(eq=False)
 class Selection:
     """What the stochastic layers of one network do in a forward pass; they share one object.
 
-    A deep copy is a fresh selection without noise: a copied network must not go on with the original's draws.
+    A copy, also one that was pickled, is a fresh selection without noise: a copied network must not go on with the
+    original's draws.
+
+    The first thread inside a `choose` writes into the shared object, so that threads which say nothing (those of
+    `torch.nn.DataParallel` and of backward passes) go with it. Every further thread inside has a selection of its own
+    among the ``others``, whose ``root`` is the shared one.
     """
 
     mode: Mode = "sampled"
@@ -52,13 +63,45 @@ class Selection:
     folded: bool = False
     origin: tuple[int, str] | None = None
     """Seed and role of the `Noise` that it belongs to."""
+    root: "Selection | None" = None
+    first: int | None = None
+    others: dict[int, "Selection"] = field(default_factory=dict)
+    """By the thread's identifier, as ``first``."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Selection":
-        return Selection()
+    def __reduce__(self) -> tuple[type["Selection"], tuple[()]]:
+        return Selection, ()
+
+    @property
+    def here(self) -> "Selection":
+        """This thread's."""
+        return self.others.get(threading.get_ident(), self)
+
+    @contextmanager
+    def choose(self, mode: Mode, draw: Int[Tensor, "..."]) -> Iterator[None]:
+        """Within the block, this thread's passes are so; afterwards as before."""
+        me = threading.get_ident()
+        with _ENTERING:
+            enters = self.first != me and me not in self.others
+            if enters and self.first is None:
+                self.first = me
+            elif enters:
+                self.others[me] = Selection(root=self)
+        mine = self.here
+        before = mine.mode, mine.draw
+        mine.mode, mine.draw = mode, draw
+        try:
+            yield
+        finally:
+            mine.mode, mine.draw = before
+            with _ENTERING:
+                if enters and mine is self:
+                    self.first = None
+                elif enters:
+                    del self.others[me]
 
     def require_drawn(self) -> None:
         """Raises: ConfigError before the first draw."""
-        if not self.drawn:
+        if not (self.root or self).drawn:
             raise ConfigError(
                 "this stochastic layer has no noise yet: make jostle.nn.noise.Noise(network, seed=…, role=…) for its "
                 "network (a deep copy needs one of its own)."
@@ -66,7 +109,7 @@ class Selection:
 
     def require_folded(self) -> None:
         """Raises: ConfigError where no folded weights belong to the present noise."""
-        if not self.folded:
+        if not (self.root or self).folded:
             raise ConfigError(
                 "mode 'folded' needs Noise.fold() after each draw, each loaded state and each optimiser step."
             )
@@ -84,14 +127,32 @@ class StochasticLayer(nn.Module, ABC):
 
     def __init__(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> None:
         super().__init__()
-        self.selection = Selection()
+        self._begin(device, dtype)
+
+    def _begin(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
+        """What every stochastic layer has from its start."""
+        self._selection = Selection()
         # Empty until `Noise` allocates it; it moves with the layer, which need not have parameters.
         self.register_buffer("noise", torch.empty(0, 0, device=device, dtype=dtype), persistent=False)
+
+    @property
+    def selection(self) -> Selection:
+        """What this thread's passes do; the layers of one `Noise` share it."""
+        shared = self._selection
+        return shared.here if shared.others else shared
+
+    @selection.setter
+    def selection(self, selection: Selection) -> None:
+        self._selection = selection
 
     @property
     @abstractmethod
     def noise_size(self) -> int:
         """Standard normals that one slot needs."""
+
+    def learned(self) -> tuple[Tensor, Tensor] | None:
+        """The mean and the size of the noise, where a layer learns both; `Noise` warns of sizes that nobody trains."""
+        return None
 
     @abstractmethod
     def fold(self, slot: int) -> None:
@@ -163,7 +224,7 @@ class Noise:
             raise ConfigError(f"Noise needs at least one group and no group twice, not groups={tuple(groups)}.")
         every = {name: m for name, m in module.named_modules() if isinstance(m, StochasticLayer)}
         self.layers = {name: m for name, m in every.items() if layers is None or layers(m)}
-        if any(m.selection.origin == (seed, role) for name, m in every.items() if name not in self.layers):
+        if any(m._selection.origin == (seed, role) for name, m in every.items() if name not in self.layers):
             raise ConfigError(
                 f"other layers of this network have a Noise of role '{role}' too, and their draws would coincide: "
                 "give this one another role."
@@ -179,6 +240,7 @@ class Noise:
         self._folded_slot = 0
         self._sizes = [layer.noise_size for layer in self.layers.values()]
         self._generators = [torch.Generator(self.device).manual_seed(_seed(seed, role, g)) for g in self.groups]
+        self._watch = SigmaWatch()
         for layer in self.layers.values():
             layer.allocate(self.total)
             layer.selection = self.selection
@@ -209,6 +271,7 @@ class Noise:
             for layer, part in zip(self.layers.values(), parts, strict=True):
                 layer.write_noise(ids, part)
         self.selection.drawn, self.selection.folded = True, False
+        self._watch.count(self.layers)
 
     def reseed(self, seed: int) -> None:
         """Begin anew with the generators of another seed, and draw."""
@@ -230,9 +293,10 @@ class Noise:
             layer.fold(slot)
         self.selection.folded, self._folded_slot = True, slot
 
-    @contextmanager
-    def using(self, draw: int | Int[Tensor, "..."] = 0, mode: Mode = "sampled") -> Iterator[None]:
+    def using(self, draw: int | Int[Tensor, "..."] = 0, mode: Mode = "sampled") -> AbstractContextManager[None]:
         """Within the block, forward passes use these slots in this mode; afterwards the former selection returns.
+
+        Threads that share a network have each its own selection; one that has said nothing goes with the first inside.
 
         Args:
             draw: a slot id for all rows, or a tensor of slot ids whose shape is a prefix of the input's leading shape:
@@ -254,13 +318,7 @@ class Noise:
             else:
                 self._require_slot(draw)
                 draw = self._ids[draw]
-        selection = self.selection
-        before = selection.mode, selection.draw
-        selection.mode, selection.draw = mode, draw
-        try:
-            yield
-        finally:
-            selection.mode, selection.draw = before
+        return self.selection.choose(mode, draw)
 
     def mean(self) -> AbstractContextManager[None]:
         """Within the block, forward passes use no noise: `using(mode="mean")`."""
@@ -271,20 +329,27 @@ class Noise:
         """Bytes of all draws."""
         return sum(layer.noise.nbytes for layer in self.layers.values())
 
-    def state_dict(self) -> dict[str, dict[str, Tensor]]:
-        """The noise of every layer and every group's generator state (uint8), copied."""
+    def state_dict(self) -> dict[str, Any]:
+        """The role, the noise of every layer, and every group's generator state (uint8), copied."""
         return {
+            "role": self.role,
             "noise": {name: layer.noise.clone() for name, layer in self.layers.items()},
             "generators": {str(g): gen.get_state() for g, gen in zip(self.groups, self._generators, strict=True)},
         }
 
-    def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore `state_dict` bit for bit, in place. Folded weights become stale.
 
-        Raises: CheckpointError where layers, slots or groups differ or a generator's state is damaged; nothing is
+        Raises: CheckpointError where role, layers, slots or groups differ or a generator's state is damaged; nothing is
             changed then.
         """
         self._require_ours()
+        role = state.get("role", self.role)  # former states have none
+        if role != self.role:
+            raise CheckpointError(
+                f"the stored noise is of role '{role}' and this one of '{self.role}', whose draws must never be the "
+                "same: load each state into the noise of its own role."
+            )
         mine = self.state_dict()
         for part in ("noise", "generators"):
             theirs = {key: tuple(value.shape) for key, value in state.get(part, {}).items()}
@@ -312,7 +377,7 @@ class Noise:
             raise ConfigError(f"slot {slot} does not exist: this noise has the slots 0 to {self.total - 1}.")
 
     def _require_ours(self) -> None:
-        if any(layer.selection is not self.selection for layer in self.layers.values()):
+        if any(layer._selection is not self.selection for layer in self.layers.values()):
             raise ConfigError(f"another Noise has taken over layers of the one with role '{self.role}': use that one.")
         if any(layer.noise.device != self.device for layer in self.layers.values()):
             raise ConfigError(

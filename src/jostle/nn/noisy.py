@@ -1,18 +1,21 @@
 """NoisyNet's linear layer: y = (μʷ + σʷ∘εʷ) x + μᵇ + σᵇ∘εᵇ (Fortunato et al. 2017, Noisy Networks for Exploration)."""
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from jostle.errors import ConfigError
 from jostle.nn.factorised import noisy_weight
 from jostle.nn.independent import noise_product
 from jostle.nn.linear import linear
 from jostle.nn.noise import StochasticLayer
+from jostle.nn.past_forward import watched
 
 NoiseKind = Literal["factorised", "independent"]
 BiasSigma = Literal["fan_in", "fan_out"]
@@ -40,8 +43,6 @@ class NoisyLinear(StochasticLayer):
             of a shape that does not fit, no draw made yet, folded weights that are stale or asked to learn.
     """
 
-    weight: nn.Parameter
-    bias: nn.Parameter | None
     weight_sigma: nn.Parameter
     bias_sigma: nn.Parameter | None
     folded_weight: Tensor | None
@@ -62,33 +63,84 @@ class NoisyLinear(StochasticLayer):
         super().__init__(device=device, dtype=dtype)
         if in_features < 1 or out_features < 1:
             raise ConfigError(f"NoisyLinear needs widths of at least 1, not {in_features} → {out_features}.")
-        if noise not in ("factorised", "independent"):
-            raise ConfigError(f"NoisyLinear's noise is 'factorised' or 'independent', not {noise!r}.")
-        if bias_sigma not in ("fan_in", "fan_out"):
-            raise ConfigError(f"NoisyLinear's bias_sigma is 'fan_in' or 'fan_out', not {bias_sigma!r}.")
-        if noise == "independent" and bias_sigma != "fan_in":
-            raise ConfigError("NoisyLinear's bias_sigma applies to factorised noise alone: leave it out.")
-        if sigma0 is not None and not (math.isfinite(sigma0) and sigma0 >= 0):
-            raise ConfigError(f"NoisyLinear's sigma0 is a finite number of at least 0, not {sigma0}.")
         self.in_features, self.out_features = in_features, out_features
+        self.weight = nn.Parameter(torch.empty(out_features, in_features, device=device, dtype=dtype))
+        self.bias = nn.Parameter(torch.empty(out_features, device=device, dtype=dtype)) if bias else None
+        self._make_noisy(noise, sigma0, bias_sigma)
+        self.reset_parameters()
+
+    def _make_noisy(self, noise: NoiseKind, sigma0: float | None, bias_sigma: BiasSigma) -> None:
+        """Add σ and everything else that a linear layer lacks; parameters stand as weight, its σ, bias, its σ."""
+        check_noise(noise, sigma0, bias_sigma)
         self.kind, self.bias_sigma_init = noise, bias_sigma
         self.sigma0 = sigma0 if sigma0 is not None else {"factorised": 0.5, "independent": 0.017}[noise]
-        for name in ("weight", "weight_sigma"):
-            setattr(self, name, nn.Parameter(torch.empty(out_features, in_features, device=device, dtype=dtype)))
-        for name in ("bias", "bias_sigma"):
-            empty = nn.Parameter(torch.empty(out_features, device=device, dtype=dtype)) if bias else None
-            self.register_parameter(name, empty)
+        means = dict(self._parameters)
+        self._parameters.clear()
+        for name in ("weight", "bias"):
+            mean = means[name]
+            sigma = None if mean is None else nn.Parameter(torch.empty_like(mean), requires_grad=mean.requires_grad)
+            self._parameters[name], self._parameters[f"{name}_sigma"] = mean, sigma
         self.register_buffer("folded_weight", None, persistent=False)
         self.register_buffer("folded_bias", None, persistent=False)
-        self.reset_parameters()
+        self.reset_sigma()
+
+    @property
+    def weight(self) -> Tensor:
+        """μʷ [q, p]."""
+        mean = self._mean("weight")
+        assert mean is not None
+        return mean
+
+    @weight.setter
+    def weight(self, value: Tensor) -> None:
+        self.__dict__["weight"] = value  # of a replica: parameters do not come here
+
+    @property
+    def bias(self) -> Tensor | None:
+        """μᵇ [q], or None."""
+        return self._mean("bias")
+
+    @bias.setter
+    def bias(self, value: Tensor | None) -> None:
+        if value is None and "bias" not in self.__dict__:
+            self._parameters["bias"] = None
+        else:
+            self.__dict__["bias"] = value
+
+    def _mean(self, name: str) -> Tensor | None:
+        """μ as others see it: watched while it is no mean that a pass should use."""
+        if name in self.__dict__:
+            held: Tensor | None = self.__dict__[name]
+            return held
+        try:
+            mean = self._parameters[name]
+        except KeyError:
+            raise AttributeError(f"this layer has no {name} yet") from None
+        return mean if mean is None or self.selection.mode == "mean" else watched(self, name, mean)
+
+    @property
+    def means(self) -> tuple[Tensor, Tensor | None]:
+        """μʷ and μᵇ as the layer itself uses them."""
+        own = self._parameters
+        if "weight" in own:
+            return own["weight"], own["bias"]  # type: ignore[return-value]
+        return self.weight, self.bias  # of a replica, or computed by a parametrisation
+
+    @property
+    def sigmas(self) -> list[nn.Parameter]:
+        """σʷ and, if there is a bias, σᵇ."""
+        return [self.weight_sigma] if self.bias_sigma is None else [self.weight_sigma, self.bias_sigma]
+
+    def learned(self) -> tuple[Tensor, Tensor]:
+        return self.means[0], self.weight_sigma
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """The paper's start: μ ~ U[±1/√p], σ = σ₀/√p (factorised); μ ~ U[±√(3/p)], σ = σ₀ (independent)."""
         bound = math.sqrt((1 if self.kind == "factorised" else 3) / self.in_features)
-        nn.init.uniform_(self.weight, -bound, bound)
-        if self.bias is not None:
-            nn.init.uniform_(self.bias, -bound, bound)
+        for mean in self.means:
+            if mean is not None:
+                nn.init.uniform_(mean, -bound, bound)
         self.reset_sigma()
 
     @torch.no_grad()
@@ -112,7 +164,7 @@ class NoisyLinear(StochasticLayer):
     def forward(self, x: Float[Tensor, "*B p"]) -> Float[Tensor, "*B q"]:
         selection = self.selection
         if selection.mode == "mean":
-            return linear(x, self.weight, self.bias)
+            return linear(x, *self.means)
         if selection.mode == "folded":
             return self._folded(x)
         selection.require_drawn()
@@ -134,15 +186,16 @@ class NoisyLinear(StochasticLayer):
 
     def _shared(self, x: Tensor, slot: Tensor) -> Tensor:
         """All rows under one slot."""
+        weight, bias = self.means
         row = self.noise.index_select(0, slot.view(1)).view(-1)  # a copy: a redraw before backward cannot touch it
         if self.kind == "independent":
             eps_weight, eps_bias = self._independent(row)
-            return linear(x, torch.addcmul(self.weight, self.weight_sigma, eps_weight), self._noisy_bias(eps_bias))
+            return linear(x, torch.addcmul(weight, self.weight_sigma, eps_weight), self._noisy_bias(bias, eps_bias))
         f_in, f_out = self._factors(row)
         if x.numel() == self.in_features:  # for one row, forming a noisy weight costs more than the products themselves
             return self._two_products(x, f_in, f_out)
-        weight = noisy_weight(self.weight, self.weight_sigma, f_in, f_out)
-        return linear(x, weight, self._noisy_bias(f_out))
+        noisy = noisy_weight(weight, self.weight_sigma, f_in, f_out)
+        return linear(x, noisy, self._noisy_bias(bias, f_out))
 
     def _per_row(self, x: Tensor, draw: Tensor) -> Tensor:
         """Row b under slot draw[b]; no weight per row is ever formed."""
@@ -150,7 +203,7 @@ class NoisyLinear(StochasticLayer):
         if self.kind == "factorised":
             rows = self.noise.index_select(0, draw.reshape(-1)).view(*draw.shape, self.noise_size)
             return self._two_products(x, *self._factors(rows))
-        y = linear(x, self.weight, self.bias)
+        y = linear(x, *self.means)
         y = y + noise_product(x.to(y.dtype), draw.expand(x.shape[:-1]), self.weight_sigma, self.noise)
         if self.bias_sigma is None:
             return y
@@ -160,12 +213,12 @@ class NoisyLinear(StochasticLayer):
     def _two_products(self, x: Tensor, f_in: Tensor, f_out: Tensor) -> Tensor:
         """y = x μʷᵀ + μᵇ + ((x∘f_in) σʷᵀ + σᵇ)∘f_out: factorised noise needs no noisy weight."""
         noisy = linear(x * f_in.to(x.dtype), self.weight_sigma, self.bias_sigma)
-        return torch.addcmul(linear(x, self.weight, self.bias), noisy, f_out.to(noisy.dtype))
+        return torch.addcmul(linear(x, *self.means), noisy, f_out.to(noisy.dtype))
 
-    def _noisy_bias(self, eps: Tensor) -> Tensor | None:
-        if self.bias is None or self.bias_sigma is None:
+    def _noisy_bias(self, bias: Tensor | None, eps: Tensor) -> Tensor | None:
+        if bias is None or self.bias_sigma is None:
             return None
-        return torch.addcmul(self.bias, self.bias_sigma, eps)
+        return torch.addcmul(bias, self.bias_sigma, eps)
 
     def _independent(self, row: Tensor) -> tuple[Tensor, Tensor]:
         return row[: -self.out_features].view(self.out_features, self.in_features), row[-self.out_features :]
@@ -177,68 +230,84 @@ class NoisyLinear(StochasticLayer):
     def fold(self, slot: int) -> None:
         """Write μ + σ∘ε of a slot into the folded weight and bias, in place."""
         self.selection.require_drawn()
+        weight, bias = self.means
         if self.folded_weight is None:
             with torch.inference_mode(False):
-                self.folded_weight = torch.empty_like(self.weight, requires_grad=False)
-                self.folded_bias = None if self.bias is None else torch.empty_like(self.bias, requires_grad=False)
+                self.folded_weight = torch.empty_like(weight, requires_grad=False)
+                self.folded_bias = None if bias is None else torch.empty_like(bias, requires_grad=False)
         if self.kind == "factorised":
             f_in, eps_bias = self._factors(self.noise[slot])
             torch.mul(self.weight_sigma, eps_bias[:, None], out=self.folded_weight)
-            torch.addcmul(self.weight, self.folded_weight, f_in, out=self.folded_weight)
+            torch.addcmul(weight, self.folded_weight, f_in, out=self.folded_weight)
         else:
             eps_weight, eps_bias = self._independent(self.noise[slot])
-            torch.addcmul(self.weight, self.weight_sigma, eps_weight, out=self.folded_weight)
-        if self.bias is not None and self.bias_sigma is not None:
-            torch.addcmul(self.bias, self.bias_sigma, eps_bias, out=self.folded_bias)
+            torch.addcmul(weight, self.weight_sigma, eps_weight, out=self.folded_weight)
+        if bias is not None and self.bias_sigma is not None:
+            torch.addcmul(bias, self.bias_sigma, eps_bias, out=self.folded_bias)
 
-    @classmethod
+    @staticmethod
     def from_linear(
-        cls,
         linear: nn.Linear,
         *,
         noise: NoiseKind = "factorised",
         sigma0: float | None = None,
         bias_sigma: BiasSigma = "fan_in",
     ) -> "NoisyLinear":
-        """A noisy layer around a linear one: μ are its very parameters (optimisers keep them), σ starts anew."""
-        weight, bias = linear.weight, linear.bias
-        q, p = weight.shape
-        layer = cls(p, q, bias is not None, noise=noise, sigma0=sigma0, bias_sigma=bias_sigma, device="meta")
-        layer.noise = torch.empty(0, 0, device=weight.device, dtype=weight.dtype)
-        layer.weight = weight  # type: ignore[assignment]
-        layer.weight_sigma = nn.Parameter(torch.empty_like(weight))
-        if bias is not None:
-            layer.bias, layer.bias_sigma = bias, nn.Parameter(torch.empty_like(bias))
-        layer.reset_sigma()
-        return layer.train(linear.training)
+        """A linear layer made noisy: the very object, so that its hooks, its owners and its optimiser keep it.
+
+        Its parameters are μ, and σ starts anew, frozen where they are.
+
+        Raises:
+            ConfigError: a bad option, or a weight that is computed from others.
+        """
+        check_noise(noise, sigma0, bias_sigma)
+        if is_computed(linear):
+            raise ConfigError(f"{linear} computes its weight from others: take that off first, as `to_noisy` says.")
+        device, dtype = linear.weight.device, linear.weight.dtype
+        linear.__class__ = NoisyLinear  # type: ignore[assignment]
+        assert isinstance(linear, NoisyLinear)
+        linear._begin(device, dtype)
+        linear._make_noisy(noise, sigma0, bias_sigma)
+        return linear
 
     def to_linear(self) -> nn.Linear:
-        """The mean layer: a linear one with μ's very parameters."""
-        linear = nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")
-        linear.weight = self.weight
-        if self.bias is not None:
-            linear.bias = self.bias
-        return linear.train(self.training)
+        """The mean layer: the very object, a linear one again."""
+        for name in ("weight_sigma", "bias_sigma"):
+            del self._parameters[name]
+        for name in ("noise", "folded_weight", "folded_bias"):
+            delattr(self, name)
+        for name in ("_selection", "kind", "bias_sigma_init", "sigma0"):
+            del self.__dict__[name]
+        self.__class__ = nn.Linear  # type: ignore[assignment]
+        return self  # type: ignore[return-value]
 
     def extra_repr(self) -> str:
         return (
-            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}, "
+            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.means[1] is not None}, "
             f"noise={self.kind}, sigma0={self.sigma0:g}"
         )
 
 
-def _replace(
-    module: nn.Module, make: Callable[[str, nn.Module], nn.Module | None], done: dict[nn.Module, nn.Module], path: str
-) -> nn.Module:
-    """`module` with every submodule for which `make` gives another one replaced; shared ones stay shared."""
-    if module not in done:
-        new = make(path, module)
-        done[module] = module if new is None else new
-        if new is None:
-            for name, child in list(module._modules.items()):  # named_children leaves out a child's second name
-                if child is not None:
-                    setattr(module, name, _replace(child, make, done, f"{path}.{name}" if path else name))
-    return done[module]
+def check_noise(noise: str, sigma0: float | None, bias_sigma: str) -> None:
+    """Raises: ConfigError for options that no `NoisyLinear` has."""
+    if noise not in ("factorised", "independent"):
+        raise ConfigError(f"NoisyLinear's noise is 'factorised' or 'independent', not {noise!r}.")
+    if bias_sigma not in ("fan_in", "fan_out"):
+        raise ConfigError(f"NoisyLinear's bias_sigma is 'fan_in' or 'fan_out', not {bias_sigma!r}.")
+    if noise == "independent" and bias_sigma != "fan_in":
+        raise ConfigError("NoisyLinear's bias_sigma applies to factorised noise alone: leave it out.")
+    if sigma0 is not None and not (math.isfinite(sigma0) and sigma0 >= 0):
+        raise ConfigError(f"NoisyLinear's sigma0 is a finite number of at least 0, not {sigma0}.")
+
+
+def is_computed(layer: nn.Linear) -> bool:
+    """Whether a layer's weight or bias is no parameter of its own, but made of some (weight norm, pruning …)."""
+    return is_parametrized(layer) or set(layer._parameters) != {"weight", "bias"}
+
+
+def noisy_layers(module: nn.Module) -> dict[str, NoisyLinear]:
+    """The noisy linear layers of a network by name, such as those that `to_noisy` has made."""
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, NoisyLinear)}
 
 
 def to_noisy(
@@ -249,36 +318,55 @@ def to_noisy(
     sigma0: float | None = None,
     bias_sigma: BiasSigma = "fan_in",
 ) -> nn.Module:
-    """Replace the `nn.Linear` layers of a network by noisy ones that keep their weights, in place.
+    """Make the `nn.Linear` layers of a network noisy, in place; `noisy_layers` tells which ones they are.
 
-    Subclasses of `nn.Linear` stay, because their owners may read the weights past `forward` (attention does).
+    Each stays the object that it was, with its weights, hooks and name; σ of a frozen layer is frozen too. Do it before
+    making the optimiser, which would not know of σ. Subclasses of `nn.Linear` stay plain, with a warning, because their
+    owners may compute with the weights past `forward` (attention does). Whoever does so with a noisy layer is refused
+    at that moment.
 
     Args:
         module: the network.
-        where: says by name and layer which ones to replace; None: all.
+        where: says by name and layer which ones to change; None: all.
         noise, sigma0, bias_sigma: as in `NoisyLinear`.
 
     Returns:
-        The network, or the new layer where `module` is itself an `nn.Linear`.
+        The network.
 
     Raises:
-        ConfigError: nothing was replaced, or a lazy layer has no shape yet.
+        ConfigError: there is nothing to change, a lazy layer has no shape yet, or a weight is computed from others
+            (weight norm, spectral norm, pruning). Nothing is changed then.
     """
-
-    def make(name: str, layer: nn.Module) -> nn.Module | None:
+    check_noise(noise, sigma0, bias_sigma)
+    linear = {name: m for name, m in module.named_modules() if isinstance(m, nn.Linear)}
+    chosen = {name: m for name, m in linear.items() if where is None or where(name, m)}
+    for name, layer in chosen.items():
         if isinstance(layer, nn.LazyLinear):
             raise ConfigError(f"layer '{name}' is lazy and has no shape yet: run one forward pass before to_noisy.")
-        if type(layer) is not nn.Linear or not (where is None or where(name, layer)):
-            return None
-        return NoisyLinear.from_linear(layer, noise=noise, sigma0=sigma0, bias_sigma=bias_sigma)
-
-    done: dict[nn.Module, nn.Module] = {}
-    result = _replace(module, make, done, "")
-    if all(old is new for old, new in done.items()):
-        raise ConfigError(f"to_noisy found no nn.Linear to replace in {type(module).__name__}: check `where`.")
-    return result
+        if is_computed(layer):
+            raise ConfigError(
+                f"layer '{name}' has no weight of its own but computes it (weight_norm, spectral_norm, pruning …): "
+                "take that off before to_noisy (torch.nn.utils.parametrize.remove_parametrizations, "
+                "torch.nn.utils.remove_weight_norm or remove_spectral_norm, prune.remove), or leave the layer out by "
+                "`where`."
+            )
+    plain = {name: layer for name, layer in chosen.items() if type(layer) is nn.Linear}
+    if not plain:
+        raise ConfigError(f"to_noisy found no nn.Linear to change in {type(module).__name__}: check `where`.")
+    left = [f"{name} ({type(layer).__name__})" for name, layer in chosen.items() if name not in plain]
+    if left:
+        warnings.warn(
+            f"to_noisy leaves {', '.join(left)} without noise, for the weights of such layers may be computed with "
+            "past their forward: leave them out by `where`, and this warning ends.",
+            stacklevel=2,
+        )
+    for layer in plain.values():
+        NoisyLinear.from_linear(layer, noise=noise, sigma0=sigma0, bias_sigma=bias_sigma)
+    return module
 
 
 def to_linear(module: nn.Module) -> nn.Module:
-    """Replace every noisy layer of a network by its mean layer, in place; returns as `to_noisy` does."""
-    return _replace(module, lambda _, m: m.to_linear() if isinstance(m, NoisyLinear) else None, {}, "")
+    """Make every noisy layer of a network its mean layer, in place; returns the network."""
+    for layer in noisy_layers(module).values():
+        layer.to_linear()
+    return module

@@ -171,6 +171,6 @@ def test_metrics_speak_of_legal_actions(identity: Any) -> None:
     assert inspect(*given) == {"losses/q_value": 5.0, "values/mean_ext": 5.0}
     assert inspect(*given, mask=mask) == {"losses/q_value": 2.0, "values/mean_ext": 2.0}
     calls = iter([q, q + torch.tensor([-9.0, 0.0, 0.0])])  # the noise changes an illegal action's value alone
-    layers = agent._noisy_layers(agent.network)
+    layers = jostle.noisy_layers(agent.network)
     found = inspect(lambda _: next(calls), *given[1:-1], layers, mask)
     assert found["noise/flip_rate"] == 0

@@ -37,7 +37,7 @@ from jostle.errors import ConfigError
 from jostle.nn.encoders import Observation
 from jostle.nn.inference import Inference, QActor, mask_tensor
 from jostle.nn.noise import Noise, family
-from jostle.nn.noisy import NoisyLinear, to_noisy
+from jostle.nn.noisy import noisy_layers, to_noisy
 from jostle.nn.own import behind_encoder
 from jostle.nn.policy import QNetwork, greedy, map_observation
 
@@ -116,7 +116,7 @@ class DQN(Agent):
             )
             if c.noisy != "none":
                 to_noisy(network, behind_encoder, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)
-                for name, layer in self._noisy_layers(network).items():
+                for name, layer in noisy_layers(network).items():
                     if behind_encoder(name, layer):
                         layer.reset_parameters()
             randomise_input(network, c, self.env.frame_stack)
@@ -157,10 +157,6 @@ class DQN(Agent):
         # Updates owed are counted from here, so that the replay ratio is constant and survives a resume.
         self._learning_since: tuple[int, int] | None = None
         self._warm_until = c.warmup
-
-    @staticmethod
-    def _noisy_layers(network: nn.Module) -> dict[str, NoisyLinear]:
-        return {name: m for name, m in network.named_modules() if isinstance(m, NoisyLinear)}
 
     def _make_noise(self, seed: int) -> None:
         weights, slots = family("weights"), ACT + len(self._act_slots)
@@ -326,7 +322,7 @@ class DQN(Agent):
             self.noise,
             self.looks,
             torch.tensor(self._act_slots, device=self.device),
-            self._noisy_layers(self.network),
+            noisy_layers(self.network),
             mask,
         )
 

@@ -36,7 +36,7 @@ from jostle.functional import ReturnFilter, explained_variance, gae, masked_mean
 from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.inference import Inference, PolicyActor
 from jostle.nn.noise import CLEAN, Noise, family
-from jostle.nn.noisy import NoisyLinear
+from jostle.nn.noisy import noisy_layers
 from jostle.nn.policy import map_observation
 
 _PIECE = 4096  # rows that values are computed of at once
@@ -342,9 +342,8 @@ class PPO(Agent):
             if len(stacked):
                 metrics[name] = stacked.mean().item()
         learner.sums.clear()
-        for name, layer in self.network.named_modules():
-            if isinstance(layer, NoisyLinear):
-                metrics[f"noise/sigma/{name}"] = layer.weight_sigma.detach().abs().mean().item()
+        for name, layer in noisy_layers(self.network).items():
+            metrics[f"noise/sigma/{name}"] = layer.weight_sigma.detach().abs().mean().item()
         return metrics
 
     def frozen(self) -> dict[str, Tensor]:
