@@ -216,6 +216,17 @@ def test_continuous_actions_average_the_means() -> None:
     np.testing.assert_allclose(actor.disagreement, means.var(0).mean(-1), rtol=1e-3)
 
 
+def test_a_sampled_continuous_action_is_that_of_any_draw() -> None:
+    """Three draws, at −0.8, 0 and 0.5, hardly spread: each row takes one of them, none preferred."""
+    actor = PolicyActor(
+        policy("input", spaces.Box(-1, 1, (1,), np.float32)), Inference("mc", 3), rows=3000, sample=True
+    )
+    pi = torch.tensor([[-0.8, -9.0], [0.0, -9.0], [0.5, -9.0]])[:, None].expand(3, 3000, 2)
+    action = actor._choose(pi)
+    shares = [(action - mean).abs().lt(0.01).double().mean().item() for mean in (-0.8, 0.0, 0.5)]
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.045)  # five standard errors
+
+
 def test_disagreement_by_hand() -> None:
     sure = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).log()  # two draws, each sure of another action
     assert mutual_information(sure).item() == pytest.approx(math.log(2))

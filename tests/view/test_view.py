@@ -232,6 +232,44 @@ def test_noise_inside_a_module_works_in_every_mode() -> None:
     assert (many.disagreement <= np.log(2)).all()
 
 
+def wide_and_noisy() -> Any:
+    """A view of five logits whose draws disagree, and observations of 64 rows."""
+    torch.manual_seed(0)
+    seen = spaces.Box(-9, 9, (4,))
+    view = as_view(
+        NoisyLinear(4, 5, sigma0=6.0), kind="logits", observation_space=seen, action_space=spaces.Discrete(5)
+    )
+    return view, np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+
+
+def test_a_module_averages_probabilities_and_not_their_logarithms() -> None:
+    view, obs = wide_and_noisy()
+    actor = view.actor("mc:4", rows=64, seed=1)
+    action = actor.act(obs).tolist()
+    p = torch.stack([actor.view.distribution(obs, draw=m).p for m in range(4)])
+    assert action == p.mean(0).argmax(1).tolist()
+    assert action != p.log().mean(0).argmax(1).tolist()
+    many = view.actor("mc:4", rows=64, seed=1, sample=True)
+    shares = np.zeros((64, 5))
+    row = np.arange(64)
+    for _ in range(300):
+        taken = many.act(obs)
+        draws = torch.stack([many.view.distribution(obs, draw=m).p for m in range(4)]).mean(0).numpy()
+        shares[row, taken] += 1 / 300
+        shares -= draws / 300
+    assert np.abs(shares).max() < 0.15  # five standard errors
+
+
+def test_fixed_acts_under_its_draw_and_not_clean() -> None:
+    view, obs = wide_and_noisy()
+    actor = view.actor("fixed", rows=64, seed=1)
+    action = actor.act(obs).tolist()
+    assert action == actor.view.distribution(obs, draw=0).p.argmax(1).tolist()
+    assert action != view.distribution(obs).p.argmax(1).tolist()
+    other = view.actor("fixed", rows=64, seed=2)
+    assert action != other.act(obs).tolist(), "another seed is another draw"
+
+
 @pytest.mark.parametrize(
     ("policy", "how", "said"),
     [

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import jostle
-from jostle.algo.dqn.learner import LEARN
+from jostle.algo.dqn.learner import LEARN, SELECT
 from jostle.algo.dqn.replay import Batch
 from jostle.algo.parts.auxiliary import on_device
 from jostle.errors import ConfigError
@@ -76,6 +76,30 @@ def test_it_learns_changed_and_bootstraps_clean(lively: Any, per: str, target: s
     following = noise if target == "same" else None
     assert agent.loss(batch).item() == pytest.approx(by_hand(agent, batch, noise, following), rel=2e-5)
     assert by_hand(agent, batch, noise, noise) != pytest.approx(by_hand(agent, batch, noise, None), rel=1e-4)
+
+
+@pytest.mark.parametrize("per", ["iteration", "sample"])
+def test_every_update_learns_under_new_draws(lively: Any, per: str) -> None:
+    """Of the input, which the target's copies follow, and of the weights: ξ and ξ″ online, ξ′ of the target."""
+    agent = make(lively, input_per=per, input_target="same", noisy="factorised")
+    weights = next(layer for name, layer in agent.noise.layers.items())
+    other = next(layer for name, layer in agent.target_noise.layers.items())
+    seen: list[tuple[Tensor, ...]] = []
+    learn = agent.learner.loss
+
+    def watched(batch: Batch) -> Tensor:
+        learned = layer_of(agent.network).noise[: agent.looks.learned]
+        assert torch.equal(learned, layer_of(agent.target).noise[: agent.looks.learned])
+        seen.append(
+            (learned.clone(), weights.noise[[LEARN]].clone(), weights.noise[[SELECT]].clone(), other.noise.clone())
+        )
+        return learn(batch)
+
+    agent.learner.loss = watched
+    agent.learn(60)
+    assert len(seen) > 5
+    for part in zip(*seen, strict=True):
+        assert len({tuple(noise.flatten().tolist()) for noise in part}) == len(seen)
 
 
 @pytest.mark.parametrize("reduce", ["mean", "sum"])
