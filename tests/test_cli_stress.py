@@ -132,6 +132,50 @@ def test_seeds_of_one_method_and_another_method(
     assert {row["run"] for row in rows} == {"catch-s0", "catch-s1", "noisy"}
 
 
+def test_runs_are_of_one_method_by_what_they_were_asked_to_do(
+    tmp_path: Path, gravity: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PPO's runs never end at equal steps, for a reset is none: three seeds are one method all the same."""
+
+    def run(name: str, seed: int, steps: int = 60, stop: int = 10**9, **settings: Any) -> int:
+        agent = jostle.PPO("CartPole-v1", num_envs=2, num_steps=16, hidden=(4,), epochs=1, seed=seed, **settings)
+        agent.learn(steps, run_dir=tmp_path / name, callback=lambda a: a.steps < stop)
+        agent.save(tmp_path / f"{name}-saved")
+        agent.env.close()
+        return agent.steps
+
+    ended = {run(f"pole-s{seed}", seed) for seed in range(3)}
+    assert len(ended) > 1
+    run("longer", 5, steps=90)
+    run("other", 6, gamma=0.5)
+    run("short", 7, stop=1)
+    names = ["pole-s0", "pole-s1", "pole-s2", "longer", "other", "short"]
+    for ending in ("", "-saved"):
+        out = tmp_path / f"out{ending}"
+        names = [name for name in names if name != "other" or not ending]
+        runs = [str(tmp_path / f"{name}{ending}") for name in names]
+        assert main(["stress", *runs, "--suite", str(gravity), "--episodes", "3", "--out", str(out)]) == 0
+        said = capsys.readouterr()
+        found = json.loads((out / "summary.json").read_text())["runs"]
+        assert [len(group) for group in found.values()] == [3] + [1] * (len(names) - 3)
+        assert [group[0] for group in found.values()] == [f"{name}{ending}" for name in ("pole-s0", *names[3:])]
+        assert "note: short" in said.err
+        assert "95% intervals over runs, of a single run over its episodes" in said.out
+        assert "3 runs" in said.out
+        assert "3 episodes" in said.out
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "of a run, 1 against 3: no interval without two runs each" in report
+
+    shutil.copytree(tmp_path / "pole-s0", tmp_path / "copy")
+    run("again", 0)
+    for second in ("copy", "again"):
+        both = [tmp_path / "pole-s0", tmp_path / second]
+        said = error_of(capsys, *both, "--suite", gravity, "--out", tmp_path / "none")
+        assert f"pole-s0 and {second} of the method " in said
+        assert "they are no independent runs: give runs with training seeds of their own" in said
+    assert not (tmp_path / "none").exists()
+
+
 def test_checks_decide_the_exit_code(
     trained: Path, tmp_path: Path, gravity: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

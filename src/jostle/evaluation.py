@@ -6,15 +6,15 @@ from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
 
 from jostle.envs import JostleEnv, make_env
 from jostle.envs.make import capped
 from jostle.envs.sources import EnvSource, rows_of
 from jostle.errors import ConfigError, closest
 from jostle.nn.inference import Inference
+from jostle.scores.intervals import RESAMPLES, interval
 from jostle.view import Episode, as_view, play, require_fit, source_of
-from jostle.view.playing import PATIENCE, at_least_one, require_seed
+from jostle.view.playing import MOST_TOGETHER, PATIENCE, at_least_one, require_seed
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,13 @@ class Evaluation:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95% interval of the mean return over these episodes (BCa bootstrap; the mean itself where all are equal).
+        """95% interval of the mean return over these episodes, as a stress test gives it (percentile bootstrap).
 
-        It says nothing about other training seeds, nor about what episodes that were cut would still have brought.
+        NaN of one episode. It says nothing about other training seeds, nor about what episodes that were cut would
+        still have brought.
         """
-        returns = self.returns
-        if len(returns) < 2 or np.ptp(returns) == 0:
-            return (self.mean, self.mean) if len(returns) > 1 else (float("nan"), float("nan"))
-        found = stats.bootstrap((returns,), np.mean, n_resamples=5_000, rng=np.random.default_rng(0))
-        return float(found.confidence_interval.low), float(found.confidence_interval.high)
+        found = interval(self.returns, "mean", confidence=0.95, resamples=RESAMPLES)
+        return found.low, found.high
 
     @property
     def cut(self) -> int:
@@ -105,7 +103,8 @@ def evaluate(
             (outputs averaged over M draws).
         actions: ``greedy``, the likeliest or best ones, or ``sampled`` from a policy.
         epsilon: probability of a random action.
-        num_envs: environments stepped together; None: as many as episodes, 16 at most.
+        num_envs: environments stepped together; None: as many as episodes, 64 at most, as in a stress
+            test, which plays the same episodes with the same seed.
         seed: seed of environments, draws and random actions; not the training's.
         env: another environment than the policy's own; its spaces must be the same. One that is made already is reset
             with ``seed``.
@@ -131,7 +130,7 @@ def evaluate(
         vector = env
     else:
         source = source_of(view, env)
-        count = rows_of(source, min(episodes, 16)) if num_envs is None else num_envs
+        count = rows_of(source, min(episodes, MOST_TOGETHER)) if num_envs is None else num_envs
         options = view.env_options if env_options is None else env_options
         vector = make_env(source, count, seed=seed, **capped(options, count))
     try:

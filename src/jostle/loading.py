@@ -122,6 +122,7 @@ def rebuild(
         agent = kind(
             env, settings, seed=meta["seed"], num_envs=meta["num_envs"], env_options=own, bonuses=bonuses, aux=aux
         )
+        agent.planned, agent.planned_from = meta.get("planned", 0), meta.get("planned_from", 0)
         return agent, agent.load_state_dict(state)
     except BaseException as error:
         if agent is not None:

@@ -11,6 +11,7 @@ from scipy import stats
 from jostle import stress
 from jostle.errors import ConfigError
 from jostle.scores import bootstrap
+from jostle.scores.intervals import decimals
 from jostle.scores.statistics import STATISTICS, above, lookup
 
 RNG = np.random.default_rng(12)
@@ -265,7 +266,32 @@ def test_pairs_of_different_shape_are_refused() -> None:
         (0.3, math.nan, math.nan, "0.30 [no interval]"),
         (-0.800000004, -0.800000012, -0.799999997, "-0.80 [-0.80, -0.80]"),  # what float32 makes of -0.8
         (0.800004, 0.8, 0.800008, "0.8000040 [0.8000000, 0.8000080]"),
+        (1e-17, -2e-17, 3e-17, "0.00 [0.00, 0.00]"),
+        (0.0, -1e-17, 1e-17, "0.00 [0.00, 0.00]"),
     ],
 )
 def test_intervals_as_text(point: float, low: float, high: float, text: str) -> None:
     assert str(stress.Interval(point, low, high, 0.95)) == text
+
+
+def test_a_column_has_one_number_of_decimals() -> None:
+    column = [stress.Interval(*ends, 0.95) for ends in ((1.0, 0.964, 1.0), (0.5, 0.40, 0.60), (0.2, 0.2, 0.2))]
+    assert [each.digits for each in column] == [3, 2, 2]
+    digits = decimals([*column, None])
+    assert [each.text(digits) for each in column] == [
+        "1.000 [0.964, 1.000]", "0.500 [0.400, 0.600]", "0.200 [0.200, 0.200]"
+    ]  # fmt: skip
+    narrow = stress.Interval(466.4, 466.39, 466.41, 0.95)
+    assert decimals([narrow, stress.Interval(20.0, 10.0, 30.0, 0.95)]) == 1, "four significant digits of the largest"
+    assert decimals([None]) == 2
+    assert stress.Interval(12345.0, np.nan, np.nan, 0.95).text(0) == "12345 [no interval]"
+
+
+def test_a_difference_that_is_rounding_is_none() -> None:
+    """0.1 + 0.2 − 0.3 is 5.6e-17: no loss, and nothing to print twelve zeros of."""
+    x, y = [0.1 + 0.2, 0.4, 0.7], [0.3, 0.4, 0.1 + 0.6]
+    found = stress.paired_interval(x, y)
+    assert (found.point, found.low, found.high) == (0.0, 0.0, 0.0)
+    assert stress.paired_interval([0.1 + 0.2], [0.3]).point == 0.0
+    small = stress.paired_interval([1e-9, 3e-9], [0.0, 0.0])
+    assert small.point == pytest.approx(2e-9), "small scores have small differences"

@@ -1,5 +1,6 @@
 """Estimates, gaps, risk and checks against loops and numbers by hand."""
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,6 +16,7 @@ from jostle.stress.estimates import estimate, gap, improvement, paired, success_
 from jostle.stress.figures import plot_stress
 from jostle.stress.report import lines, overall
 from jostle.stress.result import Cell
+from jostle.stress.tables import columns, markdown_report, sentences
 from jostle.view import Episode, Success
 
 RNG = np.random.default_rng(8)
@@ -84,13 +86,48 @@ def test_episodes_are_resampled_of_one_run_and_runs_of_several() -> None:
 def test_a_rate_without_failures_is_not_certain() -> None:
     found = success_rate([np.ones(20)])
     exact = stats.binomtest(20, 20).proportion_ci(0.95, method="exact")
-    assert (found.point, found.low, found.high) == (1.0, exact.low, 1.0)
+    assert (found.point, found.low, found.high) == pytest.approx((1.0, exact.low, 1.0))
     assert found.low == pytest.approx(0.025 ** (1 / 20))
     nothing = success_rate([np.zeros(20)])
     assert (nothing.point, nothing.low) == (0.0, 0.0)
     assert nothing.high == pytest.approx(1 - found.low)
     mixed = (RNG.random(50) < 0.5).astype(float)
-    assert success_rate([mixed]) == estimate([mixed])
+    exact = stats.binomtest(int(mixed.sum()), 50).proportion_ci(0.95, method="exact")
+    assert (success_rate([mixed]).low, success_rate([mixed]).high) == pytest.approx((exact.low, exact.high))
+
+
+def outcomes(count: int, condition: str = "a", method: str = "m") -> Cell:
+    """A hundred episodes, so many of them successes."""
+    return cell(np.where(np.arange(100) < count, 1.0, -1.0), condition, method=method)
+
+
+def test_success_and_its_loss_keep_the_order_of_counts() -> None:
+    """99 of 100 must not promise more than 100 of 100: in a line, in its loss, and over all conditions."""
+    found = [lines(result_of([outcomes(100), outcomes(count, "b")])) for count in range(90, 101)]
+    rates = [line.success for _, line in found]
+    gaps = [line.success_gap for _, line in found]
+    assert all(each is not None for each in (*rates, *gaps))
+    assert (np.diff([each.low for each in rates]) > 0).all()
+    assert (np.diff([each.high for each in rates]) > 0).all()
+    assert (np.diff([each.high for each in gaps]) < 0).all()
+    assert (np.diff([each.low for each in gaps]) < 0).all()
+    assert gaps[-1].low < 0 < gaps[-1].high, "no loss in a hundred episodes is not certainty"
+    whole = overall(result_of([outcomes(100), outcomes(99, "b"), outcomes(97, "c")]))[0].success_gap
+    assert whole is not None
+    assert whole.point == pytest.approx(0.02)
+    assert whole.low < 0.02 < whole.high < 0.08
+
+
+def test_thresholds_are_of_the_same_intervals(tmp_path: Path) -> None:
+    text = """
+- {condition: seen, metric: success, min: 0.96}
+- {condition: seen, metric: success, min: 0.97}
+- {condition: test, metric: success_gap, max: 0.05}
+- {condition: test, metric: success_gap, max: 0.03}
+"""
+    result = StressResult("env", SUITE, "greedy", 0, {"m": ["0"]}, [outcomes(100, "seen"), outcomes(100, "test")])
+    verdicts = run_checks(result, checks_of(tmp_path, text))
+    assert [v.failure is None for v in verdicts] == [True, False, True, False]
 
 
 # ---- gaps ----
@@ -142,6 +179,35 @@ def test_gaps_of_several_runs_pair_the_runs() -> None:
     assert rates.point == pytest.approx(
         np.mean([a.successes.mean() - b.successes.mean() for a, b in zip(seen, unseen, strict=True)])
     )
+
+
+def test_no_sentence_tells_rounding() -> None:
+    """Equal games whose returns differ in their last digits: no loss, and the worst of returns around nothing is 0."""
+    base = np.array([0.1 + 0.2, 0.0, -0.3, 0.7] * 4)
+    noise = np.array([1, -1, 2, -2] * 4) * 1e-17
+    result = result_of([cell(base), cell(np.array([0.3, 0.0, -0.3, 0.7] * 4) + noise, "b"), cell(noise, "c")])
+    text = markdown_report(result)
+    assert "e-1" not in text
+    assert "0000" not in text
+    assert {x.condition: x.gap and (x.gap.point, x.gap.low) for x in lines(result)}["b"] == (0.0, 0.0)
+    (sentence,) = sentences(result)
+    assert "worst condition c (0.00); CVaR 10% of the conditions 0.00, of the episodes -0.30" in sentence
+    rows = [row.split("|") for row in text.splitlines() if row.startswith("| ") and "---" not in row]
+    for cells in list(zip(*rows, strict=True))[3:]:
+        assert len({len(number.split(".")[1]) for cell in cells[1:] for number in re.findall(r"\d+\.\d+", cell)}) <= 1
+
+
+def test_the_columns_hold_what_their_heads_say() -> None:
+    """Of several runs the IQM is over runs, and not the mean, which one run in four moves."""
+    runs = [cell(np.full(6, value), run=number) for number, value in enumerate((0.0, 1.0, 2.0, 9.0))]
+    (line,) = lines(result_of(runs, runs=4))
+    assert (line.mean.point, line.iqm.point) == (3.0, 1.5)
+    expected = stress.interval([0.0, 1.0, 2.0, 9.0], "iqm", resamples=2000)
+    assert (line.iqm.low, line.iqm.high) == (expected.low, expected.high)
+    table = dict(columns(result_of(runs, runs=4), [line]))
+    assert table["IQM"] == [line.iqm.text(line.iqm.digits)]
+    alone = cell(np.array([0.0, 1.0, 2.0, 9.0]))
+    assert lines(result_of([alone]))[0].iqm.point == 1.5
 
 
 def test_the_signs_of_gap_and_worst() -> None:

@@ -334,7 +334,8 @@ class Agent(ABC):
         must be known of it to act without it."""
         by_function = not isinstance(self.env_source, str)
         facts = {} if (known := facts_of(self.env)) is None else {"env_facts": known}
-        return self.description() | {"made_by_function": by_function, "steps": self.steps} | facts
+        plan = {"planned": self.planned, "planned_from": self.planned_from} if self.planned else {}
+        return self.description() | {"made_by_function": by_function, "steps": self.steps} | plan | facts
 
     # ---- shared by the subclasses ----
 

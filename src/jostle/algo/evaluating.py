@@ -12,10 +12,13 @@ import torch
 
 from jostle.algo.schedule import Schedule
 from jostle.envs import JostleEnv
+from jostle.envs.sources import rows_of
 from jostle.errors import ConfigError
 from jostle.nn.inference import Inference
 
 Env: TypeAlias = str | JostleEnv | Callable[[], gym.Env[Any, Any]]
+TOGETHER = 16
+"""Environments of an evaluation, at most; in all versions the same, so that a resumed run goes on with its episodes."""
 METRICS = ("eval/return_mean", "eval/return_low", "eval/return_high", "eval/length")
 """What an evaluation logs: mean return, its 95% interval (of two episodes and more), mean length of an episode."""
 
@@ -64,7 +67,10 @@ class Evaluations:
         if options is None and self._env is not None:
             options = {}
         with _generators_untouched():
-            found = evaluate(agent, s.eval_episodes, noise=s.eval_noise, env=self._env, env_options=options)
+            found = evaluate(
+                agent, s.eval_episodes, noise=s.eval_noise, env=self._env, env_options=options,
+                num_envs=rows_of(self._env, min(s.eval_episodes, TOGETHER)),
+            )  # fmt: skip
         low, high = found.interval
         length = sum(e.length for e in found.episodes) / len(found.episodes)
         values = dict(zip(METRICS, (found.mean, low, high, length), strict=True))

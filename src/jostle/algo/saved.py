@@ -37,7 +37,7 @@ def check_saved(state: Any, meta: Any) -> None:
         _need(part, meta[part], all(type(key) is str for key in meta[part]), "a mapping from names")
     for name, least in (("num_envs", 1), ("seed", 0)):
         _whole(name, _part(meta, name), least)
-    for name in ("steps", "step", "metrics_offset"):
+    for name in ("steps", "step", "metrics_offset", "planned", "planned_from"):
         if name in meta:
             _whole(name, meta[name], 0)
     if "made_by_function" in meta:

@@ -4,9 +4,10 @@ import importlib.util
 import itertools
 import json
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -33,9 +34,9 @@ FILES = ("episodes.jsonl", "summary.json", "report.md", "figure.png", "junit.xml
 class Stress:
     """Test agents under the conditions of a suite, seen in training and unseen, with intervals and the loss between.
 
-    Several folders that differ in their seed alone, trained equally long, are the runs of one method, and the intervals
-    are then over runs; others are methods of their own, compared on the same episodes. Exits with 1 if a check of
-    --assert fails.
+    Several folders that were asked for the same but for their seed, settings and planned steps, are the runs of one
+    method, and the intervals are then over runs; others are methods of their own, compared on the same episodes. Exits
+    with 1 if a check of --assert fails.
 
     examples:
       jostle stress runs/catch --suite themes
@@ -147,7 +148,7 @@ def stress(arguments: list[str]) -> int:
 
 
 def _load(args: Stress) -> "dict[str, list[PolicyView]]":
-    """The agents as methods: those that differ in their seed alone are the runs of one."""
+    """The agents as methods: those that were asked for the same but for their seed are the runs of one."""
     import jostle
     from jostle.view import as_view
 
@@ -170,16 +171,32 @@ def _load(args: Stress) -> "dict[str, list[PolicyView]]":
             model = read_zip(
                 folder, zips[folder], env=args.env, env_options=options, device=device, which=which, trust=trust
             )
-            model.view.name = label
+            model.view.name, model.view.seed = label, model.seed
             groups.setdefault(f"{zips[folder]} {model.settings}", []).append((label, model.view))
             continue
         agent = jostle.load(folder, which=which, device=device, replay=False, trust=trust)
         agent.env.close()
         same = {key: value for key, value in agent.description().items() if key not in ("seed", "jostle")}
         same["config"] = {key: value for key, value in same["config"].items() if key not in _MACHINE}
-        same["steps"] = agent.steps
+        planned = _planned(folder, agent)
+        short = which == "newest" and agent.steps < planned
+        if short:
+            at = f"step {agent.steps:,} of {planned:,}"
+            print(f"note: {label} stands at {at}, and is a method of its own", file=sys.stderr)
+        same["steps"] = [planned, agent.steps if short else None]
         groups.setdefault(json.dumps(same, sort_keys=True, default=str), []).append((label, as_view(agent, name=label)))
     return {_method([name for name, _ in group]): [view for _, view in group] for group in groups.values()}
+
+
+def _planned(folder: Path, agent: Any) -> int:
+    """The steps that a training was to have, its end included; of a saved agent that nobody planned those it has."""
+    from jostle.store import Run
+
+    if not (folder / "run.json").exists():
+        return int(agent.planned or agent.steps)
+    training = Run.open(folder).config.get("training")
+    total = training.get("total") if isinstance(training, dict) else None
+    return int(total) if isinstance(total, int) else int(agent.steps)
 
 
 def _method(names: list[str]) -> str:

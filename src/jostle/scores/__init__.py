@@ -3,6 +3,7 @@
 from jostle.scores.curves import Curve, curve
 from jostle.scores.intervals import Interval, improvement_interval, interval, paired_interval, profile_band
 from jostle.scores.plots import plot_curves, plot_intervals, plot_profiles
+from jostle.scores.rates import difference_interval, rate_interval
 from jostle.scores.risk import cvar
 from jostle.scores.statistics import (
     iqm,
@@ -23,6 +24,7 @@ __all__ = [
     "compare",
     "curve",
     "cvar",
+    "difference_interval",
     "improvement_interval",
     "interval",
     "iqm",
@@ -37,5 +39,6 @@ __all__ = [
     "plot_profiles",
     "probability_of_improvement",
     "profile_band",
+    "rate_interval",
     "std",
 ]

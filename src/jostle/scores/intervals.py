@@ -4,6 +4,7 @@ With few runs every bootstrap interval is too narrow: it can only rearrange the 
 says by how much.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import floor, isfinite, log10
 
@@ -22,6 +23,9 @@ from jostle.scores.statistics import (
     wins,
 )
 
+RESAMPLES = 2_000
+"""Of intervals over the episodes of an evaluation or a stress test."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -34,19 +38,58 @@ class Interval:
 
     def __str__(self) -> str:
         """``0.82 [0.71, 0.90]``: as many decimals as give the interval's width two significant digits."""
-        size = max(abs(self.point), 1e-300)
+        return self.text(self.digits)
+
+    @property
+    def size(self) -> float:
+        """The largest of its numbers without its sign."""
+        return float(np.nanmax(np.abs([self.point, self.low, self.high])))
+
+    @property
+    def digits(self) -> int:
+        """Decimals that give the width two significant digits; two where there is none."""
         width = self.high - self.low
-        told = isfinite(width) and width > 1e-6 * size  # rewards are float32: what is narrower is their rounding
-        digits = 1 - floor(log10(width)) if told else 2 - max(floor(log10(size)), 0)
-        digits = min(max(digits, 0), 12)
-        # Adding 0.0 turns a rounded -0.0 into 0.0.
-        point, low, high = (f"{round(value, digits) + 0.0:.{digits}f}" for value in (self.point, self.low, self.high))
-        return f"{point} [{low}, {high}]" if isfinite(width) else f"{point} [no interval]"
+        # Rewards are float32: what is narrower is their rounding.
+        if isfinite(width) and width > max(1e-6 * self.size, 1e-12):
+            return min(max(1 - floor(log10(width)), 0), 12)
+        return max(2 - max(floor(log10(max(self.size, 1.0))), 0), 0)
+
+    def text(self, digits: int) -> str:
+        """Point and ends with so many decimals."""
+        point = decimal(self.point, digits)
+        if not isfinite(self.high - self.low):
+            return f"{point} [no interval]"
+        return f"{point} [{decimal(self.low, digits)}, {decimal(self.high, digits)}]"
 
     def as_dict(self) -> dict[str, float | None]:
         """Numbers for JSON; None where there is no interval, since JSON has no NaN."""
         ends = {"low": self.low, "high": self.high}
         return {"point": self.point} | {name: end if isfinite(end) else None for name, end in ends.items()}
+
+
+def decimal(value: float, digits: int) -> str:
+    """A number with so many decimals, and without the sign of a zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def decimals(column: Iterable[Interval | None]) -> int:
+    """One number of decimals for a column: what the narrowest interval asks for, but no more than four significant
+    digits of the largest number."""
+    found = [each for each in column if each is not None]
+    if not found:
+        return 2
+    largest = max(max(each.size for each in found), 1e-9)
+    return min(max(each.digits for each in found), max(3 - floor(log10(largest)), 0))
+
+
+def settled(found: Interval, *scores: ArrayLike) -> Interval:
+    """A difference of scores without their rounding: what is less than a millionth of the median score is 0.
+
+    Scores are sums of float32 rewards, whose last digits depend on the order of adding.
+    """
+    least = 1e-6 * float(np.median(np.abs(np.concatenate([np.ravel(each) for each in scores]))))
+    point, low, high = (0.0 if abs(value) <= least else value for value in (found.point, found.low, found.high))
+    return Interval(point, low, high, found.confidence)
 
 
 def interval(
@@ -130,14 +173,14 @@ def paired_interval(
     function = lookup(statistic, gamma)
     point = float(function(x) - function(y))
     if len(x) == 1:
-        return Interval(point, np.nan, np.nan, confidence)
+        return settled(Interval(point, np.nan, np.nan, confidence), x, y)
     distribution = bootstrap.paired_distribution(x, y, function, resamples, seed)
     if method == "bca":
         without = bootstrap.jackknife(x, statistic, gamma) - bootstrap.jackknife(y, statistic, gamma)
         ends = bootstrap.bca(distribution, point, without, confidence)
     else:
         ends = bootstrap.percentile(distribution, confidence)
-    return Interval(point, float(ends[0]), float(ends[1]), confidence)
+    return settled(Interval(point, float(ends[0]), float(ends[1]), confidence), x, y)
 
 
 def improvement_interval(

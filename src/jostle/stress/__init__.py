@@ -8,6 +8,7 @@ from jostle.scores import (
     compare,
     curve,
     cvar,
+    difference_interval,
     improvement_interval,
     interval,
     iqm,
@@ -22,6 +23,7 @@ from jostle.scores import (
     plot_profiles,
     probability_of_improvement,
     profile_band,
+    rate_interval,
     std,
 )
 from jostle.stress.condition import Condition, Suite
@@ -48,6 +50,7 @@ __all__ = [
     "cvar",
     "cycle_consistency",
     "cycle_consistency_3way",
+    "difference_interval",
     "feature_distance",
     "improvement_interval",
     "interval",
@@ -63,6 +66,7 @@ __all__ = [
     "plot_profiles",
     "probability_of_improvement",
     "profile_band",
+    "rate_interval",
     "read_result",
     "std",
     "stress_test",

@@ -83,11 +83,10 @@ def run_checks(result: StressResult, checks: Sequence[Check]) -> list[Verdict]:
     found = []
     for check in checks:
         for method in result.methods if check.method is None else [check.method]:
-            for noise in result.noises if check.noise is None else [check.noise]:
+            every = result.modes(method) or [""]
+            for noise in every if check.noise is None else [result.mode(method, check.noise)]:
                 line = measured.get((check.condition, noise, method))
                 found.append(Verdict(check, method, noise, _failure(check, line)))
-        if not result.noises:
-            found.append(Verdict(check, check.method or "", check.noise or "", "it was not measured"))
     return found
 
 

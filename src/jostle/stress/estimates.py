@@ -11,16 +11,22 @@ from functools import partial
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from jostle.errors import ConfigError
 from jostle.scores import bootstrap
-from jostle.scores.intervals import Interval, improvement_interval, intervals, paired_interval
+from jostle.scores.intervals import (
+    RESAMPLES,
+    Interval,
+    improvement_interval,
+    intervals,
+    paired_interval,
+    settled,
+)
+from jostle.scores.rates import difference_interval, rate_interval
 from jostle.scores.risk import batched_cvar, cvar
 from jostle.scores.statistics import Statistic, lookup
 from jostle.stress.result import Cell
 
-RESAMPLES = 2_000
 CONFIDENCE = 0.95
 Scores = Sequence[Float[np.ndarray, "E"]]
 """The scores of each run's episodes."""
@@ -40,15 +46,9 @@ def estimate(scores: Scores, statistic: str = "mean", *, resamples: int = RESAMP
     return intervals(reduced[:, None], [name], CONFIDENCE, resamples, seed, "percentile", 1.0)[name]
 
 
-def success_rate(scores: Scores, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """Share of successes. Where all episodes of one run agree, which resampling takes for certainty, the interval is
-    Clopper and Pearson's exact one."""
-    found = estimate(scores, resamples=resamples, seed=seed)
-    if len(scores) > 1 or len(scores[0]) < 2 or 0 < found.point < 1:
-        return found
-    count = len(scores[0])
-    exact = stats.binomtest(round(found.point * count), count).proportion_ci(CONFIDENCE, method="exact")
-    return Interval(found.point, float(exact.low), float(exact.high), CONFIDENCE)
+def success_rate(successes: Scores) -> Interval:
+    """Share of successes with its interval, of one run Clopper and Pearson's (`jostle.scores.rate_interval`)."""
+    return rate_interval(successes, confidence=CONFIDENCE)
 
 
 def gap(
@@ -57,33 +57,37 @@ def gap(
     """Seen minus unseen: how much is lost. Of several unseen conditions their mean is taken, each with equal weight.
 
     Of several runs, row r of both sides is run r. Of one run, episodes of conditions that are `paired` are resampled
-    together, others independently.
+    together, others independently. Rates of success are not resampled (`jostle.scores.difference_interval`).
 
     Args:
         seen: the reference's cells, one a run.
         unseen: the cells of each other condition.
         success: of success rates instead of returns.
     """
+    if success:
+        rates = [[_successes(cell) for cell in cells] for cells in (seen, *unseen)]
+        return difference_interval(rates[0], rates[1:], confidence=CONFIDENCE)
     if len(seen) > 1:
-        x = np.array([_scores(cell, success).mean() for cell in seen])
-        y = np.mean([[_scores(cell, success).mean() for cell in cells] for cells in unseen], axis=0)
+        x = np.array([cell.returns.mean() for cell in seen])
+        y = np.mean([[cell.returns.mean() for cell in cells] for cells in unseen], axis=0)
         return paired_interval(x, y, confidence=CONFIDENCE, resamples=resamples)
     blocks: list[tuple[Cell, np.ndarray]] = []  # a cell of the block, and what each episode adds to the difference
     for cell, weight in [(seen[0], 1.0), *((cells[0], -1.0 / len(unseen)) for cells in unseen)]:
-        added = weight * _scores(cell, success)
+        added = weight * cell.returns
         for number, (first, total) in enumerate(blocks):
             if paired(first, cell):
                 blocks[number] = first, total + added
                 break
         else:
             blocks.append((cell, added))
+    returns = [cells[0].returns for cells in (seen, *unseen)]
     point = float(sum(total.mean() for _, total in blocks))
     if any(len(total) == 1 for _, total in blocks):
-        return Interval(point, np.nan, np.nan, CONFIDENCE)
+        return settled(Interval(point, np.nan, np.nan, CONFIDENCE), *returns)
     mean = {"": lookup("mean")}
     found = [bootstrap.distributions(x[:, None], mean, resamples, seed)[""] for seed, (_, x) in enumerate(blocks)]
     low, high = bootstrap.percentile(np.sum(found, axis=0), CONFIDENCE)
-    return Interval(point, float(low), float(high), CONFIDENCE)
+    return settled(Interval(point, float(low), float(high), CONFIDENCE), *returns)
 
 
 def paired(a: Cell, b: Cell) -> bool:
@@ -111,7 +115,8 @@ def same_games(cell: Cell) -> int:
 def improvement(x: Sequence[Cell], y: Sequence[Cell], *, resamples: int = RESAMPLES) -> Interval:
     """How likely X beats Y, ``P(X > Y) + ½ P(X = Y)``.
 
-    Of one run each, over pairs of the same episode; of several runs, over all pairs of runs by their mean returns.
+    Of one run each, the share of the pairs of equal episodes (`jostle.scores.rate_interval`); of several runs, of all
+    pairs of runs by their mean returns.
 
     Raises:
         ConfigError: one run each, whose episodes are not `paired`.
@@ -120,8 +125,7 @@ def improvement(x: Sequence[Cell], y: Sequence[Cell], *, resamples: int = RESAMP
         if not paired(x[0], y[0]):
             raise ConfigError("the episodes of the two policies are not the same games: test both with equal seeds.")
         a, b = x[0].returns, y[0].returns
-        wins = (a > b) + 0.5 * (a == b)
-        return estimate([wins], resamples=resamples)
+        return rate_interval([(a > b) + 0.5 * (a == b)], confidence=CONFIDENCE)
     means = [[float(cell.returns.mean()) for cell in side] for side in (x, y)]
     return improvement_interval(*means, confidence=CONFIDENCE, resamples=resamples)
 
@@ -139,7 +143,7 @@ def _function(statistic: str) -> Statistic:
     return partial(batched_cvar, alpha=0.1) if statistic == "cvar" else lookup(statistic)
 
 
-def _scores(cell: Cell, success: bool) -> np.ndarray:
-    scores = cell.successes if success else cell.returns
-    assert scores is not None
-    return scores
+def _successes(cell: Cell) -> np.ndarray:
+    found = cell.successes
+    assert found is not None
+    return found

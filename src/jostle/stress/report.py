@@ -91,7 +91,7 @@ def lines(result: StressResult) -> list[Line]:
     found = []
     for condition in result.suite.names:
         for method in result.methods:
-            for noise in result.noises:
+            for noise in result.modes(method):
                 cells = result.select(method, noise, condition)
                 if len(cells) == len(result.runs[method]):
                     found.append(_line(result, cells, result.select(method, noise, result.suite.reference)))
@@ -103,7 +103,7 @@ def overall(result: StressResult) -> list[Overall]:
     found = []
     names = [name for name in result.suite.names if name != result.suite.reference]
     for method in result.methods:
-        for noise in result.noises:
+        for noise in result.modes(method):
             seen = result.select(method, noise, result.suite.reference)
             others = [result.select(method, noise, name) for name in names]
             if not others or any(len(cells) != len(result.runs[method]) for cells in [seen, *others]):
@@ -128,11 +128,14 @@ def overall(result: StressResult) -> list[Overall]:
 
 
 def improvements(result: StressResult) -> dict[str, dict[str, dict[str, Interval]]]:
-    """How likely each other method beats the first one: method -> mode -> condition -> P."""
+    """How likely each other method beats the first one: method -> mode -> condition -> P.
+
+    Both are taken in the same mode; one without noise is compared with every mode of the other.
+    """
     first, *others = result.methods
     found: dict[str, dict[str, dict[str, Interval]]] = {}
     for method in others:
-        for noise in result.noises:
+        for noise in result.modes(first if method in result.noiseless else method):
             for condition in result.suite.names:
                 x, y = result.select(method, noise, condition), result.select(first, noise, condition)
                 if len(x) == len(result.runs[method]) and len(y) == len(result.runs[first]):
@@ -153,6 +156,7 @@ def as_dict(result: StressResult) -> dict[str, Any]:
         "seed": result.seed,
         "complete": result.complete,
         "runs": result.runs,
+        "noiseless": result.noiseless,
         "training_levels": list(suite.training_levels) if suite.training_levels else None,
         "conditions": [
             {

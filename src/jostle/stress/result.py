@@ -15,6 +15,9 @@ from jostle.view import Episode, Success
 
 _EPISODE = ("env", "index", "return", "length", "success", "disagreement", "level_seed", "theme", "draw", "cut")
 
+NOISELESS = "mean"
+"""The inference mode of methods without noise."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -56,6 +59,7 @@ class StressResult:
         actions: greedy or sampled.
         seed: of environments and draws; condition i used ``seed + seed_offset``.
         runs: method -> names of its runs (training seeds).
+        noiseless: methods without noise, for which all inference modes are ``mean``, and which are played in that once.
         cells: the table, a cell for each (method, run, condition, noise).
         complete: every cell that was asked for is there.
     """
@@ -67,6 +71,7 @@ class StressResult:
     runs: dict[str, list[str]]
     cells: list[Cell] = field(default_factory=list)
     complete: bool = True
+    noiseless: list[str] = field(default_factory=list)
 
     @property
     def methods(self) -> list[str]:
@@ -78,8 +83,18 @@ class StressResult:
         """Inference modes that were measured, in order."""
         return list(dict.fromkeys(cell.noise for cell in self.cells))
 
+    def modes(self, method: str) -> list[str]:
+        """Inference modes that a method is measured in, in order."""
+        noisy = [cell.noise for cell in self.cells if cell.method not in self.noiseless]
+        return [NOISELESS] if method in self.noiseless else list(dict.fromkeys(noisy))
+
+    def mode(self, method: str, noise: str) -> str:
+        """What an inference mode is called for a method: its name, or ``mean`` for one without noise."""
+        return NOISELESS if method in self.noiseless else noise
+
     def select(self, method: str, noise: str, condition: str) -> list[Cell]:
         """The cells of a method's runs, in order of the runs; runs that were not measured are missing."""
+        noise = self.mode(method, noise)
         return [c for c in self.cells if (c.method, c.noise, c.condition) == (method, noise, condition)]
 
     def rows(self) -> Iterable[dict[str, Any]]:
@@ -124,8 +139,9 @@ def read_result(folder: str | Path) -> StressResult:
         told = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         suite = _suite(told)
         result = StressResult(
-            told["env"], suite, told["actions"], told["seed"], told["runs"], complete=told["complete"]
-        )
+            told["env"], suite, told["actions"], told["seed"], told["runs"], complete=told["complete"],
+            noiseless=told.get("noiseless", []),
+        )  # fmt: skip
         cells: dict[tuple[str, int, str, str], list[Episode]] = {}
         for row in rows:
             method, run = row["method"], told["runs"][row["method"]].index(row["run"])

@@ -1,6 +1,5 @@
 """`stress_test`: policies on the conditions of a suite, in environments that equal seeds make equal."""
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,20 +12,18 @@ from jostle.envs.make import OWN_OPTIONS, capped
 from jostle.errors import ConfigError, EnvError, JostleError, closest
 from jostle.nn.inference import Inference
 from jostle.stress.condition import Condition, Suite
+from jostle.stress.independent import require_independent
 from jostle.stress.perturbation import Perturbation
 from jostle.stress.pictures import picture_layouts
-from jostle.stress.result import Cell, StressResult
+from jostle.stress.result import NOISELESS, Cell, StressResult
 from jostle.stress.suites import make_suite
 from jostle.stress.target import Target, target_of
 from jostle.view import Episode, PolicyView, as_view, play, require_fit
 from jostle.view.interface import EnvSource
-from jostle.view.playing import Observe, require_seed
+from jostle.view.playing import MOST_TOGETHER, Observe, require_seed
 
 DEFAULT_MODES = ("mean", "sampled", "mc:10")
 """Of policies with noise: clean, one draw, and many draws."""
-
-MOST_TOGETHER = 64
-"""Environments that are stepped together, unless more are asked for."""
 
 
 def stress_test(
@@ -49,12 +46,12 @@ def stress_test(
     episode (env, index) of one can be compared with the same of another.
 
     Args:
-        policy: whatever `jostle.as_view` takes; a list of them, the training seeds of one method; or a dictionary of
-            methods, name -> policy or list.
+        policy: whatever `jostle.as_view` takes; a list of them, runs of one method with training seeds of their own;
+            or a dictionary of methods, name -> policy or list.
         suite: a name (``themes``, ``pictures``, ``procgen-looks``, ``procgen-levels``), a YAML file, or a `Suite`.
         episodes: per condition, mode and policy.
-        noise: inference modes, as in `jostle.evaluate`; None: ``mean``, ``sampled`` and ``mc:10`` of policies with
-            noise, else ``mean``.
+        noise: inference modes, as in `jostle.evaluate`; None: ``mean``, ``sampled`` and ``mc:10``. Methods without
+            noise, for which all modes are the same, are played once, in ``mean``.
         actions: ``greedy`` or ``sampled``.
         seed: of environments, perturbations and draws.
         num_envs: environments stepped together; None: as many as episodes, 64 at most. The first episode of each is the
@@ -76,15 +73,17 @@ def stress_test(
     target, chosen = prepare(views, suite, env, env_options)
     modes = modes_of(noise, views)
     runs = {method: _names(group) for method, group in views.items()}
-    result = StressResult(target.env, chosen, actions, seed, runs, complete=False)
+    quiet = [method for method, group in views.items() if not any(view.stochastic for view in group)]
+    result = StressResult(target.env, chosen, actions, seed, runs, complete=False, noiseless=quiet)
+    plays = _plays(views, modes, quiet)
     count = min(episodes, MOST_TOGETHER) if num_envs is None else num_envs
-    total = episodes * len(modes) * len(chosen.conditions) * len(_each(views))
+    total = episodes * len(plays) * len(chosen.conditions)
     _try_all(chosen, target, views, seed)
     for condition in chosen.conditions:
         vector = _make(condition, target, count, seed)
         try:
             observe = _observer(condition.perturbation, vector, seed + condition.seed_offset)
-            for mode, (method, number, view) in itertools.product(modes, _each(views)):
+            for mode, method, number, view in plays:
                 found = play(
                     view.actor(mode, rows=vector.num_envs, seed=seed, sample=actions == "sampled"),
                     vector,
@@ -117,8 +116,10 @@ def prepare(
     """The environment of the policies and the suite for it.
 
     Raises:
-        ConfigError: the suite does not fit, or the policies were trained under different circumstances.
+        ConfigError: the suite does not fit, the policies were trained under different circumstances, or two runs of a
+            method are one.
     """
+    require_independent(views)
     found: list[tuple[Target, Suite]] = []
     for _, _, view in _each(views):
         target = target_of(view, env, env_options)
@@ -161,6 +162,16 @@ def check_levels(suite: Suite, condition: Condition, episodes: Sequence[Episode]
 
 def _each(views: Mapping[str, Sequence[PolicyView]]) -> list[tuple[str, int, PolicyView]]:
     return [(method, number, view) for method, group in views.items() for number, view in enumerate(group)]
+
+
+def _plays(
+    views: Mapping[str, Sequence[PolicyView]], modes: Sequence[Inference], quiet: Sequence[str]
+) -> list[tuple[Inference, str, int, PolicyView]]:
+    """Who is played in which mode: methods without noise once, all others in every mode."""
+    each = [(mode, *one) for mode in modes for one in _each(views)]
+    only = Inference.parse(NOISELESS)
+    once = [(only, *one) for one in _each(views) if one[0] in quiet]
+    return once + [play for play in each if play[1] not in quiet]
 
 
 def _notify(notify: Callable[[int, int], None], before: int, total: int, played: int) -> None:

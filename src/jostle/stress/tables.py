@@ -1,8 +1,9 @@
 """A stress test as Markdown: every number with its interval, the inference mode beside it."""
 
 from collections.abc import Sequence
+from math import floor, log10
 
-from jostle.scores.intervals import Interval
+from jostle.scores.intervals import Interval, decimal, decimals
 from jostle.stress.estimates import same_games
 from jostle.stress.report import Line, Overall, improvements, lines, overall
 from jostle.stress.result import StressResult
@@ -13,33 +14,48 @@ def columns(result: StressResult, found: Sequence[Line]) -> list[tuple[str, list
     table = [("condition", [line.condition for line in found])]
     if len(result.methods) > 1:
         table.append(("method", [line.method for line in found]))
-    table += [("noise", [line.noise for line in found]), ("return", [str(line.mean) for line in found])]
+    table += [("noise", [line.noise for line in found]), ("return", _column([line.mean for line in found]))]
     if any(line.success is not None for line in found):
-        table.append(("success", [_text(line.success) for line in found]))
-    table.append(("IQM", [_text(line.iqm) for line in found]))
-    table.append(("CVaR 10%", [_text(line.cvar) for line in found]))
+        table.append(("success", _column([line.success for line in found])))
+    table.append(("IQM", _column([line.iqm for line in found])))
+    table.append(("CVaR 10%", _column([line.cvar for line in found])))
     if any(line.gap is not None for line in found):
-        table.append((f"loss against {result.suite.reference}", [_text(line.gap) for line in found]))
+        table.append((f"loss against {result.suite.reference}", _column([line.gap for line in found])))
+    if len({line.runs for line in found}) > 1:
+        table.append(("intervals over", [over(line.runs, line.episodes) for line in found]))
     if any(line.disagreement is not None for line in found):
-        told = ["" if line.disagreement is None else f"{line.disagreement:.3g}" for line in found]
+        doubts = [line.disagreement for line in found if line.disagreement is not None]
+        digits = max(2 - floor(log10(max(*doubts, 1e-6))), 0)
+        told = ["" if line.disagreement is None else f"{line.disagreement:.{digits}f}" for line in found]
         table.append(("disagreement", told))
     return table
 
 
+def over(runs: int, episodes: int) -> str:
+    """What intervals are over: the runs of a method, or the episodes of the only one."""
+    return f"{runs} runs" if runs > 1 else f"{episodes} episodes"
+
+
 def heading(result: StressResult) -> str:
     """What the numbers are of, in one line."""
-    count = max((len(runs) for runs in result.runs.values()), default=0)
     episodes = len(result.cells[0].episodes) if result.cells else 0
-    over = f"{count} runs" if count > 1 else "the episodes"
+    counts = sorted({len(runs) for runs in result.runs.values()})
+    if len(counts) == 1:
+        told = f"{counts[0]} runs" if counts[0] > 1 else "the episodes"
+    else:
+        told = "runs" if counts[0] > 1 else "runs, of a single run over its episodes"
     return (
         f"{result.suite.name} on {result.env}, {episodes} episodes a condition, actions {result.actions}, "
-        f"95% intervals over {over}"
+        f"95% intervals over {told}"
     )
 
 
 def sentences(result: StressResult) -> list[str]:
     """What holds over all conditions but the reference, a sentence a method and mode."""
-    return [_sentence(line, result) for line in overall(result)]
+    found = overall(result)
+    returns = decimals([line.mean for line in lines(result)])
+    gaps = [decimals([line.gap for line in found]), decimals([line.success_gap for line in found])]
+    return [_sentence(line, result, returns, *gaps) for line in found]
 
 
 def markdown_report(result: StressResult) -> str:
@@ -56,23 +72,38 @@ def markdown_report(result: StressResult) -> str:
     if told:
         text += ["", *(f"- {sentence}" for sentence in told)]
     for method, modes in improvements(result).items():
-        text += ["", f"How likely {method} beats {result.methods[0]}, P(X > Y) + ½ P(X = Y):", ""]
+        beats = f"How likely {method} beats {result.methods[0]}, P(X > Y) + ½ P(X = Y)"
+        text += ["", f"{beats}, {_of(result, method)}:", ""]
         text += ["| condition | noise | P |", "| --- | --- | --- |"]
-        text += [f"| {name} | {noise} | {p} |" for noise, found in modes.items() for name, p in found.items()]
+        digits = decimals([p for found in modes.values() for p in found.values()])
+        text += [
+            f"| {name} | {noise} | {p.text(digits)} |" for noise, found in modes.items() for name, p in found.items()
+        ]
     compared = len(result.suite.conditions) > 1 or len(result.methods) > 1
     if compared and result.cells and any(len(runs) == 1 for runs in result.runs.values()):
         text += ["", _pairs(result)]
     return "\n".join(text) + "\n"
 
 
-def _sentence(line: Overall, result: StressResult) -> str:
+def _of(result: StressResult, method: str) -> str:
+    """What a comparison of a method with the first one is over."""
+    x, y = len(result.runs[method]), len(result.runs[result.methods[0]])
+    if x == y == 1:
+        return "of the same episode"
+    return f"of a run, {x} against {y}" + (": no interval without two runs each" if min(x, y) == 1 else "")
+
+
+def _sentence(line: Overall, result: StressResult, returns: int, gaps: int, success_gaps: int) -> str:
     who = f"{line.method}, noise {line.noise}" if len(result.methods) > 1 else f"noise {line.noise}"
-    lost = f"loss of return against {result.suite.reference} over all other conditions {line.gap}"
+    lost = f"mean loss of return against {result.suite.reference} over all other conditions {_text(line.gap, gaps)}"
     if line.success_gap is not None:
-        lost += f", of success {line.success_gap}"
+        lost += f", of success {_text(line.success_gap, success_gaps)}"
+    worst, conditions, episodes = (
+        decimal(value, returns) for value in (line.worst_return, line.cvar_conditions, line.cvar_episodes)
+    )
     return (
-        f"{who}: {lost}; worst condition {line.worst} ({line.worst_return:.4g}); CVaR 10% of the conditions "
-        f"{line.cvar_conditions:.4g}, of the episodes {line.cvar_episodes:.4g}"
+        f"{who}: {lost}; worst condition {line.worst} ({worst}); CVaR 10% of the conditions {conditions}, of the "
+        f"episodes {episodes}"
     )
 
 
@@ -88,5 +119,11 @@ def _pairs(result: StressResult) -> str:
     )
 
 
-def _text(found: Interval | None) -> str:
-    return "" if found is None else str(found)
+def _column(found: Sequence[Interval | None]) -> list[str]:
+    """The cells of a column, all with one number of decimals."""
+    digits = decimals(found)
+    return [_text(each, digits) for each in found]
+
+
+def _text(found: Interval | None, digits: int) -> str:
+    return "" if found is None else found.text(digits)

@@ -99,7 +99,7 @@ def agent_view(agent: Any) -> NetworkView:
             f"the network of {type(agent).__name__} is a {type(agent.network).__name__}, which has no view: give the "
             "network itself, as_view(agent.network, kind=…, env=…)."
         )
-    return NetworkView(
+    view = NetworkView(
         agent.network,
         agent.env.single_observation_space,
         agent.env.single_action_space,
@@ -109,6 +109,8 @@ def agent_view(agent: Any) -> NetworkView:
         env_source=agent.env_source,
         env_options=agent.env_options,
     )
+    view.seed = getattr(agent, "seed", None)
+    return view
 
 
 def _shown(distribution: Distribution) -> Probabilities | MeanStd:

@@ -88,6 +88,7 @@ class PolicyView(ABC):
         observation_space, action_space: of one environment.
         module: the network.
         env_source, env_options: where it was trained, as `make_env` takes it; None and {} if that is not known.
+        seed: of the training; None if that is not known.
         noise: the view's own draws, without which a stochastic layer does nothing here; None if there is no such layer.
     """
 
@@ -97,6 +98,7 @@ class PolicyView(ABC):
     module: nn.Module
     env_source: EnvSource | None = None
     env_options: Mapping[str, Any]
+    seed: int | None = None
     recurrent: bool = False
     noise: Noise | None = None
 

@@ -17,6 +17,8 @@ from jostle.view.interface import Acts
 
 PATIENCE = 30_000
 """Steps of an episode after which it is counted as it stands: a few more than the 27,000 of a game of Atari."""
+MOST_TOGETHER = 64
+"""Environments that evaluations and stress tests step together, unless more are asked for."""
 TAGS = ("level_seed", "theme")
 """Entries of `info` that say which game an episode was; they are kept beside its return."""
 
