@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from jostle import bonus, doctor, envs, functional, nn, presets, scores, stress, watch
+    from jostle import bonus, doctor, envs, functional, nn, presets, scores, stress, study, watch
     from jostle.algo import DQN, PPO, DQNConfig, PPOConfig
     from jostle.by_preset import train
     from jostle.envs import JostleEnv, list_envs, make_env
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jostle.nn.noise import Noise, StochasticLayer
     from jostle.nn.noisy import NoisyLinear, noisy_layers, to_linear, to_noisy
     from jostle.store import read_metrics
-    from jostle.stress import stress_test
+    from jostle.stress import compare_policies, stress_test
     from jostle.view import as_view
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "StochasticLayer",
     "as_view",
     "bonus",
+    "compare_policies",
     "doctor",
     "envs",
     "evaluate",
@@ -55,6 +56,7 @@ __all__ = [
     "scores",
     "stress",
     "stress_test",
+    "study",
     "to_linear",
     "to_noisy",
     "train",
@@ -71,7 +73,7 @@ _HOME = {
     "jostle.nn.noise": ("Noise", "StochasticLayer"),
     "jostle.nn.noisy": ("NoisyLinear", "noisy_layers", "to_linear", "to_noisy"),
     "jostle.store": ("read_metrics",),
-    "jostle.stress": ("stress_test",),
+    "jostle.stress": ("compare_policies", "stress_test"),
     "jostle.view": ("as_view",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

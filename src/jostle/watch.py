@@ -14,12 +14,13 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 
-from jostle.algo.agent import Agent
 from jostle.envs import JostleEnv, make_env
 from jostle.envs.make import capped
 from jostle.errors import ConfigError, EnvError, JostleError
-from jostle.nn.inference import Actor, Inference
-from jostle.view.playing import at_least_one, require_seed
+from jostle.nn.inference import Inference
+from jostle.view import as_view, require_fit, source_of
+from jostle.view.interface import Acts, EnvSource
+from jostle.view.playing import Observe, at_least_one, require_seed
 
 Frame = np.ndarray[Any, np.dtype[np.uint8]]
 _ENDINGS = (".mp4", ".mkv", ".mov", ".avi", ".m4v")
@@ -47,7 +48,7 @@ class Video:
 
 
 def record(
-    agent: Agent,
+    policy: Any,
     path: str | Path,
     *,
     episodes: int = 3,
@@ -55,23 +56,26 @@ def record(
     actions: Literal["greedy", "sampled"] = "greedy",
     fps: int | None = None,
     seed: int = 10_000,
+    env: EnvSource | None = None,
     env_options: dict[str, Any] | None = None,
+    observe: Observe | None = None,
     overwrite: bool = False,
     max_frames: int = MAX_FRAMES,
 ) -> Video:
-    """Play episodes in an environment of its own and record them. The agent is not changed.
+    """Play episodes in an environment of its own and record them. The policy is not changed.
 
     Small pictures are enlarged by whole factors, without blurring. The file appears when it is complete.
 
     Args:
-        agent: the agent.
+        policy: an agent, or whatever else `jostle.as_view` takes.
         path: the file, such as ``game.mp4``; its ending says which container ffmpeg writes.
         episodes: how many to play.
         noise: ``mean``, ``sampled`` or ``mc:M``.
         actions: ``greedy``, the likeliest or best ones, or ``sampled`` from a policy.
         fps: frames per second; None: 30, or fewer where the whole would be over in three seconds.
         seed: seed of the environment and of the draws.
-        env_options: options of the environment; None: the agent's own.
+        env, env_options: the environment and its options; None: the policy's own.
+        observe: what the policy sees of an observation, as in `jostle.view.play`; the pictures are the environment's.
         overwrite: replace an existing file.
         max_frames: of one episode; the video ends with one that has not ended by then, and a warning says so.
 
@@ -92,12 +96,14 @@ def record(
     inference = Inference.parse(noise)
     program = _ffmpeg()
     make_folder(path.parent)
-    options = agent.env_options if env_options is None else env_options
-    env = make_env(agent.env_source, 1, seed=seed, render_mode="rgb_array", **capped(options, 1))
+    view = as_view(policy)
+    options = dict(view.env_options if env_options is None else env_options)
+    made = make_env(source_of(view, env), 1, seed=seed, render_mode="rgb_array", **capped(options, 1))
     returns: list[float] = []
     try:
-        actor = agent.actor(inference, rows=1, seed=seed, sample=actions == "sampled")
-        frames = _play(agent, actor, env, episodes, returns, max_frames)
+        require_fit(view, made)
+        actor = view.actor(inference, rows=1, seed=seed, sample=actions == "sampled")
+        frames = _play(actor, made, episodes, returns, max_frames, observe)
         head: list[Frame] = []  # held back until it is known whether the video is a short one
         for frame in frames:
             head.append(frame)
@@ -105,28 +111,31 @@ def record(
                 break
         rate = fps or min(_FPS, max(_SLOWEST, round(len(head) / _SECONDS)))
         count, size = _write(program, path, rate, head, frames)
-        cut = float(env.running()[0][0]) if len(returns) < episodes else None
+        cut = float(made.running()[0][0]) if len(returns) < episodes else None
     finally:
-        env.close()
+        made.close()
     if cut is not None:
         warnings.warn(
-            f"{env.id}: episode {len(returns) + 1} did not end within {max_frames:,} frames, and the video ends there; "
-            "give the environment a time limit (max_episode_steps), or allow more with --max-frames (max_frames).",
+            f"{made.id}: episode {len(returns) + 1} did not end within {max_frames:,} frames, and the video ends "
+            "there; give the environment a time limit (max_episode_steps), or allow more with --max-frames "
+            "(max_frames).",
             stacklevel=2,
         )
-    return Video(path, env.id, str(inference), returns, count, rate, size, cut)
+    return Video(path, made.id, str(inference), returns, count, rate, size, cut)
 
 
 def _play(
-    agent: Agent, actor: Actor, env: JostleEnv, episodes: int, returns: list[float], longest: int
+    actor: Acts, env: JostleEnv, episodes: int, returns: list[float], longest: int, observe: Observe | None
 ) -> Iterator[Frame]:
     """The picture of every state, the last one of each episode included, until an episode is longer than `longest`."""
-    if env.single_observation_space != agent.env.single_observation_space:
-        raise ConfigError(f"{env.id} has other observations than the environment that the agent was trained in.")
     obs, info = env.reset()
     yield picture(env, obs)
+    step = 0
     while True:
-        obs, _, _, _, info = env.step(actor.act(obs, info["start"], mask=info.get("action_mask")))
+        step = 0 if info["start"][0] else step + 1
+        seen = obs if observe is None else observe(obs, np.array([len(returns)]), np.array([step]))
+        mask = info.get("action_mask")
+        obs, _, _, _, info = env.step(actor.act(seen, info["start"], None, *(() if mask is None else (mask,))))
         yield picture(env, obs)
         if "_episode" in info:
             returns.append(float(info["episode"]["r"][0]))

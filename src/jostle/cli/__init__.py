@@ -19,6 +19,9 @@ COMMANDS = {
     "resume": ("jostle.cli.resume:resume", "go on with a run that ended or was stopped"),
     "evaluate": ("jostle.cli.play:evaluate", "mean return of a run's agent, with its 95% interval"),
     "stress": ("jostle.cli.stress:stress", "test agents under conditions seen and unseen, with intervals and checks"),
+    "compare": ("jostle.cli.compare:compare", "is one agent, or one method, worse than another, on the same episodes?"),
+    "runs": ("jostle.cli.runs:runs", "list runs: how far, how good, and in which settings they differ"),
+    "plot": ("jostle.cli.runs:plot", "learning curves of runs, a curve a method with its band"),
     "watch": ("jostle.cli.play:watch", "a video of a run's agent"),
     "doctor": ("jostle.cli.health:doctor", "check that a run's network, noise, target and replay are healthy"),
     "envs": ("jostle.cli.lists:envs", "list environments, or show one with its spaces and options"),
@@ -32,6 +35,7 @@ EXAMPLES = """examples:
   jostle train ppo --env jostle/DeepSea-v0 --env-options size=20 --steps 500000 --bonus rnd
   jostle evaluate runs/deepsea --episodes 100 --noise mean
   jostle stress runs/catch --suite themes
+  jostle compare runs/old runs/new --fail-on-regression
   jostle watch runs/deepsea --video deepsea.mp4
   jostle resume runs/deepsea --steps 50000
   jostle doctor runs/deepsea

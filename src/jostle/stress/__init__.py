@@ -29,12 +29,14 @@ from jostle.scores import (
 from jostle.stress.condition import Condition, Suite
 from jostle.stress.consistency import cycle_consistency, cycle_consistency_3way
 from jostle.stress.features import FeatureDistance, average_of_draws, feature_distance
+from jostle.stress.pairs import Comparison, compare_policies
 from jostle.stress.perturbation import Perturbation
 from jostle.stress.result import Cell, StressResult, read_result
 from jostle.stress.run import stress_test
 
 __all__ = [
     "Cell",
+    "Comparison",
     "Condition",
     "Curve",
     "FeatureDistance",
@@ -46,6 +48,7 @@ __all__ = [
     "aggregate",
     "average_of_draws",
     "compare",
+    "compare_policies",
     "curve",
     "cvar",
     "cycle_consistency",

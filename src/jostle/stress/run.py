@@ -80,9 +80,9 @@ def stress_test(
     total = episodes * len(plays) * len(chosen.conditions)
     _try_all(chosen, target, views, seed)
     for condition in chosen.conditions:
-        vector = _make(condition, target, count, seed)
+        vector = vector_of(condition, target, count, seed)
         try:
-            observe = _observer(condition.perturbation, vector, seed + condition.seed_offset)
+            observe = observer(condition.perturbation, vector, seed + condition.seed_offset)
             for mode, method, number, view in plays:
                 found = play(
                     view.actor(mode, rows=vector.num_envs, seed=seed, sample=actions == "sampled"),
@@ -180,16 +180,16 @@ def _notify(notify: Callable[[int, int], None], before: int, total: int, played:
 
 def _views(policy: Any) -> dict[str, list[PolicyView]]:
     if isinstance(policy, Mapping):
-        groups = {str(name): _several(group) for name, group in policy.items()}
+        groups = {str(name): views_of(group) for name, group in policy.items()}
     else:
-        group = _several(policy)
+        group = views_of(policy)
         groups = {group[0].name: group} if group else {}
     if not groups or not all(groups.values()):
         raise ConfigError("there is no policy to test: give at least one.")
     return groups
 
 
-def _several(policy: Any) -> list[PolicyView]:
+def views_of(policy: Any) -> list[PolicyView]:
     return [as_view(one) for one in policy] if isinstance(policy, list | tuple) else [as_view(policy)]
 
 
@@ -224,20 +224,20 @@ def _try_all(suite: Suite, target: Target, views: Mapping[str, Sequence[PolicyVi
         else:
             alike.append(condition)
     for _, conditions in kinds:
-        vector = _make(conditions[0], target, 1, seed)
+        vector = vector_of(conditions[0], target, 1, seed)
         try:
             for condition in conditions:
                 try:
                     for _, _, view in _each(views):
                         require_fit(view, vector)
-                    _observer(condition.perturbation, vector, seed)
+                    observer(condition.perturbation, vector, seed)
                 except ConfigError as error:
                     raise ConfigError(f"the condition '{condition.name}' cannot be played: {error}") from error
         finally:
             vector.close()
 
 
-def _make(condition: Condition, target: Target, count: int, seed: int) -> JostleEnv:
+def vector_of(condition: Condition, target: Target, count: int, seed: int) -> JostleEnv:
     source = target.source if condition.env is None else condition.env
     ignored = [key for key in condition.env_options if key not in OWN_OPTIONS]
     if not isinstance(source, str) and ignored:
@@ -252,7 +252,7 @@ def _make(condition: Condition, target: Target, count: int, seed: int) -> Jostle
         raise type(error)(f"the condition '{condition.name}' cannot be made: {error}") from error
 
 
-def _observer(perturbation: Perturbation | None, env: JostleEnv, seed: int) -> Observe | None:
+def observer(perturbation: Perturbation | None, env: JostleEnv, seed: int) -> Observe | None:
     if perturbation is None:
         return None
     found = picture_layouts(env.single_observation_space, env.frame_stack, env.id)
