@@ -47,11 +47,14 @@ class Interval:
 
     @property
     def digits(self) -> int:
-        """Decimals that give the width two significant digits; two where there is none."""
+        """Decimals that give the width two significant digits; where there is none two, or as many as show a small
+        number."""
         width = self.high - self.low
         # Rewards are float32: what is narrower is their rounding.
         if isfinite(width) and width > max(1e-6 * self.size, 1e-12):
             return min(max(1 - floor(log10(width)), 0), 12)
+        if 1e-6 < self.size < 0.01:
+            return 1 - floor(log10(self.size))
         return max(2 - max(floor(log10(max(self.size, 1.0))), 0), 0)
 
     def text(self, digits: int) -> str:
