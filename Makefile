@@ -7,7 +7,7 @@
 PYTHON ?= python3
 PIP_FLAGS ?=
 BIN := .venv/bin
-TEST_FLAGS ?= -n 2
+TEST_FLAGS ?= -n 2 --dist worksteal
 
 .PHONY: demo test slow lint clean
 
