@@ -164,7 +164,8 @@ def _later(meta: dict[str, Any], options: dict[str, Any] | None, trust: bool) ->
 def _completed(kind: type[Agent], config: dict[str, Any]) -> dict[str, Any]:
     """A run's settings, with those that came later as the version that wrote them had it."""
     names = [field.name for field in dataclasses.fields(kind.settings)]
-    return {name: value for name, value in _FORMER.items() if name in names} | config
+    former = _FORMER | {"sigma_decay": config.get("weight_decay", 0.0)}  # it was of everything
+    return {name: value for name, value in former.items() if name in names} | config
 
 
 def resume(

@@ -112,6 +112,41 @@ def test_a_stack_of_colour_frames_becomes_channels_in_order() -> None:
     torch.testing.assert_close(images[0, 3:], x[0, 1].permute(2, 0, 1).float())
 
 
+@pytest.mark.parametrize(
+    ("space", "good", "expected", "outside"),
+    [
+        (spaces.Discrete(3), 2, [0, 0, 1], [-1, 3]),
+        (spaces.Discrete(3, start=-5), -5, [1, 0, 0], [-6, -2, 0]),
+        (spaces.MultiDiscrete([2, 3]), [1, 2], [0, 1, 0, 0, 1], [[2, 0], [0, 3], [0, -1], [-1, 0]]),
+        (spaces.MultiDiscrete([2, 2], start=[4, 7]), [4, 8], [1, 0, 0, 1], [[6, 7], [4, 6], [0, 0], [4, 9]]),
+    ],
+)
+def test_categories_outside_of_their_space_are_nobody_elses(
+    space: gym.Space, good: object, expected: list[int], outside: list
+) -> None:
+    encoder = make_encoder(space)
+    assert encoder(torch.tensor([good])).tolist() == [expected]
+    compiled = torch.compile(encoder, backend="eager")  # there nobody waits to look, as on a GPU
+    for bad in outside:
+        with pytest.raises(ConfigError, match="outside of its space, which has"):
+            encoder(torch.tensor([good, bad]))
+        codes = torch.tensor(bad).reshape(-1)
+        known = (codes >= encoder.lowest) & (codes <= encoder.highest)
+        found = compiled(torch.tensor([bad])).split(encoder.counts, 1)
+        assert [float(part.sum()) for part in found] == known.float().tolist(), "no indicator, and no neighbour's"
+
+
+def test_grid_codes_below_zero_are_no_neighbours() -> None:
+    grid = Grid(spaces.Box(-128, 127, (7, 7, 3), np.int8))
+    obs = torch.zeros(1, 7, 7, 3, dtype=torch.int8)
+    for channel in range(3):
+        for code in (-1, (11, 6, 4)[channel]):
+            bad = obs.clone()
+            bad[0, 2, 3, channel] = code
+            with pytest.raises(ConfigError, match="holds others"):
+                grid(bad)
+
+
 def test_grid_codes_are_categories() -> None:
     """Each cell has exactly one indicator per channel; no order is assumed among the codes."""
     grid = Grid(box(7, 7, 3))

@@ -171,7 +171,7 @@ class Agent(ABC):
 
         Args:
             obs: an observation of the environment's space, or a batch with a leading axis.
-            noise: ``mean``, ``sampled`` or ``mc:M``.
+            noise: ``mean``, ``sampled`` or ``mc:M``, under fresh draws at every call; ``fixed``: under one for ever.
             action_mask: the legal actions, as the environment tells them for one observation, or a batch; None: all.
 
         Returns:

@@ -17,7 +17,6 @@ class Acting(Protocol):
 
     env: JostleEnv
     seed: int
-    updates: int
     network: nn.Module
 
     def actor(
@@ -26,11 +25,16 @@ class Acting(Protocol):
 
 
 class Predictor:
-    """Keeps the actor that answered last, and gives it the newest weights."""
+    """Keeps the actor that answered last, and gives it the weights of the moment.
+
+    Every new actor has draws of its own, so that none comes again when modes or batch sizes take turns; but for
+    ``fixed``, whose one draw is always the same.
+    """
 
     def __init__(self, agent: Acting) -> None:
         self._agent = agent
-        self._last: tuple[Inference, int, Actor, int] | None = None
+        self._last: tuple[Inference, int, Actor] | None = None
+        self._made = 0
 
     def forget(self) -> None:
         """The agent is another one now."""
@@ -53,13 +57,17 @@ class Predictor:
         return (int(action[0]) if action.ndim == 1 else action[0]), None
 
     def _actor(self, inference: Inference, rows: int) -> Actor:
-        agent = self._agent
-        if self._last is None or self._last[:2] != (inference, rows):
-            self._last = inference, rows, agent.actor(inference, rows=rows, seed=agent.seed), agent.updates
-        elif self._last[3] != agent.updates:
-            self._last[2].load(agent.network)
-            self._last = *self._last[:3], agent.updates
-        return self._last[2]
+        agent, last = self._agent, self._last
+        if last is not None and last[:2] == (inference, rows):
+            last[2].load(agent.network)
+            return last[2]
+        seed = agent.seed
+        if inference.kind != "fixed":
+            seed = int(np.random.default_rng([agent.seed, 5, self._made]).integers(2**30))
+            self._made += 1
+        actor = agent.actor(inference, rows=rows, seed=seed)
+        self._last = inference, rows, actor
+        return actor
 
     def _mask(self, told: Any, rows: int) -> Mask:
         space = self._agent.env.single_action_space

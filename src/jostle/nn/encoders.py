@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from gymnasium import spaces
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from jostle.errors import ConfigError, closest
@@ -94,22 +94,50 @@ class Flat(Encoder):
             self.normaliser.update(obs.reshape(len(obs), -1).float(), mask)
 
 
+def _within(
+    codes: Int[Tensor, "..."], lowest: Int[Tensor, "..."], highest: Int[Tensor, "..."], refusal: str
+) -> tuple[Int[Tensor, "..."], Tensor | float]:
+    """Codes brought within their bounds, and what their indicators hold: 1, or 0 for a code that was outside.
+
+    Raises: ConfigError for codes outside, but on devices that looking would wait for.
+    """
+    inside = codes.clamp(lowest, highest)
+    if codes.device.type != "cpu" or torch.compiler.is_compiling():
+        return inside, (inside == codes).float()
+    if not torch.equal(inside, codes):
+        raise ConfigError(refusal)
+    return inside, 1.0
+
+
 class OneHot(Encoder):
-    """Categories as indicator vectors: a Discrete [B] or a MultiDiscrete [B, D] observation → [B, sum of counts]."""
+    """Categories as indicator vectors: a Discrete [B] or a MultiDiscrete [B, D] observation → [B, sum of counts].
+
+    Categories outside of the space raise, or get no indicator on a GPU; never one of another category.
+    """
 
     offset: Tensor
+    lowest: Tensor
+    highest: Tensor
 
     def __init__(self, counts: Sequence[int], start: int | Sequence[int] = 0) -> None:
         super().__init__()
         self.counts = [int(c) for c in counts]
         self.out_features = sum(self.counts)
-        first = np.cumsum([0, *self.counts[:-1]]) - np.asarray(start)
-        self.register_buffer("offset", torch.as_tensor(first, dtype=torch.int64), persistent=False)
+        low = torch.as_tensor(start, dtype=torch.int64).expand(len(self.counts)).clone()
+        first = torch.tensor([0, *np.cumsum(self.counts[:-1]).tolist()])
+        self.register_buffer("offset", first - low, persistent=False)
+        self.register_buffer("lowest", low, persistent=False)
+        self.register_buffer("highest", low + torch.tensor(self.counts) - 1, persistent=False)
+        self._refusal = (
+            f"an observation holds a category outside of its space, which has {self.counts} of them from "
+            f"{low.tolist()} on: mend the environment or its observation_space."
+        )
 
     def forward(self, obs: Tensor) -> Tensor:
-        index = obs.reshape(obs.shape[0], len(self.counts)).long() + self.offset
+        codes = obs.reshape(obs.shape[0], len(self.counts)).long()
+        inside, one = _within(codes, self.lowest, self.highest, self._refusal)
         out = torch.zeros(obs.shape[0], self.out_features, device=obs.device)
-        return out.scatter_(1, index, 1.0)
+        return out.scatter_(1, inside + self.offset, one)
 
 
 def _channels_last(*layers: nn.Module) -> nn.Sequential:
@@ -241,7 +269,8 @@ class Grid(Encoder):
     """
 
     offset: Tensor
-    end: Tensor
+    highest: Tensor
+    lowest: Tensor
 
     def __init__(self, space: spaces.Box, codes: Sequence[int] = (11, 6, 4)) -> None:
         super().__init__()
@@ -251,7 +280,12 @@ class Grid(Encoder):
         height, width, _ = space.shape
         first = torch.tensor([0, *np.cumsum(codes)[:-1].tolist()])
         self.register_buffer("offset", first, persistent=False)
-        self.register_buffer("end", first + torch.tensor(codes), persistent=False)
+        self.register_buffer("highest", torch.tensor(codes) - 1, persistent=False)
+        self.register_buffer("lowest", torch.zeros(len(codes), dtype=torch.int64), persistent=False)
+        self._refusal = (
+            f"the grid encoder knows {list(self.codes)} codes in the channels of a grid, and an observation holds "
+            "others; for anything but MiniGrid's codes use encoder='flat'."
+        )
         self.convolutions = nn.Sequential(
             nn.Conv2d(sum(codes), 16, 2), nn.ReLU(), nn.Conv2d(16, 32, 2), nn.ReLU(), nn.Conv2d(32, 64, 2), nn.ReLU(),
             nn.Flatten(),
@@ -261,15 +295,11 @@ class Grid(Encoder):
         self.out_features = 64 * (height - 3) * (width - 3)
 
     def forward(self, obs: Tensor) -> Tensor:
-        index = obs.long() + self.offset
-        if obs.device.type == "cpu" and not torch.compiler.is_compiling() and (index >= self.end).any():
-            raise ConfigError(
-                f"the grid encoder knows {list(self.codes)} codes in the channels of a grid, and an observation holds "
-                "more; for anything but MiniGrid's codes use encoder='flat'."
-            )
-        index = index.permute(0, 3, 1, 2)  # [B, 3, H, W]
+        inside, one = _within(obs.long(), self.lowest, self.highest, self._refusal)
+        index = (inside + self.offset).permute(0, 3, 1, 2)  # [B, 3, H, W]
+        one = one.permute(0, 3, 1, 2) if isinstance(one, Tensor) else one
         planes = torch.zeros(obs.shape[0], sum(self.codes), *index.shape[2:], device=obs.device)
-        features: Tensor = self.convolutions(planes.scatter_(1, index, 1.0))
+        features: Tensor = self.convolutions(planes.scatter_(1, index, one))
         return features
 
 

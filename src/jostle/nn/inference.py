@@ -156,8 +156,9 @@ class Actor(ABC):
                 yield
 
     def load(self, network: nn.Module) -> None:
-        """Take over newer weights."""
-        self.network.load_state_dict(network.state_dict())
+        """Take over newer weights, of the same shapes."""
+        mine, theirs = self.network.state_dict(), network.state_dict()
+        torch._foreach_copy_(list(mine.values()), [theirs[name] for name in mine])
 
     @abstractmethod
     def act(

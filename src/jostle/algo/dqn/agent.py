@@ -157,6 +157,7 @@ class DQN(Agent):
         # Updates owed are counted from here, so that the replay ratio is constant and survives a resume.
         self._learning_since: tuple[int, int] | None = None
         self._warm_until = c.warmup
+        self._acted_epsilon = self._epsilon
 
     def _make_noise(self, seed: int) -> None:
         weights, slots = family("weights"), ACT + len(self._act_slots)
@@ -186,6 +187,7 @@ class DQN(Agent):
             self._redraw_where(self._start)
         if self._learning_since is None:
             if self.steps < self._warm_until or not self.replay.ready:
+                self._redraw_before_learning(before)
                 return
             self._learning_since = before, self.updates
         self._learn(before)
@@ -221,8 +223,7 @@ class DQN(Agent):
     def _act(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """ε-greedy on the noisy values; no forward pass is spent on actions that are random anyway."""
         self.looks.before_acting(self._start)
-        warming = self.config.warmup_random and self.steps < self.config.warmup
-        epsilon = 1.0 if warming else self.config.epsilon(self.steps)
+        self._acted_epsilon = epsilon = self._epsilon
         random = self._rng_act.random(self.num_envs) < epsilon if epsilon > 0 else np.zeros(self.num_envs, np.bool_)
         action = self._random_actions() if random.any() else None
         if action is not None and random.all():
@@ -234,11 +235,31 @@ class DQN(Agent):
         best = greedy(q, self.coefficient, mask_tensor(self._mask, self.device)).cpu().numpy()
         return best if action is None else np.where(random, action, best)
 
+    @property
+    def _epsilon(self) -> float:
+        """Probability of a random action now."""
+        return 1.0 if self._all_random else self.config.epsilon(self.steps)
+
+    @property
+    def _all_random(self) -> bool:
+        """Nothing but random actions is taken for now."""
+        return self.config.warmup_random and self.steps < self.config.warmup
+
     def _random_actions(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Legal actions, each as likely as the others."""
         if self._mask is None:
             return self._rng_act.integers(self.num_actions, size=self.num_envs)
         return legal_choices(self._mask, [self.num_actions], self._rng_act)[:, 0]
+
+    def _redraw_before_learning(self, before: int) -> None:
+        """New acting noise as often as updates will bring it; ``before`` are the steps before the last one."""
+        c = self.config
+        if c.noise_resample != "update" or self._all_random:
+            return
+        if int(before * c.replay_ratio / c.batch_size) != int(self.steps * c.replay_ratio / c.batch_size):
+            self.noise.draw(self._act_slots)
+            if self._folds:
+                self.noise.fold(ACT)
 
     def _redraw_where(self, start: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
         """New noise for the environments whose episode has just begun."""
@@ -300,7 +321,7 @@ class DQN(Agent):
             step0, update0 = self._learning_since
             learned = (self.updates - update0) * self.config.batch_size
             metrics["charts/replay_ratio"] = learned / max(1, self.steps - step0)
-        metrics["charts/epsilon"] = self.config.epsilon(self.steps)
+        metrics["charts/epsilon"] = self._acted_epsilon
         metrics["charts/learning_rate"] = self.optimizer.param_groups[0]["lr"]
         if self.learner.terms:
             metrics |= {name: torch.stack(values).mean().item() for name, values in self.learner.terms.items()}
@@ -408,6 +429,7 @@ class DQN(Agent):
         reasons += new_episodes
         learning = state["learning"]
         self._learning_since, self._warm_until = learning["since"], learning["warm_until"]
+        self._acted_epsilon = self._epsilon
         self.learner.terms.clear()
         for name, values in learning.get("terms", {}).items():  # older checkpoints have none
             self.learner.terms[name].extend(values.to(self.device))

@@ -109,7 +109,7 @@ class DQNConfig(InputSettings, BonusSettings):
 
     def idle(self) -> Iterator[tuple[str, str]]:
         yield from super().idle()
-        yield from noise_idle(self, "noise_per_env", "noise_resample", "target_noise")
+        yield from noise_idle(self, "noise_per_env", "noise_resample", "target_noise", "sigma_decay")
         if self.target_tau > 0:
             yield "target_interval", "with target_tau, which moves the target after every update"
         start, end = self._epsilons

@@ -3,7 +3,6 @@
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +14,7 @@ from jostle.algo.dqn.replay import Batch
 from jostle.algo.dqn.targets import follow, followed, joined
 from jostle.algo.machine import compiled
 from jostle.algo.parts.auxiliary import INPUT, Auxiliary, Minibatch, notify
+from jostle.algo.parts.decay import decay_groups
 from jostle.algo.parts.input.layers import make_terms
 from jostle.algo.parts.streams import Streams
 from jostle.functional import greedy_value, td_loss
@@ -68,8 +68,8 @@ class Learner:
     def _make_optimizer(self) -> torch.optim.Optimizer:
         c = self.config
         start = c.rate(1.0)
-        self._scheduled = [0]
-        groups: list[dict[str, Any]] = [{"params": list(self.network.parameters()), "weight_decay": c.weight_decay}]
+        groups = decay_groups(self.network, c.weight_decay, c.sigma_decay)
+        self._scheduled = list(range(len(groups)))
         for aux in self.aux:
             if isinstance(aux, nn.Module) and any(p.requires_grad for p in aux.parameters()):
                 rate = getattr(aux, "learning_rate", None)

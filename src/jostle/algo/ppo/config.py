@@ -152,7 +152,7 @@ class PPOConfig(InputSettings, BonusSettings):
 
     def idle(self) -> Iterator[tuple[str, str]]:
         yield from super().idle()
-        yield from noise_idle(self, "noise_per_env")
+        yield from noise_idle(self, "noise_per_env", "sigma_decay")
         if self.batched_by == "rows":
             yield "sequence_length", "with minibatches of rows, which have no sequences"
         if self.kl_penalty == "none":

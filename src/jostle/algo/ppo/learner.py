@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from jostle.algo.machine import load_optimizer
 from jostle.algo.parts.auxiliary import INPUT, Auxiliary, Minibatch, notify
+from jostle.algo.parts.decay import decay_groups
 from jostle.algo.ppo.bonuses import transitions
 from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.ppo.forward import Forward
@@ -95,13 +96,14 @@ class Learner:
             torch.optim.Adam(parameters, rate, eps=config.optimizer_eps, fused=True)
             for parameters, rate in zip(self._parameters, rates, strict=True)
         ]
-        if config.weight_decay > 0:  # of the policy alone, not of bonuses that share its optimiser
+        if config.weight_decay > 0 or config.sigma_decay > 0:  # not of bonuses that share its optimiser
             (group,) = self.optimizers[0].param_groups
             own = len(list(forward.network.parameters()))
             others = group["params"][own:]
-            group["params"], group["weight_decay"] = group["params"][:own], config.weight_decay
-            if others:
-                self.optimizers[0].add_param_group({"params": others, "weight_decay": 0.0})
+            first, *more = decay_groups(forward.network, config.weight_decay, config.sigma_decay)
+            group.update(first)
+            for extra in [*more, *([{"params": others, "weight_decay": 0.0}] if others else [])]:
+                self.optimizers[0].add_param_group(extra)
 
     @property
     def parameters(self) -> list[nn.Parameter]:

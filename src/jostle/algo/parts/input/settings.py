@@ -61,11 +61,13 @@ class InputSettings(Settings):
     """Batch normalisation behind every convolution. Acting and learning then see different batches."""
     weight_decay: float = 0.0
     """L2 regularisation: this times a weight is added to its gradient."""
+    sigma_decay: float = 0.0
+    """The same for the size of NoisyNet's noise, which weight_decay leaves alone: it would end exploration."""
 
     def check(self) -> None:
         super().check()
         self.within_0_and_1("input_clean", "feature_teacher", "dropout")
-        self.at_least(0, "input_coef", "feature_matching", "weight_decay")
+        self.at_least(0, "input_coef", "feature_matching", "weight_decay", "sigma_decay")
         self.at_least(1, "input_kernel", "input_depth", "input_frames")
         self.need("input_kernel", self.input_kernel % 2 == 1, "odd")
         self.need("dropout", self.dropout < 1, "less than 1")
