@@ -142,8 +142,9 @@ def test_figures_show_the_numbers() -> None:
     summaries = stress.compare(TABLE, resamples=100)
     figure = stress.plot_intervals(summaries, metrics=["iqm", "mean"])
     panel = figure.axes[0]
-    assert [text.get_text() for text in panel.get_yticklabels()] == list(TABLE)
-    band, point = panel.lines[2], panel.lines[3]
+    order = ["NoisyNet (5 seeds)", "one (1 seed)", "DQN (10 seeds)"]
+    assert [text.get_text() for text in panel.get_yticklabels()] == order, "the best first"
+    band, point = panel.lines[0], panel.lines[1]
     assert list(band.get_xdata()) == [summaries["NoisyNet"].iqm.low, summaries["NoisyNet"].iqm.high]
     assert point.get_xdata()[0] == summaries["NoisyNet"].iqm.point
     profiles = stress.plot_profiles(TABLE, resamples=50)
@@ -155,8 +156,48 @@ def test_figures_show_the_numbers() -> None:
         drawn.savefig(buffer := io.BytesIO(), dpi=30)
         assert buffer.getvalue().startswith(b"\x89PNG")
     assert [tick.get_text() for tick in lines.axes[0].get_xticklabels()][:2] == ["0", "500"]
-    assert {text.get_text() for text in lines.axes[0].texts} == {"a", "b"}
+    assert {text.get_text() for text in lines.axes[0].texts} == {"a (3 seeds)", "b (1 seed)"}
     assert many.axes[0].get_legend() is not None
+
+
+def test_colours_and_names_belong_to_the_same_method() -> None:
+    """Every figure of a table has one colour a method, and each name stands where its method's numbers are."""
+    levels = {"low": 0.1, "high": 0.9, "middle": 0.5}
+    table = {name: np.full((2, 1), level) for name, level in levels.items()}
+    colours = {}
+    summaries = stress.compare(table, resamples=20)
+    found = stress.plot_intervals(summaries, metrics=["optimality_gap", "mean"], title="Env")
+    for panel in found.axes:
+        names = [text.get_text() for text in found.axes[0].get_yticklabels()]
+        assert names == ["high (2 seeds)", "middle (2 seeds)", "low (2 seeds)"], "less gap is better"
+        for row, line in enumerate(panel.lines[1::2]):
+            name = names[row].split()[0]
+            value = levels[name] if panel.get_title() == "Mean" else 1 - levels[name]
+            assert line.get_xdata()[0] == pytest.approx(value)
+            assert colours.setdefault(name, line.get_color()) == line.get_color()
+    assert len(set(colours.values())) == 3
+    assert found.get_suptitle() == "Env"
+
+    panel = stress.plot_profiles(table, resamples=20, title="Env").axes[0]
+    legend = panel.get_legend()
+    assert [text.get_text().split()[0] for text in legend.get_texts()] == ["high", "middle", "low"]
+    ends = {line.get_color(): line.get_xdata()[np.argmin(line.get_ydata() > 0)] for line in panel.lines}
+    for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True):
+        name = text.get_text().split()[0]
+        assert handle.get_color() == colours[name]
+        assert ends[handle.get_color()] == pytest.approx(levels[name])
+
+    curves = {name: [([0.0, 10.0], [0.0, level])] * 2 for name, level in levels.items()}
+    panel = stress.plot_curves(curves, resamples=20, title="Env").axes[0]
+    assert panel.get_title(loc="left") == "Env\nIQM over seeds, 95% band"
+    ends = {line.get_color(): line.get_ydata()[-1] for line in panel.lines}
+    for text in panel.texts:
+        name = text.get_text().split()[0]
+        assert text.get_color() == colours[name]
+        assert ends[text.get_color()] == levels[name] == pytest.approx(text.xy[1])
+    many = {f"m{number}": [([0.0, 10.0], [0.0, float(number)])] for number in range(9)}
+    legend = stress.plot_curves(many).axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == [f"m{number} (1 seed)" for number in range(8, -1, -1)]
 
 
 def test_profile_figure_steps_at_the_scores() -> None:

@@ -1,5 +1,6 @@
 """Estimates, gaps, risk and checks against loops and numbers by hand."""
 
+import itertools
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -337,28 +338,108 @@ def test_figures_show_the_numbers() -> None:
     """Which kind the labels ask for, read back from what was drawn."""
     dots = labelled([{"looks": "seen"}, {"looks": "unseen"}, {"looks": "far"}])
     panel = plot_stress(dots).axes[0]
-    assert [t.get_text() for t in panel.get_yticklabels()] == ["seen", "unseen", "far"]
     found = lines(dots)
-    drawn = {round(float(line.get_xdata()[0]), 9) for line in panel.lines if line.get_marker() == "o"}
-    assert drawn == {round(x.mean.point, 9) for x in found}
+    level = {n: np.mean([x.mean.point for x in found if x.condition == n]) for n in ("unseen", "far")}
+    order = ["seen", *sorted(level, key=lambda name: -level[name])]
+    assert [t.get_text() for t in panel.get_yticklabels()] == order, "the reference, then the best"
+    drawn = {
+        (order[round(float(line.get_ydata()[0]))], line.get_marker(), round(float(line.get_xdata()[0]), 9))
+        for line in panel.lines
+        if line.get_marker() != "None" and len(line.get_xdata())
+    }
+    assert drawn == {(x.condition, "os"[x.noise == "mc:2"], round(x.mean.point, 9)) for x in found}
     ends = {tuple(np.round(line.get_xdata(), 9)) for line in panel.lines if len(line.get_xdata()) == 2}
     assert {(round(x.mean.low, 9), round(x.mean.high, 9)) for x in found} <= ends
-
-    grid = labelled([{"down": d, "right": r} for d in "ab" for r in "xyz"])
-    panels = plot_stress(grid).axes
-    assert len(panels) == 2, "one a mode"
-    said = {t.get_text() for p in panels for t in p.texts}
-    assert {f"{x.mean.point:.2f}" for x in lines(grid)} <= said
-    assert [t.get_text() for t in panels[-1].get_xticklabels()] == ["x", "y", "z"]
+    assert panel.get_title(loc="left") == "s on env, m (1 seed)\n95% intervals over episodes"
+    heights = [
+        float(line.get_ydata()[0]) for line in panel.lines if line.get_marker() != "None" and len(line.get_xdata())
+    ]
+    assert len(set(heights)) == 6, "no point hides another"
 
     none = {"perturbation": "none", "strength": "0"}
     curves = labelled([none, *({"perturbation": k, "strength": f"{s}"} for k in ("blur", "hue") for s in range(1, 6))])
     panels = plot_stress(curves).axes
-    assert [p.get_title(loc="left") for p in panels] == ["blur", "hue"]
-    marked = [line for line in panels[1].lines if len(line.get_xdata()) == 6]
-    points = [
-        x.mean.point for x in lines(curves) if x.noise == "mean" and ("hue" in x.condition or "none" in x.condition)
-    ]
-    np.testing.assert_allclose(marked[0].get_ydata(), points)
-    for figure in (plot_stress(x) for x in (dots, grid, curves)):
+    assert {p.get_title(loc="left") for p in panels} == {"blur", "hue"}
+    for panel in panels:
+        kind = panel.get_title(loc="left")
+        marked = {line.get_marker(): line for line in panel.lines if len(line.get_xdata()) == 6}
+        for noise, mark in (("mean", "o"), ("mc:2", "s")):
+            points = [
+                x.mean.point
+                for x in lines(curves)
+                if x.noise == noise and (kind in x.condition or "none" in x.condition)
+            ]
+            np.testing.assert_allclose(marked[mark].get_ydata(), points)
+            np.testing.assert_allclose(marked[mark].get_xdata(), range(6), atol=0.1)
+        assert not set(marked["o"].get_xdata()) & set(marked["s"].get_xdata()), "no point hides another"
+    for figure in (plot_stress(x) for x in (dots, curves)):
         figure.draw_without_rendering()
+
+
+def test_a_grid_has_each_cell_in_its_place() -> None:
+    """What stands at (row, column), as text and as shade, is the condition of these two labels."""
+    grid = labelled([{"down": d, "right": r} for d in "ab" for r in "xyz"])
+    figure = plot_stress(grid)
+    figure.draw_without_rendering()
+    assert len(figure.axes) == 2, "one a mode"
+    found = {(x.condition, x.noise): x.mean for x in lines(grid)}
+    modes = {"without noise": "mean", "2 draws averaged": "mc:2"}
+    for panel in figure.axes:
+        noise = modes[panel.get_title(loc="left")]
+        down = [t.get_text() for t in panel.get_yticklabels()]
+        right = [t.get_text() for t in figure.axes[-1].get_xticklabels()]
+        assert (down, right) == (["a", "b"], ["x", "y", "z"])
+        (image,) = panel.images
+        said = {(round(t.get_position()[0]), round(t.get_position()[1])): t.get_text() for t in reversed(panel.texts)}
+        for (x, r), (y, d) in itertools.product(enumerate(right), enumerate(down)):
+            value = found[f"{d} {r}", noise]
+            assert said[x, y] == f"{value.point:.2f}"
+            assert image.get_array()[y, x] == pytest.approx(value.point)
+            seen_at = panel.transData.transform((x, y))
+            assert image.get_extent()[3] < image.get_extent()[2], "row 0 stands on top, where its text is"
+            assert panel.bbox.contains(*seen_at)
+
+
+def test_a_colour_is_one_method_and_a_legend_tells_the_truth() -> None:
+    """Three methods far apart, one without noise: wherever a colour or a mark is drawn, it is the legend's."""
+    levels = {"low": 0.0, "high": 20.0, "still": 10.0}
+    modes = {"low": ["mean", "mc:2"], "high": ["mean", "mc:2"], "still": ["mean"]}
+    none = {"perturbation": "none", "strength": "0"}
+    strengths = [none, *({"perturbation": "blur", "strength": f"{s}"} for s in range(1, 6))]
+    for labels in ([{"looks": "seen"}, {"looks": "unseen"}], strengths):
+        names = [" ".join(each.values()) for each in labels]
+        suite = Suite("s", tuple(Condition(n, labels=x) for n, x in zip(names, labels, strict=True)), names[0])
+        cells = [
+            Cell(method, run, n, mode, tuple(Episode(i, 0, level + 2 * (mode != "mean"), 1) for i in range(3)))
+            for method, level in levels.items()
+            for run in range(2 if method == "high" else 1)
+            for n in names
+            for mode in modes[method]
+        ]
+        runs = {"low": ["a"], "high": ["b", "c"], "still": ["d"]}
+        figure = plot_stress(StressResult("env", suite, "greedy", 0, runs, cells, noiseless=["still"]))
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        told = {
+            text.get_text(): (handle.get_color(), handle.get_marker())
+            for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+        }
+        assert list(told) == [
+            "high (2 seeds), 2 draws averaged", "high (2 seeds), without noise", "still (1 seed), without noise",
+            "low (1 seed), 2 draws averaged", "low (1 seed), without noise",
+        ]  # fmt: skip
+        expected = dict(zip(told, (22.0, 20.0, 10.0, 2.0, 0.0), strict=True))
+        looks = {look: expected[name] for name, look in told.items()}
+        assert len(looks) == 5
+        assert len({colour for colour, _ in looks}) == 3
+        drawn = set()
+        for line in (line for panel in figure.axes for line in panel.lines if line.get_marker() in "osD"):
+            values = line.get_xdata() if len(labels) == 2 else line.get_ydata()
+            if len(values):
+                look = line.get_color(), line.get_marker()
+                assert set(np.round(values, 6)) == {looks[look]}
+                drawn.add(look)
+        assert drawn == set(looks)
+        assert "over runs, of a single run over its episodes" in figure.get_suptitle() + figure.axes[0].get_title(
+            "left"
+        )

@@ -43,23 +43,29 @@ def plot_intervals(
     *,
     metrics: Sequence[str] = ("iqm", "mean", "median", "optimality_gap"),
     label: str = "Score",
+    title: str = "",
 ) -> "matplotlib.figure.Figure":
     """Point and interval of each method, one panel per metric.
 
     Args:
-        summaries: method -> summary, as `compare` returns them; the first stands on top.
+        summaries: method -> summary, as `compare` returns them; what is best by the first metric stands on top. More
+            methods than there are colours have one colour.
         metrics: the panels.
         label: what the scores are, for the horizontal axis.
+        title: the environment and whatever else a reader must know.
     """
     check_metrics(summaries, metrics)
-    height = 1.15 + 0.36 * len(summaries)
+    height = 1.15 + 0.36 * len(summaries) + 0.3 * bool(title)
     figure = new_figure(1.6 + 2.6 * len(metrics), height)
+    sign = 1 if metrics[0] == "optimality_gap" else -1
+    order = sorted(summaries, key=lambda name: sign * getattr(summaries[name], metrics[0]).point)
+    enough = len(summaries) <= len(COLOURS)
+    colours = {name: COLOURS[number if enough else 0] for number, name in enumerate(summaries)}
     with style():
         panels = np.ravel(figure.subplots(1, len(metrics), sharey=True, squeeze=False))
         for panel, metric in zip(panels, metrics, strict=True):
-            for row, summary in enumerate(summaries.values()):
-                found = getattr(summary, metric)
-                colour = COLOURS[row % len(COLOURS)]
+            for row, name in enumerate(order):
+                found, colour = getattr(summaries[name], metric), colours[name]
                 panel.plot([found.low, found.high], [row, row], color=colour, alpha=0.45, lw=9, solid_capstyle="butt")
                 panel.plot([found.point, found.point], [row - 0.24, row + 0.24], color=colour, lw=2.5)
             bare(panel, keep=("bottom",))
@@ -68,8 +74,9 @@ def plot_intervals(
             panel.locator_params(axis="x", nbins=4)
             panel.set_title(TITLES[metric] + (" (less is better)" if metric == "optimality_gap" else ""))
             panel.set_ylim(len(summaries) - 0.5, -0.5)
-        panels[0].set_yticks(range(len(summaries)), list(summaries))
+        panels[0].set_yticks(range(len(summaries)), [counted(name, summaries[name].runs) for name in order])
         figure.supxlabel(label, fontsize=11, color=INK)
+        figure.suptitle(title, fontsize=11.5, color=INK)
     return figure
 
 
@@ -78,6 +85,7 @@ def plot_profiles(
     thresholds: ArrayLike | None = None,
     *,
     label: str = "Score τ",
+    title: str = "",
     confidence: float = 0.95,
     resamples: int = 2_000,
     seed: int = 0,
@@ -88,6 +96,7 @@ def plot_profiles(
         table: method -> scores [R, M] or [R].
         thresholds: where to evaluate; by default every score, which is exact, or 400 points if there are more scores.
         label: the horizontal axis.
+        title: the environments and whatever else a reader must know.
         confidence, resamples, seed: as in `profile_band`.
     """
     if not table:
@@ -104,10 +113,12 @@ def plot_profiles(
         panel = figure.subplots()
         for number, (name, matrix) in enumerate(scores.items()):
             low, high = profile_band(matrix, levels, confidence=confidence, resamples=resamples, seed=seed)
-            _line(panel, number, levels, performance_profile(matrix, levels), low, high, name, steps=True)
+            shares, told = performance_profile(matrix, levels), counted(name, len(matrix))
+            _line(panel, number, levels, shares, low, high, told, steps=True)
         bare(panel)
+        panel.set_title(title, loc="left")
         panel.set(xlabel=label, ylabel="Share of runs above τ", ylim=(-0.02, 1.02), xlim=(levels[0], levels[-1]))
-        panel.legend(frameon=False, handlelength=1.6, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        _legend(panel, {name: float(matrix.mean()) for name, matrix in scores.items()})
     return figure
 
 
@@ -115,6 +126,7 @@ def plot_curves(
     curves: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]],
     *,
     label: str = "Return",
+    title: str = "",
     statistic: str = "iqm",
     confidence: float = 0.95,
     resamples: int = 2_000,
@@ -125,6 +137,7 @@ def plot_curves(
     Args:
         curves: method -> per seed ``(steps, values)``; a curve ends where the first of its runs ends.
         label: the vertical axis.
+        title: the environment and whatever else a reader must know.
         statistic, confidence, resamples, seed: as in `jostle.stress.curve`.
     """
     if not curves:
@@ -135,21 +148,26 @@ def plot_curves(
     with style():
         panel = figure.subplots()
         for number, (name, line) in enumerate(found.items()):
-            _line(panel, number, line.steps, line.point, line.low, line.high, name)
+            _line(panel, number, line.steps, line.point, line.low, line.high, counted(name, line.runs))
         bare(panel)
         panel.grid(axis="y", color=FAINT, lw=0.8)
-        seeds = sorted({line.runs for line in found.values()})
-        count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-        over = f"{TITLES[statistic]} over {count} seed" + ("" if seeds == [1] else "s")
+        alone = all(line.runs == 1 for line in found.values())
+        over = "" if alone else f"{TITLES[statistic]} over seeds, {100 * confidence:.4g}% band"
         panel.set(xlabel="Environment steps", ylabel=label)
-        panel.set_title(over if seeds == [1] else f"{over}, {100 * confidence:.4g}% band", loc="left", fontsize=11)
+        panel.set_title("\n".join(filter(None, (title, over))), loc="left", fontsize=11)
         panel.xaxis.set_major_formatter(_thousands)
         panel.set_xlim(min(line.steps[0] for line in found.values()), max(line.steps[-1] for line in found.values()))
         if len(found) > len(COLOURS):
-            panel.legend(frameon=False, handlelength=2.4, loc="center left", bbox_to_anchor=(1.0, 0.5))
+            _legend(panel, {name: float(line.point[-1]) for name, line in found.items()})
         else:
-            _end_labels(panel, {name: (line.steps[-1], line.point[-1]) for name, line in found.items()})
+            ends = {counted(name, line.runs): (line.steps[-1], line.point[-1]) for name, line in found.items()}
+            _end_labels(panel, ends)
     return figure
+
+
+def counted(name: str, runs: int) -> str:
+    """``PPO (10 seeds)``."""
+    return f"{name} ({runs} seed{'' if runs == 1 else 's'})"
 
 
 def new_figure(width: float, height: float) -> "matplotlib.figure.Figure":
@@ -193,6 +211,20 @@ def bare(panel: "matplotlib.axes.Axes", keep: tuple[str, ...] = ("left", "bottom
     for side, spine in panel.spines.items():
         spine.set_visible(side in keep)
     panel.set_axisbelow(True)
+
+
+def _legend(panel: "matplotlib.axes.Axes", values: Mapping[str, float]) -> None:
+    """Beside the panel, the lines with the highest values first; values in the order in which they were drawn."""
+    handles, names = panel.get_legend_handles_labels()
+    order = sorted(range(len(names)), key=lambda number: -[*values.values()][number])
+    panel.legend(
+        [handles[number] for number in order],
+        [names[number] for number in order],
+        frameon=False,
+        handlelength=2.4,
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+    )
 
 
 def _end_labels(panel: "matplotlib.axes.Axes", ends: Mapping[str, tuple[float, float]]) -> None:
