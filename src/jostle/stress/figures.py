@@ -9,7 +9,7 @@ import numpy as np
 from jostle.scores.intervals import Interval
 from jostle.scores.plots import COLOURS, FAINT, INK, bare, new_figure, style
 from jostle.stress.report import Line, lines
-from jostle.stress.result import StressResult
+from jostle.stress.result import CHANCE, StressResult
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -160,6 +160,8 @@ def _keys(result: StressResult, found: Sequence[Line]) -> list[Key]:
 
 
 def _key_name(result: StressResult, key: Key) -> str:
+    if key[0] == CHANCE:
+        return CHANCE
     return f"{key[0]}, noise {key[1]}" if len(result.methods) > 1 else f"noise {key[1]}"
 
 
