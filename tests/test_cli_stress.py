@@ -70,7 +70,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_what_it_says_and_leaves(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     run = trained / "noisy"
-    assert main(["stress", str(run), "--suite", "themes", "--episodes", "8", "--out", str(out)]) == 0
+    assert main(["stress", str(run), "--suite", "themes", "--episodes", "8", "--out", str(out), "--no-baseline"]) == 0
     said = capsys.readouterr().out
     for text in ("themes on jostle/ThemedCatch-v0, 8 episodes", "sampled", "mc:10", "loss against seen", str(out)):
         assert text in said
@@ -99,7 +99,7 @@ def test_what_it_says_and_leaves(trained: Path, tmp_path: Path, capsys: pytest.C
 
 def test_the_default_folder_lies_in_the_run(trained: Path, tmp_path: Path, gravity: Path) -> None:
     run = Path(shutil.copytree(trained / "pole", tmp_path / "pole"))
-    short = ["stress", str(run), "--suite", str(gravity), "--episodes", "3", "--quiet"]
+    short = ["stress", str(run), "--suite", str(gravity), "--episodes", "3", "--quiet", "--no-baseline"]
     assert main(short) == 0
     assert (run / "stress" / "gravity" / "report.md").exists()
     assert main(short) == 2, "what is there is not replaced"
@@ -118,7 +118,7 @@ def test_seeds_of_one_method_and_another_method(
 ) -> None:
     runs = [str(trained / name) for name in ("catch-s0", "catch-s1", "noisy")]
     out = tmp_path / "out"
-    quick = ["--suite", "themes", "--episodes", "4", "--noise", "mean", "--out", str(out)]
+    quick = ["--suite", "themes", "--episodes", "4", "--noise", "mean", "--no-baseline", "--out", str(out)]
     assert main(["stress", *runs, *quick]) == 0
     assert "2 runs" in capsys.readouterr().out
     summary = json.loads((out / "summary.json").read_text())

@@ -32,7 +32,7 @@ def test_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     for block in of("python"):
         exec(block, known)
     said = capsys.readouterr().out
-    for condition in ("seen mean", "test mean", "long", "short"):
+    for condition in ("ppo seen mean", "random play test mean", "dqn long", "random play short"):
         assert f"\n{condition}" in f"\n{said}"
 
 

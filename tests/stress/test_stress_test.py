@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from scene import GREY, STEPS, Watchful, luck, watchful
 
 import jostle
 from jostle.errors import ConfigError, EnvError
-from jostle.stress import Condition, Perturbation, Suite, report, stress_test
+from jostle.stress import Condition, Perturbation, Suite, report
 from jostle.stress.checks import Check, run_checks
 from jostle.stress.result import read_result, read_rows
 from jostle.stress.run import check_levels, modes_of
 from jostle.stress.tables import markdown_report
 from jostle.view import Episode, PolicyView, Success, as_view
+
+stress_test = partial(jostle.stress_test, baseline=False)
 
 SUITE = Suite(
     "three",

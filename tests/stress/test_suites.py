@@ -1,5 +1,6 @@
 """The suites by name and from files, and that they refuse what does not fit them."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from torch import nn
 import jostle
 from jostle.envs.diagnostics.themed.themes import SPLITS
 from jostle.errors import ConfigError
-from jostle.stress import Suite, report, stress_test
+from jostle.stress import Suite, report
 from jostle.stress.perturbation import KINDS, Perturbation
 from jostle.stress.suites import DESCRIPTIONS, SUITES, make_suite
 from jostle.stress.target import target_of
 from jostle.view import PolicyView, as_view
+
+stress_test = partial(jostle.stress_test, baseline=False)
 
 CATCH = "jostle/ThemedCatch-v0"
 

@@ -96,7 +96,7 @@ def test_the_model_made_anew_is_the_model(algo: str, home: dict[str, Any], setti
     found = read_zip(path, algo, **home)
     assert torch.equal(torch.get_rng_state(), before)
     assert not (tmp_path / "ran").exists(), "no pickle was read"
-    assert (found.view.name, found.steps, found.seed) == (algo.upper(), 0, 3)
+    assert (found.view.name, found.steps, found.view.seed) == (algo.upper(), 0, 3)
     direct = jostle.as_view(model, **home)
     obs = np.random.default_rng(0).uniform(-1, 1, (5, *found.view.observation_space.shape)).astype(np.float32)
     assert found.view.actor(rows=5).act(obs).tolist() == direct.actor(rows=5).act(obs).tolist()
@@ -172,6 +172,10 @@ def test_seeds_are_no_settings(tmp_path: Path) -> None:
     assert read_zip(other, "ppo", **POLE).settings == one
     longer = edited(other, lambda data: data.update(_total_timesteps=99))
     assert read_zip(longer, "ppo", **POLE).settings != one
+    half = read_zip(edited(longer, lambda data: data.update(num_timesteps=50)), "ppo", **POLE)
+    assert (half.steps, half.settings["saved_at"]) == (50, 50)
+    whole = read_zip(edited(longer, lambda data: data.update(num_timesteps=128)), "ppo", **POLE)
+    assert (whole.steps, "saved_at" in whole.settings) == (128, False), "PPO's last stretch ends behind the plan"
 
 
 class Eye(BaseFeaturesExtractor):

@@ -79,6 +79,8 @@ class Stress:
     """Where the results of the checks go, for continuous integration."""
     list: tyro.conf.FlagCreatePairsOff[bool] = False
     """List the suites."""
+    no_baseline: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Leave out random play, which otherwise stands beside the agents under every condition."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace what an earlier test left in the folder."""
     trust: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -114,6 +116,8 @@ def stress(arguments: list[str]) -> int:
     _, suite = prepare(views, args.suite)
     modes = [str(mode) for mode in modes_of(args.noise, views)]
     checks = [] if args.checks is None else read_checks(args.checks, suite, modes, list(views))
+    if args.no_baseline and any(check.metric in ("lead", "kept") for check in checks):
+        raise ConfigError("checks of lead and kept are against random play: leave --no-baseline out.")
     out = _folder(args.out, args.runs[0], suite.name, args.overwrite)
     junit = args.junit or out / "junit.xml"
     _require_writable(junit.parent)
@@ -126,6 +130,7 @@ def stress(arguments: list[str]) -> int:
             noise=modes,
             actions=args.actions,
             seed=args.seed,
+            baseline=not args.no_baseline,
             notify=lambda done, total: progress.update(task, completed=done, total=total),
             stop=lambda: stop.signal is not None,
         )
@@ -171,7 +176,7 @@ def _load(args: Stress) -> "dict[str, list[PolicyView]]":
             model = read_zip(
                 folder, zips[folder], env=args.env, env_options=options, device=device, which=which, trust=trust
             )
-            model.view.name, model.view.seed = label, model.seed
+            model.view.name = label
             groups.setdefault(f"{zips[folder]} {model.settings}", []).append((label, model.view))
             continue
         agent = jostle.load(folder, which=which, device=device, replay=False, trust=trust)
@@ -269,17 +274,17 @@ def _draw(result: "StressResult", path: Path, quiet: bool) -> None:
 
 def _show(result: "StressResult", out: Path) -> None:
     from jostle.stress.report import lines
-    from jostle.stress.tables import columns, heading, sentences
+    from jostle.stress.tables import OVER_CHANCE, against_chance, columns, heading, sentences
 
     print(heading(result))
     table = Table()
-    parts = [part for part in columns(result, lines(result)) if part[0] not in ("IQM", "CVaR 10%")]
+    parts = [part for part in columns(result, lines(result)) if part[0] not in ("IQM", "CVaR 10%", OVER_CHANCE)]
     for title, _ in parts:
         table.add_column(title, justify="left" if title in ("condition", "method", "noise") else "right", no_wrap=True)
     for row in zip(*(cells for _, cells in parts), strict=True):
         table.add_row(*row)
     console().print(table)
-    for sentence in sentences(result):
+    for sentence in [*sentences(result), *against_chance(result)]:
         print(sentence)
     print(f"results in {out}")
 

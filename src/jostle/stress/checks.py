@@ -137,8 +137,8 @@ def _check(entry: object, where: str, suite: Suite, noises: Sequence[str], metho
             raise ConfigError(f"{where} names the {key} '{value}', which will not be measured; {closest(value, known)}")
     if "success" in metric and suite.success is None:
         raise ConfigError(f"{where} asks for {metric}, but the suite '{suite.name}' has no rule of success.")
-    if "gap" in metric and condition == suite.reference:
-        raise ConfigError(f"{where} asks for {metric} of '{condition}', the reference that gaps are measured from.")
+    if ("gap" in metric or metric == "kept") and condition == suite.reference:
+        raise ConfigError(f"{where} asks for {metric} of '{condition}', the reference that it is measured from.")
     bounds = {key: given[key] for key in ("min", "max") if key in given}
     if len(bounds) != 1:
         raise ConfigError(f"{where} needs either min or max.")

@@ -12,7 +12,7 @@ import numpy as np
 from jostle.scores.intervals import Interval, decimals
 from jostle.scores.plots import COLOURS, FAINT, INK, bare, counted, new_figure, style
 from jostle.stress.report import Line, lines
-from jostle.stress.result import StressResult
+from jostle.stress.result import CHANCE, StressResult
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -22,6 +22,8 @@ Key = tuple[str, str]
 """Method and inference mode."""
 
 MARKS = ("o", "s", "D", "^", "v", "P", "X")
+GREY = "#767676"
+"""Of random play."""
 MODES = {"mean": "without noise", "fixed": "one draw", "sampled": "a draw an action"}
 """What inference modes are called; mc:M is M draws averaged."""
 
@@ -152,7 +154,8 @@ def _grid(result: StressResult, found: Sequence[Line], down: str, right: str) ->
             panel.set_ylabel(down.capitalize())
             bare(panel, keep=())
             if len(keys) > 1:
-                name = _key_name(result, key) if len(result.methods) > 1 else _mode_name(key[1])
+                alone = len(result.methods) == 1 and key[0] != CHANCE
+                name = _mode_name(key[1]) if alone else _key_name(result, key)
                 panel.set_title(name, loc="left", fontsize=10.5)
         panels[-1].set_xlabel(right.capitalize())
         figure.suptitle(f"{_title(result)}\n{_what(found)}, {_over(found)}", fontsize=11, color=INK)
@@ -187,7 +190,9 @@ def _level(found: Sequence[Line]) -> float:
 
 
 def _look(result: StressResult, key: Key) -> dict[str, Any]:
-    """The colour of a method, and the mark of a mode; a second round of colours has hollow marks."""
+    """The colour of a method, and the mark of a mode; a second round of colours has hollow marks. Chance is grey."""
+    if key[0] == CHANCE:
+        return {"color": GREY, "marker": "x"}
     number, mode = result.methods.index(key[0]), result.modes(key[0]).index(key[1])
     colour = COLOURS[number % len(COLOURS)]
     hollow = {"mfc": "white"} if number >= len(COLOURS) else {}
@@ -200,6 +205,8 @@ def _mode_name(noise: str) -> str:
 
 def _key_name(result: StressResult, key: Key) -> str:
     """``catch (3 seeds), without noise``; the mode where there are several."""
+    if key[0] == CHANCE:
+        return CHANCE
     name = counted(key[0], len(result.runs[key[0]]))
     return f"{name}, {_mode_name(key[1])}" if len(result.noises) > 1 else name
 

@@ -7,10 +7,11 @@ import numpy as np
 
 from jostle.scores.intervals import Interval
 from jostle.scores.risk import cvar
+from jostle.stress.chance import kept, lead
 from jostle.stress.estimates import estimate, gap, improvement, paired, same_games, success_rate
-from jostle.stress.result import Cell, StressResult
+from jostle.stress.result import CHANCE, Cell, StressResult
 
-METRICS = ("return", "success", "iqm", "cvar", "gap", "success_gap")
+METRICS = ("return", "success", "iqm", "cvar", "gap", "success_gap", "lead", "kept")
 """What a `Line` can be asked for by name."""
 
 
@@ -25,6 +26,9 @@ class Line:
         cvar: mean of the worst tenth of the returns.
         success: share of successes; None without a rule.
         gap, success_gap: the reference's minus this condition's; None for the reference.
+        lead: the mean return minus random play's; None without that baseline.
+        kept: the lead as a share of that in the reference: 1 as there, 0 as at random. None for the reference, and
+            where the policy has no certain lead there.
         paired: the episodes stand in pairs with the reference's: equal (environment, index) under equal seeds.
         same_games: pairs of a run of which it is known that both were the same game: their level is told, or they are
             the first episodes of their environments; None if they are not paired.
@@ -44,6 +48,8 @@ class Line:
     success: Interval | None = None
     gap: Interval | None = None
     success_gap: Interval | None = None
+    lead: Interval | None = None
+    kept: Interval | None = None
     paired: bool = False
     same_games: int | None = None
     disagreement: float | None = None
@@ -87,7 +93,10 @@ class Overall:
 
 
 def lines(result: StressResult) -> list[Line]:
-    """One line a condition, method and mode, in the suite's order. Conditions not measured are left out."""
+    """One line a condition, method and mode, in the suite's order, then random play's, one a condition.
+
+    Conditions not measured are left out.
+    """
     found = []
     for condition in result.suite.names:
         for method in result.methods:
@@ -95,7 +104,8 @@ def lines(result: StressResult) -> list[Line]:
                 cells = result.select(method, noise, condition)
                 if len(cells) == len(result.runs[method]):
                     found.append(_line(result, cells, result.select(method, noise, result.suite.reference)))
-    return found
+    seen = result.chance_in(result.suite.reference)
+    return found + [_line(result, [cell], seen) for cell in result.chance]
 
 
 def overall(result: StressResult) -> list[Overall]:
@@ -204,11 +214,20 @@ def _line(result: StressResult, cells: list[Cell], seen: list[Cell]) -> Line:
         success_rate(successes) if successes else None,
         gap(seen, [cells]) if other else None,
         gap(seen, [cells], success=True) if other and successes else None,
+        *_over_chance(result, cells, seen if other else []),
         pairs,
         same_games(cells[0]) if pairs else None,
         float(np.mean(doubts)) if doubts else None,
         _levels(result, cells),
     )
+
+
+def _over_chance(result: StressResult, cells: list[Cell], seen: list[Cell]) -> tuple[Interval | None, Interval | None]:
+    """Lead over random play, and how much is kept of that in the reference."""
+    chance, there = result.chance_in(cells[0].condition), result.chance_in(result.suite.reference)
+    if not chance or cells[0].method == CHANCE:
+        return None, None
+    return lead(cells, chance[0]), kept(cells, chance[0], seen, there[0]) if seen and there else None
 
 
 def _levels(result: StressResult, cells: list[Cell]) -> dict[str, int] | None:

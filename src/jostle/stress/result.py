@@ -17,6 +17,8 @@ _EPISODE = ("env", "index", "return", "length", "success", "disagreement", "leve
 
 NOISELESS = "mean"
 """The inference mode of methods without noise."""
+CHANCE = "random play"
+"""The method of the cells in which every action is a random legal one."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class StressResult:
         runs: method -> names of its runs (training seeds).
         noiseless: methods without noise, for which all inference modes are ``mean``, and which are played in that once.
         cells: the table, a cell for each (method, run, condition, noise).
+        chance: random play, a cell for each condition; nothing where it was left out.
         complete: every cell that was asked for is there.
     """
 
@@ -70,6 +73,7 @@ class StressResult:
     seed: int
     runs: dict[str, list[str]]
     cells: list[Cell] = field(default_factory=list)
+    chance: list[Cell] = field(default_factory=list)
     complete: bool = True
     noiseless: list[str] = field(default_factory=list)
 
@@ -97,13 +101,17 @@ class StressResult:
         noise = self.mode(method, noise)
         return [c for c in self.cells if (c.method, c.noise, c.condition) == (method, noise, condition)]
 
+    def chance_in(self, condition: str) -> list[Cell]:
+        """Random play under a condition; nothing where it was not measured."""
+        return [cell for cell in self.chance if cell.condition == condition]
+
     def rows(self) -> Iterable[dict[str, Any]]:
         """The table, one plain dictionary an episode."""
-        for cell in self.cells:
+        for cell in [*self.cells, *self.chance]:
             for episode in cell.episodes:
                 told = episode.as_dict()
                 told["return"] = told.pop("ret")
-                where = {"method": cell.method, "run": self.runs[cell.method][cell.run]}
+                where = {"method": cell.method, "run": self.runs.get(cell.method, [CHANCE])[cell.run]}
                 yield {**where, "condition": cell.condition, "noise": cell.noise} | {
                     key: told[key] for key in _EPISODE if key in told
                 }
@@ -144,13 +152,14 @@ def read_result(folder: str | Path) -> StressResult:
         )  # fmt: skip
         cells: dict[tuple[str, int, str, str], list[Episode]] = {}
         for row in rows:
-            method, run = row["method"], told["runs"][row["method"]].index(row["run"])
+            method, run = row["method"], told["runs"].get(row["method"], [CHANCE]).index(row["run"])
             kept = {key: row[key] for key in _EPISODE if key in row}
             episode = Episode(ret=kept.pop("return"), **kept)
             cells.setdefault((method, run, row["condition"], row["noise"]), []).append(episode)
         for (method, run, condition, noise), episodes in cells.items():
             seed = result.seed + suite[condition].seed_offset
-            result.cells.append(Cell(method, run, condition, noise, tuple(episodes), seed))
+            cell = Cell(method, run, condition, noise, tuple(episodes), seed)
+            (result.cells if method in result.runs else result.chance).append(cell)
         return result
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ConfigError(f"{folder} holds no whole result of a stress test ({error!r}): give its folder.") from error

@@ -15,10 +15,11 @@ from jostle.stress.condition import Condition, Suite
 from jostle.stress.independent import require_independent
 from jostle.stress.perturbation import Perturbation
 from jostle.stress.pictures import picture_layouts
-from jostle.stress.result import NOISELESS, Cell, StressResult
+from jostle.stress.result import CHANCE, NOISELESS, Cell, StressResult
 from jostle.stress.suites import make_suite
 from jostle.stress.target import Target, target_of
 from jostle.view import Episode, PolicyView, as_view, play, require_fit
+from jostle.view.acting import RandomView
 from jostle.view.interface import EnvSource
 from jostle.view.playing import MOST_TOGETHER, Observe, require_seed
 
@@ -37,6 +38,7 @@ def stress_test(
     num_envs: int | None = None,
     env: EnvSource | None = None,
     env_options: Mapping[str, Any] | None = None,
+    baseline: bool = True,
     notify: Callable[[int, int], None] = lambda _, __: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> StressResult:
@@ -57,6 +59,7 @@ def stress_test(
         num_envs: environments stepped together; None: as many as episodes, 64 at most. The first episode of each is the
             same game for every policy in any environment that can be seeded.
         env, env_options: where the policies were trained, if they don't know it themselves.
+        baseline: play at random under every condition, too, as the floor that every policy is held against.
         notify: called with episodes done and episodes in all.
         stop: asked at every step; where it says true, the cells measured so far are returned, the present one is not.
 
@@ -76,6 +79,9 @@ def stress_test(
     quiet = [method for method, group in views.items() if not any(view.stochastic for view in group)]
     result = StressResult(target.env, chosen, actions, seed, runs, complete=False, noiseless=quiet)
     plays = _plays(views, modes, quiet)
+    if baseline:
+        at_random = RandomView(CHANCE, target.observation_space, target.action_space)
+        plays.append((Inference.parse(NOISELESS), CHANCE, 0, at_random))
     count = min(episodes, MOST_TOGETHER) if num_envs is None else num_envs
     total = episodes * len(plays) * len(chosen.conditions)
     _try_all(chosen, target, views, seed)
@@ -92,15 +98,14 @@ def stress_test(
                     success=chosen.success,
                     observe=observe,
                     draw=f"{seed}:0" if mode.kind == "fixed" and view.stochastic else None,
-                    notify=partial(_notify, notify, episodes * len(result.cells), total),
+                    notify=partial(_notify, notify, episodes * (len(result.cells) + len(result.chance)), total),
                     stop=stop,
                 )
                 if found is None:
                     return result
                 check_levels(chosen, condition, found, vector.id)
-                result.cells.append(
-                    Cell(method, number, condition.name, str(mode), tuple(found), seed + condition.seed_offset)
-                )
+                cell = Cell(method, number, condition.name, str(mode), tuple(found), seed + condition.seed_offset)
+                (result.chance if method == CHANCE else result.cells).append(cell)
         finally:
             vector.close()
     result.complete = True
@@ -186,6 +191,8 @@ def _views(policy: Any) -> dict[str, list[PolicyView]]:
         groups = {group[0].name: group} if group else {}
     if not groups or not all(groups.values()):
         raise ConfigError("there is no policy to test: give at least one.")
+    if CHANCE in groups:
+        raise ConfigError(f"no method can be called '{CHANCE}', which the baseline is: give it another name.")
     return groups
 
 

@@ -8,11 +8,15 @@ from jostle.stress.estimates import same_games
 from jostle.stress.report import Line, Overall, improvements, lines, overall
 from jostle.stress.result import StressResult
 
+OVER_CHANCE = "lead over random play"
+MOST_NAMED = 5
+"""Conditions that one sentence names."""
+
 
 def columns(result: StressResult, found: Sequence[Line]) -> list[tuple[str, list[str]]]:
     """Titles and cells of the table of conditions, for Markdown and the terminal alike."""
     table = [("condition", [line.condition for line in found])]
-    if len(result.methods) > 1:
+    if len(result.methods) > 1 or result.chance:
         table.append(("method", [line.method for line in found]))
     table += [("noise", [line.noise for line in found]), ("return", _column([line.mean for line in found]))]
     if any(line.success is not None for line in found):
@@ -28,6 +32,10 @@ def columns(result: StressResult, found: Sequence[Line]) -> list[tuple[str, list
         digits = max(2 - floor(log10(max(*doubts, 1e-6))), 0)
         told = ["" if line.disagreement is None else f"{line.disagreement:.{digits}f}" for line in found]
         table.append(("disagreement", told))
+    if any(line.lead is not None for line in found):
+        table.append((OVER_CHANCE, _column([line.lead for line in found])))
+    if any(line.kept is not None for line in found):
+        table.append(("share of it kept", _column([line.kept for line in found])))
     return table
 
 
@@ -58,6 +66,23 @@ def sentences(result: StressResult) -> list[str]:
     return [_sentence(line, result, returns, *gaps) for line in found]
 
 
+def against_chance(result: StressResult) -> list[str]:
+    """Where a policy is no better than random play for certain, a sentence a method and mode; nothing without it."""
+    told: dict[tuple[str, str], list[Line]] = {}
+    for line in lines(result):
+        if line.lead is not None:
+            told.setdefault((line.method, line.noise), []).append(line)
+    found = []
+    for (method, noise), each in told.items():
+        who = f"{method}, noise {noise}" if len(result.methods) > 1 else f"noise {noise}"
+        doubtful = [line.condition for line in each if line.lead is not None and not line.lead.low > 0]
+        shown = ", ".join(doubtful[:MOST_NAMED])
+        more = f" and {len(doubtful) - MOST_NAMED} more" if len(doubtful) > MOST_NAMED else ""
+        where = f"no certain lead over random play in {shown}{more}" if doubtful else "ahead of random play everywhere"
+        found.append(f"{who}: {where}")
+    return found
+
+
 def markdown_report(result: StressResult) -> str:
     """The whole report."""
     table = columns(result, lines(result))
@@ -68,7 +93,7 @@ def markdown_report(result: StressResult) -> str:
     if not result.complete:
         text += ["The test was stopped: conditions that are missing were not measured.", ""]
     text += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    told = sentences(result)
+    told = [*sentences(result), *against_chance(result)]
     if told:
         text += ["", *(f"- {sentence}" for sentence in told)]
     for method, modes in improvements(result).items():

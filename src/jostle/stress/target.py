@@ -23,6 +23,7 @@ class Target:
     engine: str
     options: Mapping[str, Any]
     observation_space: gym.Space[Any]
+    action_space: gym.Space[Any]
     frame_stack: int
 
     @property
@@ -42,4 +43,5 @@ def target_of(view: PolicyView, env: EnvSource | None = None, env_options: Mappi
     source = source_of(view, env)
     made = make_env(source, **capped(options, rows_of(source, 1)))
     made.close()
-    return Target(made.source, made.id, made.engine, options, made.single_observation_space, made.frame_stack)
+    seen, acts = made.single_observation_space, made.single_action_space
+    return Target(made.source, made.id, made.engine, options, seen, acts, made.frame_stack)

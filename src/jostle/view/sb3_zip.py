@@ -45,15 +45,13 @@ class Zipped:
     """What a zip holds.
 
     Attributes:
-        view: the policy.
+        view: the policy, with the seed of its training where one was given.
         steps: environment steps of the training.
-        seed: of the training, where one was given.
         settings: what the training was asked to do, as text and plain values, without the seed.
     """
 
     view: SB3View
     steps: int
-    seed: int | None
     settings: dict[str, Any]
 
 
@@ -94,7 +92,8 @@ def read_zip(
         model = _Model(*_remade(kind, algo, path, data, seen, acts, device))
         view = SB3View(model, algorithm=kind.__name__, **home)
     seed = data.get("seed")
-    return Zipped(view, _steps(data), seed if isinstance(seed, int) else None, dict(_settings(data)))
+    view.seed = seed if isinstance(seed, int) else None
+    return Zipped(view, _steps(data), dict(_settings(data)))
 
 
 @dataclass
@@ -261,7 +260,13 @@ def _steps(data: Mapping[str, Any]) -> int:
 
 
 def _settings(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What was asked of the training: the plain values, of objects what is said of them, without places in memory."""
+    """What was asked of the training: the plain values, of objects what is said of them, without places in memory.
+
+    A model that was saved before the end of its plan also has the step at which that was.
+    """
+    total = data.get("_total_timesteps")
+    if isinstance(total, int) and _steps(data) < total:
+        yield "saved_at", _steps(data)
     for key, value in data.items():
         if key == "_total_timesteps" or not (key.startswith("_") or key in _NO_SETTINGS):
             plain = (
