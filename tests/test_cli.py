@@ -100,7 +100,7 @@ def test_what_training_says_and_leaves(tmp_path: Path, capsys: pytest.CaptureFix
     assert main([*SEA, "--steps", "120", "--seed", "3", "--no-save-replay", *options, "--run-dir", str(folder)]) == 0
     said = capsys.readouterr().out
     assert "jostle/DeepSea-v0 (jostle), 4 together, seed 3" in said
-    assert "Flat encoder, layers of 16 2; 900 parameters; NoisyNet (factorised), 2 layers" in said
+    assert "Flat encoder; action values 16 → 2; 900 parameters; NoisyNet (factorised), 2 layers" in said
     assert "2,000 transitions" in said
     assert "ratio 8 (a batch of 16 for every 2 steps)" in said
     assert re.search(r"mean return of the last \d+ episodes", said)
@@ -303,6 +303,54 @@ def test_parse_errors_of_flags_exit_with_two(capsys: pytest.CaptureFixture[str])
     said = capsys.readouterr().err
     assert "--env" in said
     assert "--steps" in said
+
+
+@pytest.mark.parametrize("word", ["1.5", "1e-1", "many", "nan", "inf", "1e999999999", "0x10", ""])
+def test_a_count_that_is_no_whole_number_is_refused(
+    word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = error_of(capsys, [*SEA, "--steps", word, "--run-dir", str(tmp_path / "sea")])
+    assert said == f"error: --steps {word} cannot be used: write a whole number, such as 1000 or 1e3."
+    assert "write whole numbers, or None" in error_of(capsys, [*SEA, "--steps", "9", "--log-every", "1.5"])
+
+
+def test_counts_are_written_as_people_write_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """1e2 for 100: in flags of every kind, with a default or none, of commands and of settings; and in files."""
+    folder, file = tmp_path / "sea", tmp_path / "mine.yaml"
+    file.write_text("num_envs: 2e0\ntraining: {keep: 3e0, eval_every: 1e2}\nconfig: {batch_size: 1.2e1, hidden: [8]}\n")
+    counts = ["--steps", "1e2", "--log-every", "5e1", "--replay-size", "2e3", "--warmup", "4_0", "--sigma0", "1"]
+    line = ["train", "dqn", "--env", "jostle/DeepSea-v0", "--noisy", "factorised", "--config", str(file), *counts]
+    assert main([*line, "--run-dir", str(folder), "--quiet"]) == 0
+    config = config_of(folder)
+    training, settings = config["training"], config["config"]
+    assert (config["num_envs"], training["total"], training["log_every"], training["keep"]) == (2, 100, 50, 3)
+    assert (settings["batch_size"], settings["replay_size"], settings["warmup"]) == (12, 2000, 40)
+    assert main(["evaluate", str(folder), "--episodes", "3e0", "--json", str(tmp_path / "found.json"), "--quiet"]) == 0
+    assert len(json.loads((tmp_path / "found.json").read_text())["episodes"]) == 3
+    assert "--episodes 2.5 cannot be used" in error_of(capsys, ["evaluate", str(folder), "--episodes", "2.5"])
+    assert main(["resume", str(folder), "--steps", "1e1", "--quiet"]) == 0
+    assert config_of(folder)["training"]["total"] == 110
+    file.write_text("training: {total: 1.5}")
+    assert "total=1.5 in" in error_of(capsys, [*SEA, "--config", str(file)])
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [("--n-envs", "--num-envs"), ("--buffer-size", "--replay-size"), ("--total-timesteps", "--steps"),
+     ("--learning-starts", "--warmup"), ("--env-id", "--env"), ("--n_steps", "--n-step")],
+)  # fmt: skip
+def test_names_of_other_libraries_find_ours(theirs: str, ours: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"has no option {theirs}; did you mean {ours}?" in error_of(capsys, [*SEA, "--steps", "9", theirs, "1"])
+
+
+def test_lr_is_the_learning_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "sea"
+    assert main([*SEA, "--steps", "8", "--lr", "0.125", "--run-dir", str(folder), "--quiet"]) == 0
+    assert config_of(folder)["config"]["learning_rate"] == 0.125
+    assert main(["resume", str(folder), "--steps", "8", "--lr", "0.25", "--quiet"]) == 0
+    assert config_of(folder)["config"]["learning_rate"] == 0.25
+    with pytest.raises(jostle.ConfigError, match="'lr'; did you mean learning_rate"):
+        jostle.DQN("jostle/DeepSea-v0", lr=0.5)
 
 
 def test_debug_shows_where_it_comes_from(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 """The command with PPO and bonuses: train, resume, evaluate, watch, doctor, presets, and what can go wrong."""
 
+import contextlib
+import io
 import json
 import re
 from pathlib import Path
@@ -50,6 +52,41 @@ def test_help_has_sections_and_readable_values(capsys: pytest.CaptureFixture[str
     assert "jostle train ppo --preset cartpole-ppo" in said
 
 
+SCREEN = 40
+"""Lines of a screen, of 80 columns."""
+
+
+def help_of(*arguments: str) -> str:
+    """What a terminal that knows frames is shown."""
+    shown = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    with contextlib.redirect_stdout(shown):
+        assert main(["train", *arguments]) == 0
+    shown.seek(0)
+    return shown.read()
+
+
+@pytest.mark.parametrize("algorithm", COMMANDS)
+def test_help_is_in_sections_that_fit_a_screen_each(algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    whole = help_of(algorithm, "--help")
+    frames = re.findall(r"^╭.*?^╰", whole, flags=re.MULTILINE | re.DOTALL)
+    assert len(frames) > 10
+    assert all(len(frame.splitlines()) <= SCREEN for frame in frames)
+    listed = whole.split("\nsections: ")[1].split("\njostle train")[0].replace("\n ", "").split(", ")
+    assert len(listed) == len(frames) - 1  # the first has no name
+    for name in listed:
+        alone = help_of(algorithm, "--help", name)
+        assert len(alone.splitlines()) <= SCREEN
+        flags = re.findall(r"│ (--[\w-]+)", alone)
+        assert flags
+        assert len(re.findall(r"^╭", alone, flags=re.MULTILINE)) == 1
+        assert all(f"│ {flag}" in whole for flag in flags)
+    preset = "cartpole-noisy" if algorithm == "dqn" else "cartpole-ppo"
+    noise = help_of(algorithm, "--preset", preset, "-h", "noise")  # by what it begins with, with the preset's values
+    assert ("(default: factorised)" in noise) == (algorithm == "dqn")
+    assert "sections: saving" in help_of(algorithm, "--help", "unheard-of")
+
+
 @pytest.mark.parametrize("algorithm", COMMANDS)
 def test_every_setting_is_a_flag_of_one_section_with_its_text(algorithm: str) -> None:
     settings = COMMANDS[algorithm][0].settings
@@ -77,6 +114,25 @@ def test_what_training_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert row["coverage/cells"] > 3
     assert row["coverage/cells_per_episode"] == 5
     assert {"bonus/rnd/reward_mean", "bonus/icm/reward_mean", "losses/value"} <= set(row)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "settings", "says"),
+    [
+        ("ppo", {}, "Flat encoder; policy 64 → 64 → 2; values 64 → 64 → 1; "),
+        ("ppo", {"bonus": "rnd", "shared": True}, "Flat encoder; shared 64 → 64; policy 2; values 2; "),
+        ("ppo", {"heads": "residual", "hidden": 32}, "; policy 32 → 32 → 2; values 32 → 32 → 1; "),
+        ("ppo", {"recurrent": "lstm", "recurrent_size": 8}, "; shared 64 → 64 → LSTM 8; policy 2; values 1; "),
+        ("ppo", {"hidden": (), "shared": True}, "Flat encoder; policy 2; values 1; "),
+        ("dqn", {"noisy": "factorised"}, "Flat encoder; action values 128 → 128 → 2; "),
+        ("dqn", {"dueling": True, "hidden": (32, 16)}, "; shared 32; value 16 → 1; advantage 16 → 2; "),
+    ],
+)  # fmt: skip
+def test_layers_are_named_by_what_they_compute(algorithm: str, settings: dict[str, Any], says: str) -> None:
+    from jostle.cli.summary import header
+
+    agent: Any = COMMANDS[algorithm][0]("jostle/DeepSea-v0", **settings)
+    assert says in header(agent, Path("runs/x"))
 
 
 @pytest.mark.parametrize("algorithm", COMMANDS)

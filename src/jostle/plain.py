@@ -20,3 +20,13 @@ def plain(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(plain(part) for part in value)
     return value
+
+
+def as_count(value: Any) -> Any:
+    """A float without a fraction as a whole number, for counts are written 1e5 too; all else as `plain` has it.
+
+    >>> as_count(1e5), as_count(1.5), as_count(7)
+    (100000, 1.5, 7)
+    """
+    value = plain(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value

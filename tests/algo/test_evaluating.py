@@ -200,7 +200,7 @@ def test_an_evaluation_that_fails_leaves_the_global_generators_as_they_were() ->
 
 @pytest.mark.parametrize(("wrong", "says"), [
     ({"eval_every": -1}, "eval_every=-1"), ({"eval_episodes": 0}, "eval_episodes=0"), ({"eval_noise": "loud"}, "loud"),
-    ({"keep": 0}, "keep=0"), ({"log_every": 1.5}, "log_every=1.5"), ({"steps": 1e3}, "steps=1000.0"),
+    ({"keep": 0}, "keep=0"), ({"log_every": 1.5}, "log_every=1.5"), ({"steps": 64.5}, "steps=64.5"),
     ({"eval_env_options": [1]}, "eval_env_options"), ({"checkpoint_every": True}, "checkpoint_every=True"),
 ])  # fmt: skip
 def test_wrong_plans_are_refused_before_anything_is_written(tmp_path: Path, wrong: dict[str, Any], says: str) -> None:
@@ -217,3 +217,15 @@ def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     )
     training = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["training"]
     assert (training["total"], training["log_every"], training["keep"]) == (64, 32, 1)
+
+
+def test_counts_may_be_written_as_floats() -> None:
+    agent = jostle.PPO("jostle/DeepSea-v0", num_envs=2e0, num_steps=8e0, hidden=(8,), epochs=np.float64(1))  # type: ignore[arg-type]
+    agent.learn(6.4e1, log_every=3.2e1)  # type: ignore[arg-type]
+    assert (agent.num_envs, agent.config.num_steps, agent.steps >= 64) == (2, 8, True)
+    assert {type(agent.num_envs), type(agent.config.num_steps), type(agent.config.epochs)} == {int}
+    assert len(jostle.evaluate(agent, 2e0).returns) == 2  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"num_steps=8.5 cannot be used: it must be a whole number"):
+        jostle.PPO("jostle/DeepSea-v0", num_steps=8.5)
+    with pytest.raises(ConfigError, match=r"episodes=1.5 cannot be used"):
+        jostle.evaluate(agent, 1.5)  # type: ignore[arg-type]

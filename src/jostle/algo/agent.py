@@ -27,7 +27,7 @@ from jostle.envs.sources import EnvSource, rows_of
 from jostle.errors import ConfigError
 from jostle.nn.inference import Actor, Inference, Mask
 from jostle.nn.pictures import is_picture_like
-from jostle.plain import plain
+from jostle.plain import as_count, plain
 from jostle.store import Run, save_checkpoint, working_commit
 
 _LARGE = 16 * 16
@@ -61,7 +61,7 @@ class Agent(ABC):
         num_envs: int | None,
         env_options: dict[str, Any] | None,
     ) -> None:
-        seed, num_envs, env_options = plain(seed), plain(num_envs), plain(env_options)
+        seed, num_envs, env_options = plain(seed), as_count(num_envs), plain(env_options)
         if type(seed) is not int:
             raise ConfigError(f"seed={seed!r} cannot be used: it must be a whole number.")
         if seed < 0:

@@ -3,13 +3,11 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
-
-import numpy as np
 
 from jostle.algo.settings import check_type
 from jostle.errors import ConfigError, closest
+from jostle.plain import as_count
 
 _NEEDED = ("total", "log_every", "checkpoint_every")
 _COUNTS = (*_NEEDED, "keep", "eval_episodes")
@@ -119,16 +117,17 @@ class Schedule:
 
 
 def whole(name: str, value: object, least: int) -> int:
-    """A whole number as Python's own.
+    """A whole number, which may be written 1e5, as Python's own.
 
     Raises:
         ConfigError: it is none, or smaller than ``least``.
     """
-    if not isinstance(value, Integral) or isinstance(value, (bool, np.bool_)):
+    number = as_count(value)
+    if type(number) is not int:
         raise ConfigError(f"{name}={value!r} cannot be used: it must be a whole number.")
-    if value < least:
+    if number < least:
         raise ConfigError(f"{name}={value} cannot be used: it must be {f'at least {least}' if least else '0 or more'}.")
-    return int(value)
+    return number
 
 
 def _check_options(options: object) -> None:

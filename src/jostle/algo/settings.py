@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 
 from jostle.errors import ConfigError, closest
-from jostle.plain import plain
+from jostle.plain import as_count, plain
 
 SAVED = "a saved agent"
 """`Settings.origin` of settings read from a checkpoint."""
@@ -34,7 +34,7 @@ class Settings:
         hints = typing.get_type_hints(type(self))
         for name in setting_names(type(self)):
             given = getattr(self, name)
-            value = _one_of_many(plain(given), hints[name])
+            value = _normalised(plain(given), hints[name])
             check_type(name, value, hints[name])
             if value is not given:
                 object.__setattr__(self, name, value)
@@ -103,8 +103,11 @@ def _options(kind: Any) -> tuple[Any, ...]:
     return typing.get_args(kind) if union else (kind,)
 
 
-def _one_of_many(value: Any, kind: Any) -> Any:
-    """Where several values may stand: a list as a tuple, and a single value as a tuple of one."""
+def _normalised(value: Any, kind: Any) -> Any:
+    """Where several values may stand: a list as a tuple, and a single value as a tuple of one; a count written 1e5 as a
+    whole number."""
+    if int in _options(kind) and float not in _options(kind):
+        return as_count(value)
     if not any(typing.get_origin(option) is tuple for option in _options(kind)):
         return value
     if isinstance(value, np.ndarray):

@@ -5,13 +5,50 @@ import dataclasses
 import io
 import itertools
 import re
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from jostle.cli.manual import asked_for, epilogue, values_of
 from jostle.errors import ConfigError, closest
 
 T = TypeVar("T")
+_NUMBERS = ConstructorRegistry()
+_MOST = 2**63
+
+
+@_NUMBERS.primitive_rule
+def _counts(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
+    """Whole numbers as people write them, 1e6 and 1_000_000 included."""
+    if kind.type is not int:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=lambda words: whole_number(words[0]),
+        is_instance=lambda value: isinstance(value, int) and not isinstance(value, bool),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def whole_number(word: str) -> int:
+    """A whole number from its text.
+
+    >>> whole_number("1e6"), whole_number("2.5e3"), whole_number("1_000")
+    (1000000, 2500, 1000)
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        number = Decimal(word)
+        if -_MOST < number < _MOST and number == int(number):
+            return int(number)
+    except InvalidOperation:  # of nan too
+        pass
+    raise ValueError(f"{word} cannot be used: write a whole number, such as 1000 or 1e3")
 
 
 def parse(kind: type[T], arguments: list[str], prog: str, default: T | None = None) -> T:
@@ -19,18 +56,25 @@ def parse(kind: type[T], arguments: list[str], prog: str, default: T | None = No
 
     Raises:
         ConfigError: the arguments cannot be used.
-        SystemExit: after help, with 0.
+        SystemExit: after help, of which ``--help SECTION`` shows a part, with 0.
     """
     said = io.StringIO()
+    alone = asked_for(arguments, kind)
+    for section, values in values_of(alone, kind, default):
+        with contextlib.suppress(SystemExit):
+            tyro.cli(section, prog=prog, args=["--help"], default=values, registry=_NUMBERS)
+    if alone:
+        raise SystemExit(0)
     try:
         with contextlib.redirect_stderr(said):
             return (
-                tyro.cli(kind, prog=prog, args=arguments)
+                tyro.cli(kind, prog=prog, args=arguments, registry=_NUMBERS)
                 if default is None
-                else tyro.cli(kind, prog=prog, args=arguments, default=default)
+                else tyro.cli(kind, prog=prog, args=arguments, default=default, registry=_NUMBERS)
             )
     except SystemExit as end:
         if end.code in (0, None):
+            print(epilogue(kind, prog), end="")
             raise
         raise ConfigError(_sentence(said.getvalue(), kind, prog)) from None
 
@@ -63,6 +107,9 @@ def _sentence(box: str, kind: type[Any], prog: str) -> str:
     if choice:
         known = re.findall(r"'([^']*)'", choice[3])
         return f"{choice[2]} {choice[1]} is unknown; {closest(choice[1], known)}"
+    uncounted = re.fullmatch(r"Error parsing (\S+): (.* cannot be used: .*)", text)
+    if uncounted:
+        return f"{uncounted[1]} {uncounted[2]}."
     wrong = re.fullmatch(r"Error parsing (\S+): no type matching (.*) could be instantiated from \[(.*)\]", text)
     if wrong:
         given = " ".join(re.findall(r"'([^']*)'", wrong[3]))

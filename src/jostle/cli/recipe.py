@@ -11,6 +11,7 @@ import yaml
 
 from jostle import presets
 from jostle.errors import ConfigError, closest
+from jostle.plain import as_count
 from jostle.yaml_text import parse_yaml
 
 TOP = ("jostle", "algorithm", "env", "num_envs", "env_options", "seed", "config", "training")
@@ -81,14 +82,22 @@ def checked(data: Any, source: str, algorithm: str = "dqn") -> dict[str, Any]:
     _known(data.get("training") or {}, TRAINING, source, "training")
     for key in data.get("env_options") or {}:
         _check_option(key, f"'env_options' of {source}")
-    for key, value in [*data.items(), *(data.get("training") or {}).items()]:
+    found = _counted(data)
+    if found.get("training"):
+        found["training"] = _counted(found["training"])
+    for key, value in [*found.items(), *(found.get("training") or {}).items()]:
         kind, name = _TYPES.get(key, (object, ""))
         if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
             raise ConfigError(f"{key}={value!r} in {source} cannot be used: it must be {name}.")
-    if data.get("algorithm", algorithm) != algorithm:
-        raise ConfigError(f"{source} is for the algorithm '{data['algorithm']}', not {algorithm}: train that one.")
-    _check_settings(data.get("config") or {}, source, algorithm)
-    return data
+    if found.get("algorithm", algorithm) != algorithm:
+        raise ConfigError(f"{source} is for the algorithm '{found['algorithm']}', not {algorithm}: train that one.")
+    _check_settings(found.get("config") or {}, source, algorithm)
+    return found
+
+
+def _counted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Whole numbers that were written 1e5 as such."""
+    return {key: as_count(value) if _TYPES.get(key, (object,))[0] is int else value for key, value in values.items()}
 
 
 def _known(data: Mapping[Any, Any], keys: Iterable[str], source: str, section: str) -> None:

@@ -11,6 +11,9 @@ import tyro
 
 from jostle.algo.settings import Settings, plain_kind
 
+_SHORT = {"learning_rate": ["--lr"]}
+"""Flags that have a second name."""
+
 
 def with_sections(command: type[Any], settings: type[Settings], doc: str) -> type[Any]:
     """The dataclass ``command`` with a dataclass for each section of the settings, whose flags have no prefix.
@@ -35,14 +38,10 @@ def section_of(settings: type[Settings], title: str, names: list[str]) -> type[A
     hints = {name: plain_kind(kind) for name, kind in typing.get_type_hints(settings).items()}
     helps = docs(settings)
     defaults = {field.name: field.default for field in dataclasses.fields(settings)}
-    fields = [
-        (
-            name,
-            Annotated[hints[name], tyro.conf.arg(help=helps[name], metavar=metavar(hints[name]))],
-            dataclasses.field(default=defaults[name]),
-        )
-        for name in names
-    ]
+    fields = []
+    for name in names:
+        flag = tyro.conf.arg(help=helps[name], metavar=metavar(hints[name]), aliases=_SHORT.get(name))
+        fields.append((name, Annotated[hints[name], flag], dataclasses.field(default=defaults[name])))
     made: type[Any] = dataclasses.make_dataclass(_identifier(title), fields, frozen=True)
     made.__doc__ = f"{title}."
     return made

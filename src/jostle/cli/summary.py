@@ -2,18 +2,23 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jostle.algo.training import mean_return
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+
     from jostle.algo.agent import Agent
 
 
 def header(agent: "Agent", run_dir: Path) -> str:
     """What is about to be trained: environment, network, storage, folder."""
     c, env = agent.config, agent.env
-    hidden = [str(m.out_features) for m in agent.network.modules() if hasattr(m, "weight_sigma") or _is_linear(m)]
+    network: Any = agent.network
+    parts = [f"{name} {' → '.join(_widths(part))}" for name, part in network.parts().items() if _widths(part)]
     layers = sum(hasattr(m, "weight_sigma") for m in agent.network.modules())
     noise = [f"NoisyNet ({c.noisy}), {layers} layers"] if c.noisy != "none" else []
     noise += [f"{c.input_noise} before the encoder"] if c.input_noise != "none" else []
@@ -21,7 +26,7 @@ def header(agent: "Agent", run_dir: Path) -> str:
     encoder: object = agent.network.encoder
     rows = {
         "env": f"{env.id} ({env.engine}), {env.num_envs} together, seed {agent.seed}",
-        "network": f"{type(encoder).__name__} encoder, layers of {' '.join(hidden)}; "
+        "network": f"{type(encoder).__name__} encoder; {'; '.join(parts)}; "
         f"{parameters:,} parameters; {', '.join(noise) or 'no noise'}; {agent.device}",
         **agent.storage(),
         "run": str(run_dir),
@@ -29,10 +34,19 @@ def header(agent: "Agent", run_dir: Path) -> str:
     return "\n".join(f"{name:8} {value}" for name, value in rows.items())
 
 
-def _is_linear(module: object) -> bool:
+def _widths(part: "Sequence[nn.Module]") -> list[str]:
+    """The widths of the fully connected and recurrent layers in some modules, one behind the other."""
     from torch import nn
 
-    return isinstance(module, nn.Linear)
+    from jostle.nn.recurrent import Recurrent
+
+    found = []
+    for layer in (layer for module in part for layer in module.modules()):
+        if isinstance(layer, nn.Linear) or hasattr(layer, "weight_sigma"):
+            found.append(str(layer.out_features))
+        elif isinstance(layer, Recurrent):
+            found.append(f"{type(layer).__name__} {layer.hidden_size}")
+    return found
 
 
 def summary(agent: "Agent", run_dir: Path) -> str:

@@ -23,7 +23,7 @@ from jostle.envs.sources import EnvSource, Given, MakeOne, Unrepeatable, rows_of
 from jostle.envs.trust import vouched_id, vouched_options
 from jostle.envs.vector import Engine, JostleEnv
 from jostle.errors import ConfigError, EnvError, JostleError, closest
-from jostle.plain import plain
+from jostle.plain import as_count, plain
 
 EngineName = Literal["auto", "envpool", "gymnasium", "jostle"]
 OWN_OPTIONS = ("engine", "frame_stack", "workers", "worker_timeout", "seed_global")
@@ -75,7 +75,7 @@ def make_env(
     """
     if isinstance(id, JostleEnv):
         raise ConfigError(f"{id.id} is made already, by make_env: use it as it is, or give a function or an id.")
-    num_envs, seed, frame_stack, workers = plain(num_envs), plain(seed), plain(frame_stack), plain(workers)
+    num_envs, seed, frame_stack, workers = as_count(num_envs), plain(seed), as_count(frame_stack), as_count(workers)
     seed_global, options = plain(seed_global), vouched_options(plain(options))
     given = take_apart(vouched_id(id) if isinstance(id, str) else id)
     num_envs = rows_of(id, 1) if num_envs is None else num_envs

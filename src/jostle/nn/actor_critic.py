@@ -131,6 +131,13 @@ class ActorCritic(nn.Module):
         """(S, H) of the recurrent state [S, n, H]; None where there is none."""
         return None if self.core is None else (self.core.num_states, self.core.hidden_size)
 
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """What stands behind the encoder, by what it computes: modules in their order."""
+        if self.critic is not None:
+            return {"policy": [self.actor, self.policy], "values": [self.critic, self.value]}
+        core = [] if self.core is None else [self.core]
+        return {"shared": [self.actor, *core], "policy": [self.policy], "values": [self.value]}
+
     def initial_state(self, n: int) -> Float[Tensor, "S n H"] | None:
         """The zero state of n sequences; None where there is none."""
         return None if self.core is None else self.core.initial_state(n)

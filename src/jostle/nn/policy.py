@@ -86,6 +86,12 @@ class QNetwork(nn.Module):
         encoded: Tensor = self.encoder(obs)
         return encoded, torch.cat(self._hidden(encoded), 1)
 
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """What stands behind the encoder, by what it computes: modules in their order."""
+        if self.dueling:
+            return {"shared": [self.trunk], "value": [self.value], "advantage": [self.advantage]}
+        return {"action values": [self.head]}
+
     def _streams(self) -> list[Chain]:
         return [self.value, self.advantage] if self.dueling else [self.head]
 

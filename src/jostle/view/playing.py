@@ -13,6 +13,7 @@ from jaxtyping import Bool, Int
 from jostle.envs import JostleEnv, random_actions
 from jostle.envs.actions import action_check
 from jostle.errors import ConfigError, EnvError
+from jostle.plain import as_count
 from jostle.view.interface import Acts
 
 PATIENCE = 30_000
@@ -226,9 +227,10 @@ def require_seed(seed: object) -> None:
 
 def at_least_one(name: str, value: object) -> int:
     """Raises: ConfigError where the value is no whole number of at least 1."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 1:
+    number = as_count(value)
+    if type(number) is not int or number < 1:
         raise ConfigError(f"{name}={value} cannot be used: it must be a whole number of at least 1.")
-    return int(value)
+    return number
 
 
 class _Clock:

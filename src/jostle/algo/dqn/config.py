@@ -76,6 +76,8 @@ class DQNConfig(InputSettings, BonusSettings):
     """Steps between hard copies into the target network; unused with target_tau."""
     target_tau: float = 0.0
     """Soft target: after every update the target moves by this share towards the online network; 0: hard copies."""
+
+    # The optimiser
     optimizer: Literal["adam", "rmsprop"] = "adam"
     """Optimiser; rmsprop is Mnih et al.'s (2015): centred, smoothing 0.95."""
     learning_rate: float | Callable[[float], float] = 5e-4

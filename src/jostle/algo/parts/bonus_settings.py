@@ -29,6 +29,8 @@ class BonusSettings(Settings):
     """Discount of the intrinsic streams."""
     episodic_int: bool = False
     """Intrinsic returns end with the episode; otherwise they go on in the next one."""
+
+    # What bonuses see and pay
     bonus_warmup: int = 50
     """Random steps of every environment, in environments of their own, that initialise a bonus's observation
     statistics."""
@@ -42,6 +44,8 @@ class BonusSettings(Settings):
     bonus_reward_norm: Literal["return_std", "reward_std", "none"] | None = None
     """Divide a bonus by the running deviation of its discounted returns, of itself, or not at all; None: its own
     default (return_std of RND and ICM, reward_std of E3B)."""
+
+    # What bonuses learn
     bonus_share: float | None = None
     """Share of the transitions that a bonus's networks learn from; None: its own default (min(1, 32 / environments) of
     RND, 1 of the others)."""

@@ -39,6 +39,8 @@ class PPOConfig(InputSettings, BonusSettings):
     """Width of the recurrent layer."""
     sequence_length: int = 0
     """Steps of backpropagation through time, from stored states; 0: the whole rollout."""
+
+    # Observations and actions
     obs_scaling: Scaling = "bounds"
     """bounds: integers and pictures are brought to [0, 1] by the bounds of their space; bytes: uint8 is divided by 255,
     and nothing else is changed (as in runs of former versions)."""
@@ -85,6 +87,8 @@ class PPOConfig(InputSettings, BonusSettings):
     recurrence."""
     microbatch: int = 0
     """Rows that go through the network at once, their gradients accumulated; 0: 256 pictures on a CPU, or all."""
+
+    # The objective
     clip: float = 0.2
     """Clip range of the probability ratio; 0: not clipped."""
     value_clip: float = 0.0
@@ -108,6 +112,8 @@ class PPOConfig(InputSettings, BonusSettings):
     """Divergence that the penalty's weight aims at."""
     target_kl: float = 0.0
     """Stop learning from a rollout once the divergence passes 1.5 times this; 0: never."""
+
+    # The optimiser
     learning_rate: float | Callable[[float], float] = 3e-4
     """Learning rate. In Python also a function of the share of the training that is left, from 1 to 0."""
     lr_schedule: RateSchedule = "constant"

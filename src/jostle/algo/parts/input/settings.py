@@ -23,6 +23,8 @@ class InputSettings(Settings):
     acts on clean pictures an iteration is a minibatch."""
     input_clean: float = 0.1
     """Probability that a draw leaves pictures clean, α (the official code's REAL_THRES is 1 − α)."""
+
+    # The random convolution
     input_kernel: int = 3
     """Side of the random convolution's kernel, odd."""
     input_depth: int = 1
@@ -33,6 +35,8 @@ class InputSettings(Settings):
     """What a clean draw is: the layer left out, as in the official code, or an identity kernel, as in the paper."""
     input_output: Literal["none", "clip", "sigmoid", "moments"] = "none"
     """What is done to the random convolution's output."""
+
+    # Randomness in the input
     input_keep: tuple[int, ...] | None = None
     """A region that stays clean: top, left, height, width in pixels (0 0 12 24 for CoinRun's painted velocity)."""
     input_frames: int | None = None
@@ -41,6 +45,8 @@ class InputSettings(Settings):
     """Weight of drac's or svea's loss; None: 0.1 (drac) or 1 (svea)."""
     input_target: Literal["clean", "same"] = "clean"
     """DQN bootstraps from clean next pictures, or from ones changed by the same draw."""
+
+    # Feature matching
     feature_matching: float = 0.0
     """Weight β of feature matching: features of changed pictures are pulled to those of clean ones; 0: none."""
     feature_layer: Literal["hidden", "encoder"] = "hidden"
