@@ -174,13 +174,17 @@ def test_rows_that_never_end_are_reset_together() -> None:
     assert seen == [([k, k], [t, t]) for k in range(3) for t in range(3)]
 
 
-def test_a_row_that_waits_for_the_others_is_not_judged_meanwhile() -> None:
+@pytest.mark.parametrize("length", [0, 6])
+def test_a_row_whose_episode_was_cut_is_not_judged_until_the_next(length: int) -> None:
+    """It waits for the end of its episode, or, where all do, until all are reset."""
+
     class Once(Hours):
-        """Only the first episode of environment 0 ends, after two steps: its second is cut later than the others."""
+        """The first episode of environment 0 ends after two steps, and is the only one that ends in time."""
 
         def step(self, action: int) -> Any:
             obs, reward, _, _, info = super().step(action)
-            return obs, reward, self.number == self.episode == 0 and self.t == 2, False, info
+            over = self.t == (2 if self.number == self.episode == 0 else length)
+            return obs, reward, over, False, info
 
     class Doubt(Clockwork):
         def act(self, obs: Any, start: Any = None, among: Any = None) -> Any:
@@ -191,6 +195,19 @@ def test_a_row_that_waits_for_the_others_is_not_judged_meanwhile() -> None:
         found = play(Doubt(), jostle.make_env(Once, 2), 6, patience=4)
     assert found is not None
     assert [(e.length, e.disagreement) for e in found] == [(2, 0.5), *[(4, 1.5)] * 5]
+
+
+def test_a_game_that_is_not_told_is_not_the_one_before() -> None:
+    class Forgets(Hours):
+        """Only even episodes say which level they are."""
+
+        def reset(self, **how: Any) -> Any:
+            obs, info = super().reset(**how)
+            return obs, info if self.episode % 2 == 0 else {}
+
+    found = play(Clockwork(), jostle.make_env(Forgets, 2), 6)
+    assert found is not None
+    assert [e.level_seed for e in found] == [0, 100, None, None, 2, 102]
 
 
 class Listens(Hours):

@@ -201,10 +201,10 @@ def test_statistics_of_a_wrapper_are_not_taken_for_those_of_jostle(workers: int)
     env.close()
 
 
-def test_statistics_that_a_reset_tells_are_dropped() -> None:
+def test_statistics_that_are_told_where_no_episode_ends_are_dropped() -> None:
     env = make_env(teller(lambda number, t: {"episode": {"r": 7.0, "l": 1}, "x": 1}), 2)
-    _, info = env.reset()
-    assert set(info) == {"valid", "start", "x", "_x"}
+    for info in (env.reset()[1], env.step(np.zeros(2, int))[4]):
+        assert set(info) == {"valid", "start", "x", "_x"}
     env.close()
 
 
@@ -218,10 +218,16 @@ class Still:
 
 
 def test_games_are_told_apart_by_whole_numbers_only() -> None:
-    tags = {0: {"theme": 7, "level_seed": np.uint8(3)}, 1: {"theme": "dark"}, 2: {"level_seed": 0.5}, 3: {}}
-    found = play(Still(), make_env(teller(lambda number, t: tags[number]), 4), 8)
+    tags = {
+        0: {"theme": 7, "level_seed": np.uint8(3)},
+        1: {"theme": "dark"},
+        2: {"level_seed": 0.5},
+        3: {},
+        4: {"theme": True},
+    }
+    found = play(Still(), make_env(teller(lambda number, t: tags[number]), 5), 10)
     assert found is not None
-    assert [(e.theme, e.level_seed) for e in found] == [(7, 3), (None, None), (None, None), (None, None)] * 2
+    assert [(e.theme, e.level_seed) for e in found] == [(7, 3), *[(None, None)] * 4] * 2
     only = play(Still(), make_env(teller(lambda number, t: {"theme": number + 4} if number else {}), 2), 2)
     assert only is not None
     assert [e.theme for e in only] == [None, 5], "a row that tells nothing is not in game 0"
