@@ -1,81 +1,101 @@
-"""CartPole-v1 by the preset `cartpole-noisy`, and by the same agent with ε-greedy exploration.
+"""CartPole-v1 by the preset `cartpole-noisy`, with either kind of noise, and by the same agent with ε-greedy actions.
 
-    python benchmarks/cartpole.py
+    python benchmarks/cartpole.py                # every run that is still missing, then the table
+    python benchmarks/cartpole.py --table        # the table alone
 
-Trains every seed, plays 100 episodes of its own without exploration, prints a table and writes
-benchmarks/results/cartpole.json. Gymnasium calls CartPole-v1 solved at a mean return of 475 over 100 episodes.
+A run trains one seed and plays 100 episodes of its own without exploration; it becomes one line of
+benchmarks/results/cartpole.jsonl, and what stands there is not run again. Gymnasium calls CartPole-v1 solved at a mean
+return of 475 over 100 episodes. Intervals are bootstrap over seeds, 95%; differences are paired by seed.
 """
 
 import argparse
 import dataclasses
-import json
-import multiprocessing
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import stats
+from runs import Job, Row, circumstances, finished, jobs, run  # beside this file
 
-SOLVED = 475.0
+RESULTS = Path(__file__).parent / "results"
+RAW = RESULTS / "cartpole.jsonl"
+TASK, SOLVED = "CartPole-v1", 475.0
+STUDY: dict[str, Any] = {"preset": "cartpole-noisy", "num_envs": 8, "steps": 60_000}
+METHODS: dict[str, dict[str, Any]] = {
+    "NoisyNet, factorised": {},
+    "NoisyNet, independent": {"noisy": "independent"},
+    "ε-greedy": {"noisy": "none"},
+}
+MODES = {"mean": "mean weights", "sampled": "a draw per action"}
 
 
-def train(job: tuple[str, int, int]) -> dict[str, Any]:
+def settings(_: str, method: str) -> dict[str, Any]:
+    """The settings of a run: what the preset is changed in, and how long."""
+    return STUDY | {"changed": METHODS[method]}
+
+
+def train(job: Job) -> Row:
     """One seed: the mean return of 100 evaluation episodes and what the training took."""
+    import torch
+
     import jostle
     from jostle import presets
 
-    name, seed, steps = job
-    config = presets.settings("cartpole-noisy")
-    if name == "ε-greedy":
-        config = dataclasses.replace(config, noisy="none")
-    agent = jostle.DQN("CartPole-v1", config, seed=seed, num_envs=8)
+    torch.set_num_threads(1)
+    task, method, seed = job
+    chosen = settings(task, method)
+    config = dataclasses.replace(presets.settings(chosen["preset"]), **chosen["changed"])
+    agent = jostle.DQN(task, config, seed=seed, num_envs=chosen["num_envs"])
     began = time.perf_counter()
-    agent.learn(steps)
+    agent.learn(chosen["steps"])
     seconds = time.perf_counter() - began
-    modes = ("mean", "sampled") if name == "NoisyNet" else ("mean",)
+    modes = tuple(MODES) if config.noisy != "none" else ("mean",)
     means = {mode: jostle.evaluate(agent, 100, noise=mode).mean for mode in modes}
     agent.env.close()
-    return {"agent": name, "seed": seed, "evaluation": means, "seconds": round(seconds, 1)}
+    return {
+        "task": task, "method": method, "seed": seed, "settings": chosen, "final": means["mean"], "evaluation": means,
+        "seconds": round(seconds, 1), **circumstances("jostle", "torch", "numpy", "envpool"),
+    }  # fmt: skip
+
+
+def table(rows: dict[Job, Row]) -> list[str]:
+    """A row for each agent and way to evaluate it; the last column is against the first row, seed by seed."""
+    from jostle import scores
+
+    found = {
+        (method, mode): {row["seed"]: row["evaluation"][mode] for row in rows.values() if row["method"] == method}
+        for method, changed in METHODS.items()
+        for mode in (MODES if changed.get("noisy") != "none" else ("mean",))
+        if any(row["method"] == method for row in rows.values())
+    }
+    first = next(iter(found.values()))
+    lines = [
+        f"| agent | evaluated | seeds solved (≥ {SOLVED:.0f}) | mean return | difference from the first row, paired |",
+        "|---" * 5 + "|",
+    ]
+    for (method, mode), returns in found.items():
+        evaluated = MODES[mode] if "NoisyNet" in method else "greedily"
+        solved = sum(value >= SOLVED for value in returns.values())
+        shared = sorted(first.keys() & returns.keys())
+        apart = scores.paired_interval([returns[s] for s in shared], [first[s] for s in shared])
+        mean = scores.interval(list(returns.values()), "mean")
+        against = "–" if returns is first else f"{apart} ({len(shared)} pairs)"
+        lines.append(f"| {method} | {evaluated} | {solved} of {len(returns)} | {mean} | {against} |")
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=60_000)
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no run after this time")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--table", action="store_true", help="run nothing")
     args = parser.parse_args()
-    jobs = [(name, seed, args.steps) for seed in range(args.seeds) for name in ("NoisyNet", "ε-greedy")]
-    rows = []
-    with multiprocessing.get_context("spawn").Pool(args.processes) as pool:
-        for row in pool.imap_unordered(train, jobs):
-            rows.append(row)
-            print(f"{len(rows)}/{len(jobs)} {row}", flush=True)
-    rows.sort(key=lambda row: (row["agent"], row["seed"]))
-    table = [
-        f"| agent | evaluated | seeds solved (≥ {SOLVED:.0f}) | mean return [95% interval over seeds] |",
-        "|---" * 4 + "|",
-    ]
-    for name, mode in (("NoisyNet", "mean"), ("NoisyNet", "sampled"), ("ε-greedy", "mean")):
-        means = np.array([row["evaluation"][mode] for row in rows if row["agent"] == name])
-        found = stats.bootstrap(
-            (means,), np.mean, method="percentile", rng=np.random.default_rng(0)
-        ).confidence_interval
-        evaluated = {"mean": "mean weights", "sampled": "a draw per action"}[mode] if name == "NoisyNet" else "greedily"
-        interval = f"{means.mean():.0f} [{found.low:.0f}, {found.high:.0f}]"
-        table.append(f"| {name} | {evaluated} | {(means >= SOLVED).sum()} of {len(means)} | {interval} |")
-    print("\n".join(table))
-    result = {
-        "command": f"python benchmarks/cartpole.py --seeds {args.seeds} --steps {args.steps}",
-        "versions": {name: version(name) for name in ("jostle", "torch", "envpool", "numpy")}
-        | {"python": platform.python_version()},
-        "table": table,
-        "rows": rows,
-    }
-    out = Path(__file__).parent / "results" / "cartpole.json"
-    out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    if not args.table:
+        have = finished(RAW, settings)
+        todo = jobs([TASK], lambda _: args.methods, lambda *_: args.seeds)
+        run([job for job in todo if job not in have], train, RAW, args.processes, args.minutes)
+    print("\n".join(table(dict(sorted(finished(RAW, settings).items())))))
 
 
 if __name__ == "__main__":
