@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jostle import stress
+from jostle.scores.intervals import Interval, decimals
 
 POOLED_SEEDS = 5  # at least, of a task that is put together with others
 LABELS = {
@@ -49,10 +50,10 @@ def write(runs: Runs, tasks: Mapping[str, Any], main: Sequence[str], sweep: Sequ
     for task in tasks:
         if task in by_task:
             parts += ["", f"## {task}", "", *table(by_task[task], tasks[task], main, sweep)]
-            figure(by_task[task], [*main, _tuned(tasks[task])], folder / f"exploration-{task}.png")
+            figure(by_task[task], [*main, _tuned(tasks[task])], folder / f"exploration-{task}.png", _where(tasks[task]))
             parts += ["", f"![Learning curves on {task}](exploration-{task}.png)"]
             if set(ABLATION_LABELS) <= set(by_task[task]):
-                ablations(by_task[task], folder / f"exploration-{task}-ablations.png")
+                ablations(by_task[task], folder / f"exploration-{task}-ablations.png", _where(tasks[task]))
                 parts += ["", f"![Ablations of RND on {task}](exploration-{task}-ablations.png)"]
     parts += together(by_task, tasks, main, folder)
     text = "\n".join(parts) + "\n"
@@ -75,14 +76,15 @@ def table(
         "|---" * 8 + "|",
     ]
     order = [*main, *sweep]
+    against = np.array([row["final"] for row in methods.get(tuned, ())])
+    found = {}
     for method in sorted(methods, key=lambda m: (order.index(m) if m in order else len(order), m)):
+        scores = np.array([row["final"] for row in methods[method]])
+        better = stress.improvement_interval(scores, against) if method != tuned and len(against) else None
+        found[method] = [stress.interval(scores, "iqm"), stress.interval(scores, "mean"), better]
+    for method, (iqm, mean, better) in zip(found, _columns(list(found.values())), strict=True):
         rows = methods[method]
         scores = np.array([row["final"] for row in rows])
-        iqm, mean = (stress.interval(scores, statistic) for statistic in ("iqm", "mean"))
-        better = "–"
-        if method != tuned and tuned in methods:
-            against = np.array([row["final"] for row in methods[tuned]])
-            better = str(stress.improvement_interval(scores, against))
         cells = [row["metrics"].get("coverage/cells") for row in rows]
         seen = f"{np.mean([c for c in cells if c is not None]):,.0f}" if any(c is not None for c in cells) else "–"
         above = int((scores >= solved).sum())
@@ -106,7 +108,9 @@ def together(by_task: Methods, tasks: Mapping[str, Any], main: Sequence[str], fo
         name: np.stack([_scores(by_task[t][m or _tuned(tasks[t])][:seeds], tasks[t]["range"]) for t in full], axis=1)
         for name, m in {**{method: method for method in main}, "tuned ppo": None}.items()
     }
-    drawn = stress.plot_profiles({_label(k): v for k, v in scores.items()}, label="Normalised return τ")
+    drawn = stress.plot_profiles(
+        {_label(k): v for k, v in scores.items()}, label="Normalised return τ", title=f"{len(full)} tasks together"
+    )
     drawn.savefig(folder / "exploration-all.png", dpi=150)
     lines = [
         "", "## Together", "",
@@ -118,12 +122,16 @@ def together(by_task: Methods, tasks: Mapping[str, Any], main: Sequence[str], fo
         "| method | IQM | median | mean | optimality gap | P(better) |",
         "|---" * 6 + "|",
     ]  # fmt: skip
-    for method, found in stress.compare(scores, baseline="tuned ppo").items():
-        lines.append(
-            f"| {method} | {found.iqm} | {found.median} | {found.mean} | {found.optimality_gap} | "
-            f"{found.improvement or '–'} |"
-        )
+    found = stress.compare(scores, baseline="tuned ppo")
+    rows = [[each.iqm, each.median, each.mean, each.optimality_gap, each.improvement] for each in found.values()]
+    lines += [f"| {method} | {' | '.join(row)} |" for method, row in zip(found, _columns(rows), strict=True)]
     return [*lines, "", "![Performance profiles over all tasks](exploration-all.png)"]
+
+
+def _columns(rows: Sequence[Sequence[Interval | None]]) -> list[list[str]]:
+    """The rows as text, each column with one number of decimals; a dash where there is nothing."""
+    digits = [decimals(column) for column in zip(*rows, strict=True)]
+    return [["–" if each is None else each.text(n) for each, n in zip(row, digits, strict=True)] for row in rows]
 
 
 def _soon(rows: list[dict[str, Any]], solved: float) -> str:
@@ -149,13 +157,20 @@ def _scores(rows: list[dict[str, Any]], ends: tuple[float, float]) -> np.ndarray
     return np.array([(row["final"] - low) / (high - low) for row in rows])
 
 
-def ablations(methods: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
+def _where(spec: Mapping[str, Any]) -> str:
+    """The environment with its options, for figures."""
+    options = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in spec.get("env_options", {}).items())
+    return spec["env"].removeprefix("jostle/") + (f", {options}" if options else "")
+
+
+def ablations(methods: Mapping[str, list[dict[str, Any]]], path: Path, title: str) -> None:
     """Mean and IQM of RND, of RND with one thing different, and of PPO."""
     scores = {label: np.array([[row["final"]] for row in methods[name]]) for name, label in ABLATION_LABELS.items()}
-    stress.plot_intervals(stress.compare(scores), metrics=("mean", "iqm"), label="Return").savefig(path, dpi=150)
+    drawn = stress.plot_intervals(stress.compare(scores), metrics=("mean", "iqm"), label="Return", title=title)
+    drawn.savefig(path, dpi=150)
 
 
-def figure(methods: Mapping[str, list[dict[str, Any]]], main: Sequence[str], path: Path) -> None:
+def figure(methods: Mapping[str, list[dict[str, Any]]], main: Sequence[str], path: Path, title: str) -> None:
     """Learning curves of the main methods: mean over seeds with its interval."""
     import matplotlib.pyplot as plt
 
@@ -165,6 +180,6 @@ def figure(methods: Mapping[str, list[dict[str, Any]]], main: Sequence[str], pat
         if rows:
             curves[_label(method)] = [([p[0] for p in row["curve"]], [p[1] for p in row["curve"]]) for row in rows]
     if curves:
-        drawn = stress.plot_curves(curves, label="Return", statistic="mean")
+        drawn = stress.plot_curves(curves, label="Return", statistic="mean", title=title)
         drawn.savefig(path, dpi=150)
         plt.close(drawn)

@@ -97,6 +97,7 @@ def analyse(agent: Any) -> Row:
 def write(rows: Iterable[Row], folder: Path) -> None:
     """Table and figure of the runs whose agents were looked at."""
     from jostle import stress
+    from jostle.scores.intervals import decimals
 
     by_method: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
@@ -113,11 +114,13 @@ def write(rows: Iterable[Row], folder: Path) -> None:
         "| method | seeds | " + " | ".join(MEASURES.values()) + " |",
         "|---" * (len(MEASURES) + 2) + "|",
     ]
-    for method, found in by_method.items():
-        cells = []
-        for name in MEASURES:
-            values = [row[name] for row in found if name in row]
-            cells.append(str(stress.interval(np.array(values), "iqm")) if values else "–")
+    columns = []
+    for name in MEASURES:
+        values = [[row[name] for row in found if name in row] for found in by_method.values()]
+        column = [stress.interval(np.array(each), "iqm") if each else None for each in values]
+        digits = decimals(column)
+        columns.append(["–" if each is None else each.text(digits) for each in column])
+    for (method, found), cells in zip(by_method.items(), zip(*columns, strict=True), strict=True):
         lines.append(f"| {method} | {len(found)} | {' | '.join(cells)} |")
     noisy = {m: [row["draws"] for row in found] for m, found in by_method.items() if all("draws" in r for r in found)}
     if noisy:
@@ -149,18 +152,21 @@ def averages(noisy: dict[str, list[Row]]) -> list[str]:
 def figure(noisy: dict[str, list[Row]], path: Path) -> None:
     """Return and variance over the number of draws, a line for each method that has noise."""
     import matplotlib.pyplot as plt
+    from network_randomization_tables import LABELS, MARKS  # beside this file
 
     from jostle import stress
+    from jostle.scores.plots import counted
 
-    drawn, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.4), layout="constrained")
-    for number, (method, draws) in enumerate(noisy.items()):
-        colour = f"C{number}"
+    drawn, (left, right) = plt.subplots(1, 2, figsize=(8.4, 4.2), layout="constrained")
+    for (method, draws), (colour, marker), factor in zip(noisy.items(), MARKS, (0.92, 0.97, 1.03, 1.08), strict=False):
+        label, at = counted(LABELS[method], len(draws)), [size * factor for size in SIZES]  # a little aside
         found = [stress.interval(np.array([d["return"][i] for d in draws]), "mean") for i in range(len(SIZES))]
-        left.semilogx(SIZES, [f.point for f in found], "o-", color=colour, label=method)
-        left.fill_between(SIZES, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.15, lw=0)
-        right.loglog(SIZES, np.mean([d["variance"] for d in draws], axis=0), "o-", color=colour, label=method)
+        left.semilogx(at, [f.point for f in found], f"{marker}-", color=colour, ms=4.5, label=label)
+        left.vlines(at, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.6)
+        variance = np.mean([d["variance"] for d in draws], axis=0)
+        right.loglog(at, variance, f"{marker}-", color=colour, ms=4.5, label=label)
     left.set_ylabel("Return in unseen themes")
-    left.set_title("Mean over seeds, 95% band", loc="left", fontsize="medium")
+    left.set_title("Mean over seeds, 95% intervals", loc="left", fontsize="medium")
     right.set_ylabel("Variance")
     right.set_title("Variance of an averaged probability", loc="left", fontsize="medium")
     ticks = (0.002, 0.005, 0.01, 0.02, 0.05)
@@ -170,6 +176,7 @@ def figure(noisy: dict[str, list[Row]], path: Path) -> None:
         axes.set_xticks(SIZES, [str(size) for size in SIZES])
         axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
-    right.legend(frameon=False)
+    drawn.suptitle("ThemedCatch, 4 themes in training", fontsize="medium")
+    drawn.legend(*right.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
     drawn.savefig(path, dpi=150)
     plt.close(drawn)

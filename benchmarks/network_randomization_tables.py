@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from jostle import stress
+from jostle.scores.intervals import decimals
+from jostle.scores.plots import COLOURS, counted
 
 Runs = Mapping[tuple[str, str, int], dict[str, Any]]
 Rows = Mapping[str, list[dict[str, Any]]]
@@ -16,7 +18,27 @@ COUNTED = "themed-"  # tasks that differ in the number of themes, which ends the
 CHOSEN_BY = "tune"  # the condition that the best baseline is chosen by, where there is one
 LOOKS = ("seen looks", "backgrounds", "themes", "monochrome", "backgrounds and themes")
 """Of Procgen's suite. With seen and unseen layouts the first and the last are the 2×2 table."""
-MARKS = (("#4477aa", "o"), ("#228833", "D"), ("#ccbb44", "^"), ("#66ccee", "v"), ("#ee6677", "s"))
+MARKS = tuple(zip(COLOURS, ("o", "s", "D", "^", "v", "P", "X"), strict=True))
+LABELS = {
+    "ppo": "PPO", "netrand": "Network Randomization", "netrand-env": "Network Randomization per environment",
+    "netrand-no-matching": "Network Randomization, no matching", "rad-conv": "random convolution alone",
+    "cutout": "cutout", "grey": "grey", "inversion": "inversion", "jitter": "colour jitter", "shift": "shift",
+    "dropout": "dropout", "l2": "L2", "batch-norm": "batch normalisation", "drac-conv": "DrAC, random convolution",
+    "svea-conv": "SVEA, random convolution",
+}  # fmt: skip
+"""Methods in figures."""
+ABLATION_LABELS = {
+    "alpha-0": "α = 0", "alpha-0.5": "α = 0.5", "beta-0.02": "β = 0.02",
+    "beta-sum": "loss summed over features", "kernel-1": "kernel 1", "kernel-5": "kernel 5",
+    "identity": "identity mixed in", "clip": "output clipped", "moments": "the picture's moments",
+    "depth-2": "two convolutions",
+}  # fmt: skip
+"""What differs from the method per environment, in the figure of its ablations."""
+GAMES = {
+    "jostle/ThemedCatch-v0": "ThemedCatch",
+    "CoinrunHard-v0": "CoinRun (Hard)",
+    "StarpilotHard-v0": "StarPilot (Hard)",
+}
 
 
 def write(runs: Runs, tasks: Mapping[str, Any], folder: Path) -> None:
@@ -30,8 +52,8 @@ def write(runs: Runs, tasks: Mapping[str, Any], folder: Path) -> None:
         "Made by `python benchmarks/network_randomization.py --table` from `network_randomization.jsonl`.",
         "IQM over training seeds with 95% intervals (stratified bootstrap; docs/statistics.md says what few seeds are",
         "worth). The inference mode stands beside each number: `mean` sees clean pictures, `sampled` one draw per",
-        "action, `mc:10` the average over ten, which figures show of all that have draws. The gap is seen − unseen,",
-        "paired by training seed. `tune` is for choosing, and no figure shows it.",
+        "action, `mc:10` the average over ten, which figures show of all that have draws. The last column is no IQM",
+        "but the mean over seeds of seen − unseen. `tune` is for choosing, and no figure shows it.",
     ]
     for task in tasks:
         for name, methods in parts_of(task, by_task.get(task, {})).items():
@@ -94,31 +116,37 @@ def table(methods: Rows, spec: Mapping[str, Any]) -> list[str]:
     for title, panel in panels_of(conditions(methods)).items():
         last = list(panel)[-1]
         lines += ["", f"**{title.capitalize()}**"] if title else []
-        lines += ["", "| method | inference | seeds | " + " | ".join(panel) + f" | gap from seen to {last} |"]
+        lines += ["", "| method | inference | seeds | " + " | ".join(panel) + f" | mean gap from seen to {last} |"]
         lines += ["|---" * (len(panel) + 4) + "|"]
 
         def reached(method: str, hardest: str = panel[last]) -> float:
             return max(scores(methods[method], hardest, mode, score).mean() for mode in modes(methods[method]))
 
+        rows = []
         for method in sorted(methods, key=reached, reverse=True):
             for mode in modes(methods[method]):
                 cells = [scores(methods[method], name, mode, score) for name in panel.values()]
-                shown = [str(stress.interval(cell, "iqm")) for cell in cells]
-                gap = stress.interval(scores(methods[method], seen, mode, score) - cells[-1], "mean")
-                lines.append(f"| {method} | {mode} | {len(cells[0])} | {' | '.join(shown)} | {gap} |")
+                gap = stress.paired_interval(scores(methods[method], seen, mode, score), cells[-1])
+                found = [*(stress.interval(cell, "iqm") for cell in cells), gap]
+                rows.append((f"| {method} | {mode} | {len(cells[0])} |", found))
+        digits = [decimals(column) for column in zip(*(found for _, found in rows), strict=True)]
+        for head, found in rows:
+            shown = [each.text(digit) for each, digit in zip(found, digits, strict=True)]
+            lines.append(f"{head} {' | '.join(shown)} |")
     return lines
 
 
 def figure(methods: Rows, spec: Mapping[str, Any], path: Path) -> None:
-    """Every method, with noise in its last mode, under every condition that nothing was chosen by."""
+    """Every method, with noise in its last mode, under every condition that nothing was chosen by; the best on top."""
     import matplotlib.pyplot as plt
 
     score = spec.get("score", "success")
     panels = panels_of([name for name in conditions(methods) if name != CHOSEN_BY])
     mode = {method: modes(rows)[-1] for method, rows in methods.items()}
     hardest = list(list(panels.values())[-1].values())[-1]
-    order = sorted(methods, key=lambda m: scores(methods[m], hardest, mode[m], score).mean())
-    size, apart = ((6.4, 0.9 + 0.32 * len(order)), 0.0) if len(panels) == 1 else ((9.6, 1.4 + 0.6 * len(order)), 0.14)
+    order = sorted(methods, key=lambda m: stress.iqm(scores(methods[m], hardest, mode[m], score)))
+    shown = max(map(len, panels.values()))
+    size, apart = (8.2 if len(panels) == 1 else 11.4, 1.5 + 0.15 * (shown + 1) * len(order)), 0.8 / (shown + 1)
     drawn, subplots = plt.subplots(
         1, len(panels), figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
@@ -131,17 +159,35 @@ def figure(methods: Rows, spec: Mapping[str, Any], path: Path) -> None:
                 axes.plot([found.low, found.high], [at, at], color=colour, lw=2, alpha=0.6)
                 axes.plot(found.point, at, marker, color=colour, label=None if row else label)
         axes.set_title(title.capitalize(), loc="left", fontsize="medium")
-        axes.set_yticks(range(len(order)), [f"{m} ({mode[m]})" for m in order])
+        axes.set_yticks(range(len(order)), [_named(m, mode[m], len(methods[m])) for m in order])
         axes.set_ylim(-0.6, len(order) - 0.4)
-        axes.set_xlabel("Share of successes" if score == "success" else "Return")
+        axes.set_xlabel(f"{'Share of successes' if score == 'success' else 'Return'}, IQM over seeds")
         axes.grid(axis="x", alpha=0.3)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
+    drawn.suptitle(_where(spec), fontsize="medium")
     drawn.legend(
-        *subplots[0][0].get_legend_handles_labels(), frameon=False, loc="outside upper right", ncols=len(panel)
+        *subplots[0][0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=len(panel)
     )
     drawn.savefig(path, dpi=150)
     plt.close(drawn)
+
+
+def _named(method: str, mode: str, seeds: int) -> str:
+    """``PPO, clean pictures (10 seeds)``."""
+    name = LABELS.get(method) or ABLATION_LABELS[method.removeprefix(f"{ABLATED}-")]
+    looks = "clean pictures" if mode == "mean" else f"{mode.removeprefix('mc:')} draws"
+    return counted(f"{name}, {looks}", seeds)
+
+
+def _where(spec: Mapping[str, Any]) -> str:
+    """The environment, its rule and its themes, and how long the training was."""
+    options = spec["env_options"]
+    game = GAMES[spec["env"]] + (f" by {options['rule'].replace('-', ' and ')}" if "rule" in options else "")
+    count = options.get("num_themes")
+    themes = "" if count is None else f", {count} theme{'' if count == 1 else 's'} in training"
+    levels = f", {options['num_levels']} levels in training" if "num_levels" in options else ""
+    return f"{game}{themes}{levels}, {spec['steps']:,} steps"
 
 
 def figure_of_themes(tasks: Mapping[int, Rows], path: Path) -> None:
@@ -151,20 +197,26 @@ def figure_of_themes(tasks: Mapping[int, Rows], path: Path) -> None:
     counts = sorted(tasks)
     shared = [method for method in tasks[counts[0]] if all(method in tasks[count] for count in counts)]
     names = [name for name in conditions(tasks[counts[0]]) if name != CHOSEN_BY][1:]
-    drawn, panels = plt.subplots(1, len(names), figsize=(8.4, 3.4), sharey=True, layout="constrained", squeeze=False)
+    most = tasks[counts[-1]]
+    shared.sort(key=lambda m: -stress.iqm(scores(most[m], names[-1], modes(most[m])[-1])))
+    drawn, panels = plt.subplots(1, len(names), figsize=(8.4, 5.0), sharey=True, layout="constrained", squeeze=False)
     for name, axes in zip(names, panels[0], strict=True):
-        for method, (colour, marker) in zip(shared, MARKS, strict=False):
-            mode = modes(tasks[counts[0]][method])[-1]
+        # What is level at all counts stands a little aside.
+        aside = 1.1 ** (np.arange(len(shared)) - (len(shared) - 1) / 2)
+        for method, (colour, marker), factor in zip(shared, MARKS, aside, strict=False):
+            mode, seeds = modes(tasks[counts[0]][method])[-1], min(len(tasks[count][method]) for count in counts)
             found = [stress.interval(scores(tasks[count][method], name, mode), "iqm") for count in counts]
-            axes.semilogx(counts, [f.point for f in found], f"{marker}-", color=colour, label=f"{method} ({mode})")
-            axes.fill_between(counts, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.15, lw=0)
+            at = [count * factor for count in counts]
+            axes.semilogx(at, [f.point for f in found], f"{marker}-", color=colour, label=_named(method, mode, seeds))
+            axes.vlines(at, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.6)
         axes.set_title(f"Looks: {name}", loc="left", fontsize="medium")
         axes.set_xlabel("Themes in training")
         axes.set_xticks(counts, [str(count) for count in counts])
         axes.minorticks_off()
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0][0].set_ylabel("Share of successes")
-    panels[0][0].legend(frameon=False)
+    panels[0][0].set_ylabel("Share of successes, IQM over seeds")
+    drawn.suptitle("ThemedCatch, 60,000 steps", fontsize="medium")
+    drawn.legend(*panels[0][0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=1)
     drawn.savefig(path, dpi=150)
     plt.close(drawn)

@@ -81,6 +81,26 @@ def test_a_draw_lasts_for_an_episode_also_across_rollouts(lively: Any) -> None:
                     seen.add(tuple(noise[t, n].tolist()))
 
 
+@pytest.mark.parametrize("steps", [1, 2, 7, 12])
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_shortest_episodes_have_draws_of_their_own(lively: Any, steps: int, first: int) -> None:
+    """An episode of one step, and the row behind it, and the next one: no draw of a rollout comes twice in it."""
+    agent = make(lively, input_noise="random-conv", input_per="episode")
+    draws = RolloutDraws(agent.network, "episode", steps, 2, seed=0)
+    row = first
+    for _ in range(3):
+        draws.begin()
+        used, begun = [draws.slots().tolist()], 0
+        for _ in range(steps):
+            row += 1
+            starts = row % 2 == 0
+            begun += starts
+            used.append(draws.step(np.full(2, starts)).tolist())
+        for mine in zip(*used, strict=True):
+            assert len(set(mine)) == 1 + begun
+        assert {slot // (draws.noise.total // 2) for slot, _ in used} == {0}, "each environment has slots of its own"
+
+
 def test_a_sample_has_its_own_draw(lively: Any) -> None:
     agent = make(lively, input_noise="random-conv", input_per="sample")
     first, second = collected(agent)[1], collected(agent)[1]
