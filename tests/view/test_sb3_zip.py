@@ -231,6 +231,11 @@ def test_weights_are_tensors_and_nothing_else(tmp_path: Path) -> None:
         (lambda d: d.update(policy_kwargs={"net_arch": [8], "depth": 3}), "TypeError: .*unexpected keyword argument"),
         (lambda d: d.update(policy_kwargs={"net_arch": [-8]}), "fit no ActorCriticPolicy"),
         (lambda d: d.update(policy_kwargs={"net_arch": [8, 9]}), "Error.* in loading state_dict"),
+        (
+            lambda d: d.update(policy_kwargs={"net_arch": [8, 10**9]}),
+            "the setting net_arch of the policy in .* asks for",
+        ),
+        (lambda d: d.update(policy_kwargs={"net_arch": {"pi": [8] * 10**5}}), "asks for more than its weights are"),
         (lambda d: d["policy_class"].update(__init__="nothing"), "a class stable_baselines3.common.policies of some"),
         (lambda d: d["action_space"].update(n="3"), r"actions Discrete 3, and CartPole-v1 has Discrete\(2\)"),
         (lambda d: d["observation_space"].update(_shape=[5]), r"observations Box \[5\].* has Box\[4\] of float32"),
@@ -268,6 +273,10 @@ def test_files_that_are_no_such_zip(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("data", "[" * 100_000)
     with pytest.raises(CheckpointError, match="is no whole zip"):
+        read_zip(path, "ppo", **POLE)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("data", " " * 10**7)
+    with pytest.raises(CheckpointError, match="would unpack to far more than it holds"):
         read_zip(path, "ppo", **POLE)
     with pytest.raises(CheckpointError, match=r"none\.zip cannot be read"):
         read_zip(tmp_path / "none.zip", "ppo", **POLE)

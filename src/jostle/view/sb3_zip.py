@@ -36,8 +36,8 @@ _EXTRACTORS = ("FlattenExtractor", "NatureCNN", "CombinedExtractor")
 _OF_LEARNING = ("optimizer_class", "optimizer_kwargs")
 """Settings of a policy that only its training needs."""
 _NO_SETTINGS = ("seed", "start_time", "num_timesteps", "verbose", "tensorboard_log", "ep_info_buffer", "device")
-_MOST = 2**28
-"""Bytes of ``data`` that are read: a quarter of a gigabyte, where a hundred kilobytes are usual."""
+_PACKED = 50
+"""How many times its size a zip may unpack to: Stable-Baselines3 packs nothing, and weights cannot be packed far."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,7 @@ def _data(path: Path) -> dict[str, Any]:
     """The plain part of the zip."""
     try:
         with zipfile.ZipFile(path) as file:
-            if file.getinfo("data").file_size > _MOST:
-                raise ConfigError(f"{path} describes its model in more than {_MOST:,} bytes, which is not read.")
-            data = json.loads(file.read("data"))
+            data = json.loads(_member(path, file, "data"))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}): give a zip of Stable-Baselines3.") from error
     except KeyError as error:
@@ -134,6 +132,12 @@ def _data(path: Path) -> dict[str, Any]:
         if not isinstance(data, dict) or not isinstance(data.get(part), dict):
             raise CheckpointError(f"{path} is no zip of Stable-Baselines3, for it says nothing of its {part}.")
     return dict(data)
+
+
+def _member(path: Path, file: zipfile.ZipFile, name: str) -> bytes:
+    if file.getinfo(name).file_size > _PACKED * path.stat().st_size:
+        raise CheckpointError(f"{path} would unpack to far more than it holds, and is not read: save the model again.")
+    return file.read(name)
 
 
 def _loaded(kind: Any, path: Path, device: str | None) -> Any:
@@ -165,6 +169,7 @@ def _remade(
     if algo in ("ppo", "a2c"):
         settings["use_sde"] = bool(data.get("use_sde"))
     weights = _weights(path)
+    _require_plausible(path, settings, weights)
     where = importlib.import_module("stable_baselines3.common.utils").get_device(device or "auto")
     said = ""
     for space in turned(seen):
@@ -183,6 +188,22 @@ def _remade(
         f"the weights of {path} fit no {make.__name__} of {algo} made by its settings and for this environment "
         f"({said[:300]}): check --algo, --env and --env-options."
     )
+
+
+def _require_plausible(path: Path, settings: dict[str, Any], weights: dict[str, Any]) -> None:
+    """Raises: ConfigError where the settings ask for larger networks than there are weights for, before one is made."""
+    widest = max((size for weight in weights.values() for size in getattr(weight, "shape", ())), default=0)
+
+    def fits(value: Any) -> bool:
+        if isinstance(value, dict):
+            return all(map(fits, value.values()))
+        if isinstance(value, list):
+            return len(value) <= len(weights) and all(map(fits, value))
+        return not isinstance(value, int) or value <= max(widest, 16)
+
+    for name, value in settings.items():
+        if not fits(value):
+            raise ConfigError(f"the setting {name} of the policy in {path} asks for more than its weights are.")
 
 
 def _policy_class(kind: Any, algo: str, path: Path, told: Mapping[str, Any]) -> Any:
@@ -233,7 +254,7 @@ def _known_class(text: str) -> Any:
 def _weights(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as file:
-            weights = torch.load(io.BytesIO(file.read("policy.pth")), map_location="cpu", weights_only=True)
+            weights = torch.load(io.BytesIO(_member(path, file, "policy.pth")), map_location="cpu", weights_only=True)
     except KeyError as error:
         raise CheckpointError(f"{path} holds no weights (policy.pth): save the model again.") from error
     except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
