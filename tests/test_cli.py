@@ -228,6 +228,23 @@ def test_envs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "CartPole-v1" in error_of(capsys, ["envs", "CartPol-v1"])
 
 
+def test_envs_without_a_filter_are_families(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every environment counts once, and every family is a filter that lists as many."""
+    assert main(["envs"]) == 0
+    said = capsys.readouterr()
+    rows = [line.split() for line in said.out.splitlines()]
+    counts = {row[0]: int(row[1].replace(",", "")) for row in rows}
+    assert {"jostle", "gymnasium"} <= set(counts)
+    assert len(rows) < 40
+    assert sum(counts.values()) == len(jostle.list_envs())
+    assert "jostle envs FAMILY" in said.err
+    for family, engine, example in ((row[0], row[2], row[-1]) for row in rows):
+        ids = {info.id for info in jostle.list_envs(family) if info.family == family}
+        assert len(ids) == counts[family]
+        assert example in ids
+        assert engine in {info.engine for info in jostle.list_envs(family)}
+
+
 def test_presets(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["presets"]) == 0
     said = capsys.readouterr().out.splitlines()

@@ -1,11 +1,14 @@
 """The presets: each trains, names its sources, and differs from its neighbours in what it says it does."""
 
+import contextlib
 import importlib
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import jostle
 from jostle import presets
 from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.settings import merged
@@ -30,7 +33,8 @@ def test_every_preset_can_be_trained(name: str) -> None:
     assert preset["training"]["total"] > 0
     settings = merged(presets.settings(name), SMALL[preset["algorithm"]])
     made: Any = AGENTS[preset["algorithm"]]
-    agent = made(preset["env"], settings, num_envs=2, env_options=preset.get("env_options"))
+    with pytest.warns(UserWarning, match="feature_reduce") if list(settings.doubts()) else contextlib.nullcontext():
+        agent = made(preset["env"], settings, num_envs=2, env_options=preset.get("env_options"))
     agent.advance()
     agent.env.close()
     assert agent.steps == 2 * SMALL[preset["algorithm"]].get("num_steps", 1)
@@ -142,8 +146,11 @@ PAPER = {"input_init": "xavier", "input_mixing": "identity", "feature_reduce": "
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("network-randomization-official", OFFICIAL), ("network-randomization", OFFICIAL | PAPER)],
-)
+    [
+        ("network-randomization-official", OFFICIAL), ("network-randomization", OFFICIAL | PAPER),
+        ("network-randomization-mean", OFFICIAL | PAPER | {"feature_reduce": "mean"}),
+    ],
+)  # fmt: skip
 def test_network_randomization_is_that_of_the_official_code(name: str, settings: dict[str, Any]) -> None:
     """Every value, and nothing else differs from the defaults; the paper's has the four that the code does not."""
     preset = presets.load(name)
@@ -163,6 +170,34 @@ def test_paper_and_code_of_network_randomization_differ_as_documented(capsys: py
         "config.feature_reduce": ["sum", "mean"],
         "config.feature_on_clean": ["False", "True"],
     }
+
+
+def themed(**settings: Any) -> Any:
+    return jostle.PPO("jostle/ThemedCatch-v0", num_envs=2, num_steps=2, minibatches=1, hidden=(8,), **settings)
+
+
+def test_the_sum_of_feature_matching_is_warned_of_where_it_is_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once, with the remedy, by preset and by setting; not of runs that have it already, nor of the remedy itself."""
+    assert [name for name in presets.names() if list(presets.settings(name).doubts())] == ["network-randomization"]
+    summed = {"input_noise": "random-conv", "feature_matching": 0.002, "feature_reduce": "sum"}
+    with pytest.warns(UserWarning, match="network-randomization-mean") as seen:
+        agent = themed(**summed)
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
+    agent.learn(4, run_dir=tmp_path / "run")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        jostle.load(tmp_path / "run")
+        jostle.resume(tmp_path / "run", steps=4)
+        themed(**summed | {"feature_reduce": "mean"})
+    small = ["--num-envs", "2", "--num-steps", "2", "--minibatches", "1", "--hidden", "8", "--steps", "4", "--quiet"]
+    game = ["--env", "jostle/ThemedCatch-v0", "--input-noise", "random-conv", "--feature-matching", "0.002", *small]
+    for reduce, times in (("sum", 1), ("mean", 0)):
+        line = ["train", "ppo", *game, "--feature-reduce", reduce, "--run-dir", str(tmp_path / reduce)]
+        assert main(line) == 0
+        assert capsys.readouterr().err.count("warning: feature_reduce='sum'") == times
 
 
 def test_the_page_says_of_feature_matching_what_the_official_preset_has() -> None:

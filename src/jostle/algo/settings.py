@@ -48,6 +48,10 @@ class Settings:
         expects of it what will not come. Sizes of parts that are not there are none of these: they may stand ready."""
         yield from ()
 
+    def doubts(self) -> Iterator[str]:
+        """What is known to go wrong with these settings, each in a sentence with the remedy."""
+        yield from ()
+
     def refuse_idle(self, known: "Settings | None" = None, *, allowed: Collection[str] = ()) -> None:
         """Refuse what was set and does nothing, but for values that stand in ``known`` too, and the ``allowed``.
 

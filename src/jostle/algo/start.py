@@ -1,5 +1,6 @@
 """What an agent starts from: environment and settings as they are given, or those of a preset."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -43,6 +44,8 @@ def starting(
     Args:
         own: settings that have an effect whatever the others say.
 
+    What is known to go wrong with settings that nobody has trained with yet is said in a warning.
+
     Raises:
         ConfigError: there is no environment or no such preset, the preset is another algorithm's, or a setting cannot
             be used or does nothing.
@@ -56,6 +59,9 @@ def starting(
         final = settings_of(kind, config, settings)
         base = config if isinstance(config, kind) else kind()
     final.refuse_idle(base if base.origin is not None else None, allowed=own)
+    if final.origin != SAVED:
+        for doubt in final.doubts():
+            warnings.warn(doubt, stacklevel=3)
     known = preset_files.load(base.origin) if base.origin not in (None, SAVED) else {}
     env = known.get("env") if env is None else env
     if env is None:

@@ -24,7 +24,7 @@ COMMANDS = {
     "plot": ("jostle.cli.runs:plot", "learning curves of runs, a curve a method with its band"),
     "watch": ("jostle.cli.play:watch", "a video of a run's agent"),
     "doctor": ("jostle.cli.health:doctor", "check that a run's network, noise, target and replay are healthy"),
-    "envs": ("jostle.cli.lists:envs", "list environments, or show one with its spaces and options"),
+    "envs": ("jostle.cli.lists:envs", "list families or environments, or show one with its spaces and options"),
     "presets": ("jostle.cli.lists:presets", "list settings worth starting from, or print one"),
 }
 """Each command: where its function is (it takes the remaining arguments and returns the exit code), what it does."""

@@ -11,12 +11,12 @@ from jostle.cli.flags import named, parse
 from jostle.errors import ConfigError
 
 if TYPE_CHECKING:
-    from jostle.envs.catalogue import EnvDescription
+    from jostle.envs.catalogue import EnvDescription, EnvInfo
 
 
 @dataclass
 class Envs:
-    """List environments whose id or family contains a text, or show one with its spaces and options.
+    """List the families of environments, those whose id or family contains a text, or one with its spaces and options.
 
     examples:
       jostle envs
@@ -25,7 +25,8 @@ class Envs:
     """
 
     filter: Annotated[tyro.conf.Positional[str], named("FILTER")] = ""
-    """A part of the id or of the family; an exact id, or the only one that fits, is shown in full."""
+    """A part of the id or of the family; an exact id, or the only one that fits, is shown in full. Without it: the
+    families."""
 
 
 @dataclass
@@ -70,6 +71,11 @@ def envs(arguments: list[str]) -> int:
     if ":" in args.filter:  # module:Name-v0 stands in no list before its module is imported
         _show(describe(args.filter))
         return 0
+    if not args.filter:
+        _show_families(list_envs())
+        hint = "jostle envs FAMILY lists one, jostle envs ID shows an environment with its spaces and options"
+        print(f"{hint}{to_install('')}.", file=sys.stderr)
+        return 0
     found = list_envs(args.filter, plugins=True)
     exact = [info for info in found if info.id == args.filter]
     chosen = exact or (found if len(found) == 1 else [])
@@ -87,6 +93,16 @@ def envs(arguments: list[str]) -> int:
         file=sys.stderr,
     )
     return 0
+
+
+def _show_families(found: "list[EnvInfo]") -> None:
+    """A line for each family: how many there are, on which engine, and the first of them."""
+    families: dict[str, list[EnvInfo]] = {}
+    for info in found:
+        families.setdefault(info.family, []).append(info)
+    width = max(map(len, families))
+    for family, members in sorted(families.items()):
+        print(f"{family:{width}}  {len(members):5,}  {members[0].engine:10}  such as {members[0].id}")
 
 
 def _show_differences(name: str, other: str) -> None:

@@ -111,6 +111,15 @@ class InputSettings(Settings):
             for name in ("layer", "reduce", "stop", "on_clean", "teacher"):
                 yield f"feature_{name}", "without feature_matching"
 
+    def doubts(self) -> Iterator[str]:
+        yield from super().doubts()
+        if self.feature_matching > 0 and self.feature_reduce == "sum":
+            yield (
+                "feature_reduce='sum' makes feature matching as many times as strong as there are features, which "
+                "destroyed learning in two of three seeds (docs/network-randomization.md): use feature_reduce='mean', "
+                "or the preset network-randomization-mean."
+            )
+
     @property
     def input_options(self) -> dict[str, Any]:
         """Options of the input layer."""
