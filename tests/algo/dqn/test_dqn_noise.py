@@ -139,6 +139,25 @@ def test_a_run_from_before_decays_sigma_as_it_did(lively: Any, tmp_path: Any) ->
     assert [group["weight_decay"] for group in loaded.optimizer.param_groups] == [0.25]
 
 
+# ---- what noise costs ----
+
+
+def test_independent_noise_on_wide_layers_is_said_to_be_dear(lively: Any, tmp_path: Any) -> None:
+    """4 → 2000 → 3 units are 16,003 weights and biases: so many normals per environment, and 3 times per update."""
+    settings = {"noisy": "independent", "hidden": (2000,), "warmup": 8}
+    size = 4 * 2000 + 2000 + 2000 * 3 + 3
+    agent = jostle.DQN(lively, num_envs=4, **settings)
+    assert sum(layer.noise_size for layer in agent.noise.layers.values()) == size
+    agent.env.close()
+    with pytest.warns(UserWarning, match=r"draws 11 million normal numbers .* 0\.1 s .* noise_per_env=False fewer"):
+        dear = jostle.DQN(lively, num_envs=4, replay_ratio=1792.0, **settings)  # 224 updates a step: 16,003 · (4 + 672)
+    loaded = jostle.load(dear.save(tmp_path / "dear"), env=lively)  # to predict it draws nothing
+    for made in (dear, loaded):
+        made.env.close()
+    for cheaper in ({"noisy": "factorised"}, {"noise_resample": "episode", "replay_ratio": 1600.0}):
+        jostle.DQN(lively, num_envs=4, **{**settings, "replay_ratio": 1792.0, **cheaper}).env.close()
+
+
 # ---- what acts ----
 
 
@@ -254,6 +273,9 @@ def test_predict_reads_the_weights_of_the_moment(identity: Any, algorithm: str) 
         for wanted in (0, 1, 2, 1):
             change(torch.eye(3)[wanted] * 1e3)
             assert agent.predict(0)[0] == wanted
+            change(torch.eye(3)[(wanted + 1) % 3] * 1e3)
+            assert agent.predict(0)[0] == (wanted + 1) % 3, "by the actor that answered last"
+            change(torch.eye(3)[wanted] * 1e3)
             assert agent.predict(np.arange(3))[0].tolist() == [wanted] * 3
             assert agent.predict(np.arange(3), noise="sampled")[0].tolist() == [wanted] * 3
 

@@ -19,7 +19,7 @@ from jostle.algo.dqn.config import DQNConfig
 from jostle.algo.dqn.learner import ACT, Learner
 from jostle.algo.dqn.looks import ReplayLooks
 from jostle.algo.dqn.metrics import inspect
-from jostle.algo.dqn.noise import load_noise
+from jostle.algo.dqn.noise import load_noise, warn_of_cost
 from jostle.algo.dqn.replay import Batch, Replay
 from jostle.algo.machine import load_optimizer, seeded, setup_device
 from jostle.algo.parts.auxiliary import Auxiliary, load_modules, on_device
@@ -28,6 +28,7 @@ from jostle.algo.parts.bonuses import frozen_parameters, intrinsic_streams, make
 from jostle.algo.parts.input.layers import randomise_input
 from jostle.algo.parts.streams import Stream, Streams
 from jostle.algo.refit import fit_rows
+from jostle.algo.settings import SAVED
 from jostle.algo.start import starting
 from jostle.algo.told import in_bytes, scalings
 from jostle.bonus import Bonus
@@ -125,6 +126,8 @@ class DQN(Agent):
         self.target = copy.deepcopy(self.network).requires_grad_(False)
         self._act_slots = list(range(ACT, ACT + (self.num_envs if c.noise_per_env else 1)))
         self._make_noise(seed)
+        if c.noisy == "independent" and c.origin != SAVED:
+            warn_of_cost(self.noise, len(self._act_slots), self.num_envs, c)
         self._act_draw: int | Tensor = ACT
         if len(self._act_slots) > 1:
             self._act_draw = torch.tensor(self._act_slots, device=self.device)

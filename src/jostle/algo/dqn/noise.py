@@ -1,10 +1,42 @@
-"""A saved DQN's noise back into its networks."""
+"""What the noise of a DQN's weights costs, and saved noise back into its networks."""
 
+import warnings
 from typing import Any
 
+from jostle.algo.dqn.config import DQNConfig
 from jostle.algo.dqn.looks import ReplayLooks
 from jostle.algo.refit import fit_noise
 from jostle.nn.noise import Noise
+from jostle.nn.noisy import NoisyLinear
+
+COSTLY = 10_000_000
+"""Normals for one step of all environments from which their drawing is felt: a tenth of a second on a CPU."""
+
+
+def warn_of_cost(noise: Noise, acting: int, num_envs: int, config: DQNConfig) -> None:
+    """Say so where independent noise on wide layers takes most of the time; factorised noise never does.
+
+    Args:
+        noise: of the online network.
+        acting: slots that act.
+        num_envs: N.
+        config: the settings.
+    """
+    layers = [layer for layer in noise.layers.values() if isinstance(layer, NoisyLinear)]
+    size = sum(layer.noise_size for layer in layers)
+    updates = num_envs * config.replay_ratio / config.batch_size
+    redraws = {"action": 1.0, "update": min(1.0, updates), "episode": 0.0}[config.noise_resample]
+    normals = size * (acting * redraws + 3 * updates)  # an update draws ξ, ξ′ and ξ″
+    if noise.device.type != "cpu" or normals < COSTLY:
+        return
+    factorised = sum(layer.in_features + layer.out_features for layer in layers)
+    fewer = ", and noise_per_env=False fewer" if acting > 1 and redraws else ""
+    warnings.warn(
+        f"independent noise on {size:,} weights draws {normals / 1e6:,.0f} million normal numbers for every step of "
+        f"the {num_envs} environments, about {normals / 1e8:.1f} s on one core: noisy='factorised' draws "
+        f"{factorised / size:.1%} of that{fewer}.",
+        stacklevel=4,
+    )
 
 
 def load_noise(online: Noise, target: Noise, looks: ReplayLooks, state: dict[str, Any], seed: int) -> list[str]:
