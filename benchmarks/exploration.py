@@ -125,6 +125,15 @@ def settings(task: str, method: str) -> dict[str, Any]:
     return TASKS[task]["settings"] | METHODS[method] | of.get(method, of.get(method.split("-")[0], {}))
 
 
+def given(task: str, method: str) -> dict[str, Any]:
+    """What an agent is made with: the rows are of the defaults of their time, which are named here."""
+    chosen = settings(task, method)
+    if "bonus" not in chosen:  # of which these settings then do nothing, and are refused
+        return {k: v for k, v in chosen.items() if k != "gamma_int" and not k.startswith("bonus_")}
+    then = {"bonus_learning_rate": "joint", "normalise_obs": False}
+    return then | {k: v for k, v in chosen.items() if v is not None}
+
+
 def seeds(task: str, method: str) -> int:
     """How many."""
     count: int = TASKS[task]["seeds"]
@@ -140,11 +149,13 @@ def train(job: Job) -> Row:
     torch.set_num_threads(1)
     task, method, seed = job
     spec, chosen = TASKS[task], settings(task, method)
-    given = chosen
-    if "bonus" not in chosen:  # of which these settings then do nothing, and are refused
-        given = {k: v for k, v in chosen.items() if k != "gamma_int" and not k.startswith("bonus_")}
     agent = jostle.PPO(
-        spec["env"], seed=seed, num_envs=spec["num_envs"], env_options=spec.get("env_options"), threads=1, **given
+        spec["env"],
+        seed=seed,
+        num_envs=spec["num_envs"],
+        env_options=spec.get("env_options"),
+        threads=1,
+        **given(task, method),
     )
     curve: list[list[float]] = []
     seen: list[dict[str, float]] = [agent.metrics]

@@ -296,6 +296,16 @@ def test_a_bonus_that_has_vanished(agent: jostle.PPO) -> None:
     assert "vanished" in check.finding
 
 
+def test_a_bonus_of_which_little_is_left_of_what_it_was_at_first(agent: jostle.PPO) -> None:
+    assert checks(agent)["rnd: reward"].status == "OK"
+    assert "of what it was at first" in checks(agent)["rnd: reward"].finding
+    bonus_of(agent).first[0].mul_(1e5)
+    check = checks(agent)["rnd: reward"]
+    assert check.status == "warning"
+    assert "vanished" in check.finding
+    assert "bonus_learning_rate" in check.remedy
+
+
 def test_a_predictor_that_is_the_target(agent: jostle.PPO) -> None:
     """A predictor with the target's own weights knows everything: there is no reward, and never will be."""
     bonus = bonus_of(agent)

@@ -87,7 +87,7 @@ def test_rnd_atari_is_the_papers_table() -> None:
         entropy_coef=0.001, clip=0.1, value_clip=0.0, value_coef=1.0, normalise_advantage=False,
         kl_penalty="none", target_kl=0.0, reward_norm="none", reward_clip=0.0, normalise_obs=False, noisy="none",
         bonus_warmup=128 * 50, bonus_ending="reset", bonus_obs_norm=True, bonus_obs_clip=5.0,
-        bonus_reward_norm="return_std", bonus_share=None, bonus_features=None, bonus_learning_rate=None,
+        bonus_reward_norm="return_std", bonus_share=None, bonus_features=None, bonus_learning_rate="joint",
     )  # fmt: skip
 
 
@@ -105,14 +105,14 @@ def test_rnd_atari_cleanrl_is_cleanrls_script() -> None:
         gae_lambda=0.95, gamma=0.999, gamma_int=0.99, episodic_int=False, time_limit="terminal",
         entropy_coef=0.001, clip=0.1, value_clip=0.1, value_coef=0.5, normalise_advantage=True,
         bonus_warmup=128 * 50, bonus_ending="final", bonus_obs_norm=True, bonus_obs_clip=5.0,
-        bonus_reward_norm="return_std", bonus_share=0.25,
+        bonus_reward_norm="return_std", bonus_share=0.25, bonus_slope=0.01, bonus_learning_rate="joint",
     )  # fmt: skip
 
 
 def test_rnd_tf_agents_is_its_ppo_agent() -> None:
-    """The defaults of PPOAgent; network, preprocessing, learning rate and RND are the paper's."""
+    """The defaults of PPOAgent; network, preprocessing, learning rate and RND are the paper's, but for both weights."""
     preset = presets.load("rnd-tf-agents")
-    assert (preset["env"], preset["num_envs"]) == ("MontezumaRevenge-v5", 32)
+    assert (preset["env"], preset["num_envs"]) == ("MontezumaRevenge-v5", 30)
     assert preset["training"]["total"] == 30_000 * 128 * 128
     assert preset["env_options"] == {
         "repeat_action_probability": 0.25, "max_episode_steps": 4500, "noop_max": 1, "use_fire_reset": False,
@@ -120,13 +120,13 @@ def test_rnd_tf_agents_is_its_ppo_agent() -> None:
     }  # fmt: skip
     assert presets.settings("rnd-tf-agents") == PPOConfig(
         **NETWORK, encoder="nature-k4", bonus=("rnd",), value_heads="single",
-        num_steps=128, epochs=25, minibatches=1, coef_ext=2.0, coef_int=1.0,
+        num_steps=128, epochs=25, minibatches=1, coef_ext=1.0, coef_int=1.0,
         learning_rate=1e-4, lr_schedule="constant", optimizer_eps=1e-8, max_grad_norm=0.0,
         gae_lambda=1.0, gamma=0.99, gamma_int=0.99, episodic_int=True, time_limit="terminal",
         entropy_coef=0.0, clip=0.0, value_clip=0.0, value_coef=1.0, normalise_advantage=True,
         kl_penalty="adaptive", kl_beta=1.0, kl_target=0.01, target_kl=0.0, reward_norm="return_std", reward_clip=10.0,
         bonus_warmup=128 * 50, bonus_ending="reset", bonus_obs_norm=True, bonus_obs_clip=5.0,
-        bonus_reward_norm="return_std", bonus_share=None,
+        bonus_reward_norm="return_std", bonus_share=None, bonus_learning_rate="joint",
     )  # fmt: skip
 
 
@@ -233,9 +233,8 @@ def test_a_preset_has_the_settings_of_its_study(name: str, monkeypatch: pytest.M
     study: Any = importlib.import_module(module)
     preset, spec = presets.load(name), study.TASKS[task]
     around = {"env", "env_options", "num_envs", "steps", "suite", "episodes"}
-    wanted = {k: v for k, v in study.settings(task, method).items() if k not in around}
-    if "bonus" not in wanted:  # of which the settings then do nothing
-        wanted = {k: v for k, v in wanted.items() if not k.startswith("bonus_")}
+    given = getattr(study, "given", study.settings)
+    wanted = {k: v for k, v in given(task, method).items() if k not in around}
     assert presets.settings(name) == PPOConfig(**wanted)
     assert (preset["env"], preset["num_envs"]) == (spec["env"], spec["num_envs"])
     assert preset.get("env_options") == spec.get("env_options")

@@ -27,8 +27,10 @@ from jostle.nn.own import Own
 from jostle.plain import plain
 from jostle.store import Run, load_best, load_checkpoint
 
-_FORMER = {"obs_scaling": "bytes", "action_scaling": "none"}
+_FORMER = {"obs_scaling": "bytes", "action_scaling": "none", "bonus_codes": True}
 """What versions did that had no such settings yet: their runs go on so."""
+_FORMER_NONE = {"bonus_learning_rate": "joint"}
+"""What None meant in versions that did not have ``bonus_slope`` yet."""
 
 Env: TypeAlias = str | JostleEnv | Callable[[], gym.Env[Any, Any]]
 
@@ -165,7 +167,20 @@ def _completed(kind: type[Agent], config: dict[str, Any]) -> dict[str, Any]:
     """A run's settings, with those that came later as the version that wrote them had it."""
     names = [field.name for field in dataclasses.fields(kind.settings)]
     former = _FORMER | {"sigma_decay": config.get("weight_decay", 0.0)}  # it was of everything
-    return {name: value for name, value in former.items() if name in names} | config
+    none = {name: value for name, value in _FORMER_NONE.items() if config.get(name, "") is None}
+    meant = none if _is_former(config) and config.get("bonus") else {}
+    return {name: value for name, value in former.items() if name in names} | config | meant
+
+
+def _is_former(config: Mapping[str, Any]) -> bool:
+    """Whether a version wrote it in which None had the meanings of `_FORMER_NONE`."""
+    return "bonus_slope" not in config
+
+
+def _written(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run's config.yaml; of a former version's None the checkpoint knows the meaning."""
+    former = _is_former(config)
+    return {k: v for k, v in config.items() if not (former and k in _FORMER_NONE and v is None)}
 
 
 def resume(
@@ -246,7 +261,7 @@ def resume(
         before = {**meta, "config": _completed(kind, meta["config"])}
         here: Settings = merged(kind.settings(), {**before["config"], **objects, **flags["config"]}, origin=SAVED)
         flags["config"] = {name: here.as_dict()[name] for name in flags["config"]}
-        wanted = _overlaid(run.config, flags)
+        wanted = _overlaid({**run.config, "config": _written(run.config.get("config") or {})}, flags)
         changed = changes(before, wanted, kind.settings())
         schedule = plan.changed(flags["training"])
         if steps is not None:

@@ -30,6 +30,7 @@ SPACES = [
     spaces.Box(0, 1, (3, 18, 18), np.float32),
     spaces.Box(0, 1, (5, 5), np.float32),
     vector(4),
+    spaces.Box(-1, 1, (), np.float32),
     spaces.Box(-3, 3, (2, 3), np.int32),
     spaces.Discrete(5, start=-2),
     spaces.MultiDiscrete([2, 3], start=[0, 4]),
@@ -44,7 +45,8 @@ def _seed() -> None:
 
 
 def made(name: str, space: gym.Space | None = None, num_envs: int = 3, **options: object) -> Bonus:
-    return make_bonus(name, space or vector(4), ACTIONS, num_envs, features=16, **options)
+    """With bytes [7, 7, 3] taken for MiniGrid's codes, unless options say otherwise."""
+    return make_bonus(name, space or vector(4), ACTIONS, num_envs, **({"features": 16, "codes": True} | options))
 
 
 def steps(space: gym.Space, seed: int = 0, length: int = 5, num_envs: int = 3) -> Transitions:
@@ -100,6 +102,83 @@ def test_invalid_rows_change_nothing(name: str) -> None:
     for key, value in one.state_dict().items():
         torch.testing.assert_close(two.state_dict()[key], value, atol=0, rtol=0)
     torch.testing.assert_close(one.loss(t.flatten()), two.loss(u.flatten()), atol=0, rtol=0)
+    assert one.drain_metrics() == two.drain_metrics()
+
+
+@pytest.mark.parametrize("name", BONUSES)
+def test_the_loss_of_a_rollout_is_that_of_its_rows(name: str) -> None:
+    bonus = made(name, share=0.6)
+    t = steps(vector(4))
+    target = bonus.prepare(t)
+
+    def loss(seen: Transitions) -> torch.Tensor:
+        return bonus.loss(seen, torch.Generator().manual_seed(1), target)
+
+    assert loss(t).item() == loss(t.flatten()).item() > 0
+    valid = t.valid.flatten()
+    chosen = bonus.select(valid, torch.Generator().manual_seed(1))
+    assert 0 < len(chosen) < int(valid.sum())
+    expected = bonus.loss_rows(t.flatten().rows(chosen), None if target is None else target[chosen])
+    assert loss(t).item() == expected.item()
+
+
+@pytest.mark.parametrize("name", BONUSES)
+def test_what_is_not_there_is_not_in_the_means(name: str) -> None:
+    """Neither the loss over an empty share nor the reward of a rollout that only resets."""
+    bonus = made(name)
+    t = steps(vector(4))
+    none = rollout(t.obs, torch.zeros(4, 3, dtype=torch.bool))
+    bonus.update(none)
+    bonus.loss(none)
+    assert bonus.drain_metrics() == {}
+    bonus.update(t)
+    bonus.loss(t)
+    alone = bonus.drain_metrics()
+    bonus.loss(t)
+    bonus.loss(none)
+    again = bonus.drain_metrics()
+    assert again == {key: alone[key] for key in again}
+    assert any("loss" in key for key in again)
+
+
+def test_small_pictures_in_colour_are_no_codes() -> None:
+    """MiniGrid's keys tell its codes; a space of its own could be either, and a warning says what it is taken for."""
+    space = pixels(12, 12, 3)
+    with pytest.warns(UserWarning, match=r"rnd: bytes \[H, W, 3\] .* taken for colours; if they are MiniGrid's codes"):
+        bonus = RND(space, 3, features=16)
+    assert bonus.update(steps(space)).isfinite().all()
+    kinds = {
+        codes: [
+            part.kind for part in made("rnd", spaces.Dict({"a": grid(), "b": pixels(3)}), codes=codes).preprocess.parts
+        ]
+        for codes in (True, False)
+    }
+    assert kinds == {True: ["grid", "vector"], False: ["vector", "vector"]}
+    assert [part.kind for part in RND(MIXED, 1).preprocess.parts] == ["vector", "category", "grid"]
+    assert RND(MIXED, 1, codes=False).preprocess.parts[2].kind == "vector"
+
+
+@pytest.mark.parametrize("kind", ["return_std", "reward_std"])
+def test_a_moving_scale_forgets(kind: str) -> None:
+    """Before a rollout of n transitions is counted, all before it weighs exp(−n / horizon); by hand, in float64."""
+    bonus = made("rnd", reward_norm=kind, discount=0.9, scale_horizon=20.0)
+    weights, values, totals = [1e-4], [0.0], np.zeros(3)
+    spread = 1e-4  # of the made-up observation to start from
+    for seed in range(4):
+        t = steps(vector(4), seed)
+        raw = bonus.raw(t).detach().double().numpy()
+        reward = bonus.update(t)
+        fade = np.exp(-14 / 20)
+        weights, spread = [w * fade for w in weights], spread * fade
+        for n, step in np.ndindex(3, 5):
+            if t.valid[step, n]:
+                totals[n] = 0.9 * totals[n] + raw[step, n]
+                weights.append(1.0)
+                values.append(totals[n] if kind == "return_std" else raw[step, n])
+        mean = np.average(values, weights=weights)
+        variance = (np.dot(weights, (np.array(values) - mean) ** 2) + spread) / sum(weights)
+        assert bonus.scale.value.item() == pytest.approx(np.sqrt(variance), rel=1e-6)
+        np.testing.assert_allclose(reward[t.valid].numpy(), raw[t.valid.numpy()] / np.sqrt(variance), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", BONUSES)
@@ -286,6 +365,16 @@ def test_a_network_that_has_diverged() -> None:
     (lambda: made("rnd").update(steps(vector(4), num_envs=2)), r"made for 3 environments .* give \[time, 3\]"),
     (lambda: made("rnd").update(steps(vector(5))), r"observations of shape \[5, 3, 4\] are needed, not \[5, 3, 5\]"),
     (lambda: made("rnd").update(steps(MIXED)), "and a tensor was to be seen"),
+    (lambda: made("rnd").loss(steps(vector(4)), None, torch.zeros(5, 16)), "15 rows got a target of 5"),
+    (lambda: made("rnd").select(steps(vector(4)).valid), r"from a minibatch \[B\], not from \[5, 3\]"),
+    (lambda: made("rnd").observe(np.zeros((5, 3, 4)), torch.ones(5, 3) > 0), "the observation holds a NumPy array"),
+    (lambda: made("rnd", MIXED).observe({"image": np.zeros(1)}, torch.ones(5, 3) > 0), "holds a NumPy array"),
+    (lambda: Transitions(np.zeros(4), *torch.ones(3, 4)), r"obs holds a NumPy array.*as_tensor"),
+    (lambda: RND(vector(4), 1, slope=1.0), r"slope=1.0 must lie in \[0, 1\)"),
+    (lambda: RND(vector(4), 1, depth=-1), "depth=-1 be 0 or more"),
+    (lambda: RND(vector(4), 1, convolutions="nautre"), r"convolutions='nautre' is unknown: did you mean nature"),
+    (lambda: RND(pixels(20, 20), 1, convolutions="nature"), "pictures of 20×20 are too small .* use 'auto' or 'small'"),
+    (lambda: RND(vector(4), 1, scale_horizon=0.0), "scale_horizon=0.0 must be positive"),
     (lambda: made("rnd", MIXED).update(steps(vector(4))), "the observation is a tensor"),
     (lambda: made("rnd", pixels(12, 12, 3)).update(steps(pixels(12, 12, 3))), r"codes outside of its \[11, 6, 4\]"),
     (lambda: made("rnd", spaces.Discrete(3, start=2)).update(rollout(torch.ones(2, 3).long())), r"of its \[3\]"),

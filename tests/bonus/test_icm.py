@@ -76,6 +76,23 @@ def test_gradients_reach_the_features_through_both_losses() -> None:
         assert bool(bonus.forward_model[-1].weight.grad.any()) == (beta == 1)
 
 
+def test_the_forward_loss_moves_the_features_of_the_next_observation_too() -> None:
+    """φ(s_{t+1}) is no constant to it, as in the official code: by hand, of linear features without bias."""
+    torch.manual_seed(0)
+    bonus = ICM(vector(2), 1, action_space=spaces.Discrete(2), features=3, beta=1.0, obs_norm=False)
+    t = rollout(torch.zeros(2, 1, 2).add(torch.tensor([[[0.0, 0.0]], [[1.0, -2.0]]])), None, torch.zeros(1, 1).long())
+    last = bonus.model.encoder[-1]
+    # The first observation is 0 and so are all biases: φ(s_t) = 0 whatever its weights, and only φ(s_{t+1}) moves them.
+    bonus.loss(t).backward()
+    assert last.weight.grad is not None
+    with torch.no_grad():
+        trunk = bonus.model.encoder[:-1]([t.next_obs.flatten(0, 1)])
+        phi = last(trunk)
+        code = torch.cat([torch.zeros(1, 3), torch.tensor([[1.0, 0.0]])], 1)
+        error = phi - bonus.forward_model(code)
+    torch.testing.assert_close(last.weight.grad, error.T @ trunk)
+
+
 def test_the_inverse_model_learns_what_an_action_does() -> None:
     """Where the action decides the step, the inverse loss falls far below that of guessing, log 3."""
     torch.manual_seed(0)

@@ -41,7 +41,7 @@ def test_the_networks_have_the_official_sizes() -> None:
 
 @pytest.mark.parametrize("space", [pixels(84, 84), pixels(20, 20, 3), grid(), vector(5)])
 def test_weights_are_orthogonal_with_gain_sqrt_2(space) -> None:
-    bonus = RND(space, 1, features=64)
+    bonus = RND(space, 1, features=64, codes=True)
     for network in (bonus.target, bonus.predictor):
         for layer in network.modules():
             if isinstance(layer, (nn.Linear, nn.Conv2d)):
@@ -268,3 +268,22 @@ def test_novelty_fades_for_what_was_seen_and_stays_for_the_rest() -> None:
     after = [bonus.raw(t).mean().item() for t in (seen, unseen)]
     assert after[0] < 0.02 * before[0]
     assert after[1] > 0.2 * before[1]
+
+
+def test_slope_depth_and_convolutions_are_as_asked_for() -> None:
+    bonus = RND(vector(5), 1, features=8, slope=0.05, depth=3)
+    assert {m.negative_slope for m in bonus.modules() if isinstance(m, nn.LeakyReLU)} == {0.05}
+    count = [sum(isinstance(m, nn.Linear) for m in network.modules()) for network in (bonus.target, bonus.predictor)]
+    assert count == [3, 6]
+    assert sum(isinstance(m, nn.Linear) for m in RND(vector(5), 1, features=8, depth=0).predictor.modules()) == 3
+
+    def kernels(convolutions: str, network: str) -> list[int]:
+        made = getattr(RND(pixels(40, 40), 1, features=8, convolutions=convolutions), network)
+        return [m.kernel_size[0] for m in made.modules() if isinstance(m, nn.Conv2d)]
+
+    for network in ("target", "predictor"):
+        assert kernels("auto", network) == kernels("nature", network) == [8, 4, 3]
+        assert kernels("small", network) == [3, 3, 3]
+        assert kernels("none", network) == []
+    flat = RND(pixels(40, 40), 2, features=8, convolutions="none")
+    assert flat.update(rollout(observations(pixels(40, 40), 3, 2))).isfinite().all()

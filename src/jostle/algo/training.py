@@ -4,6 +4,7 @@ import contextlib
 import math
 import signal
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
@@ -14,6 +15,7 @@ from jostle.algo.evaluating import Env, Evaluations
 from jostle.algo.heap import keep_heap
 from jostle.algo.schedule import Schedule
 from jostle.algo.stretches import begin_stretch, end_stretch
+from jostle.bonus.interface import SLOWER, VANISHED
 from jostle.envs import JostleEnv
 from jostle.errors import CheckpointError, EnvError, JostleError
 from jostle.store import Metrics, Progress, Run, best_value, catch_signals, save_best
@@ -84,6 +86,7 @@ def train(
         metrics.cut(metrics_offset, agent.steps)
     clock, counted = time.perf_counter(), agent.steps
     evaluated: dict[str, float] = {}
+    told: set[str] = set()  # bonuses that have vanished
     whole = True  # the agent's state, which can be saved
     best = best_value(run.path) if run and schedule.eval_every else -math.inf
 
@@ -99,6 +102,7 @@ def train(
         if metrics:
             metrics.log(agent.steps, values)
         _check_finite(values, agent.steps)
+        _tell_vanished(values, agent.steps, told)
 
     def meta() -> dict[str, Any]:
         assert metrics
@@ -216,6 +220,20 @@ def _check_finite(values: dict[str, float], steps: int) -> None:
             raise Diverged(
                 f"training diverged: {name} is {value} at step {steps}; lower the learning rate or max_grad_norm. "
                 "Checkpoints saved before are untouched."
+            )
+
+
+def _tell_vanished(values: dict[str, float], steps: int, told: set[str]) -> None:
+    """Warn once of each bonus that is nothing any more beside what it was at first."""
+    for name, left in values.items():
+        kind, _, rest = name.partition("/")
+        bonus, _, what = rest.partition("/")
+        if kind == "bonus" and what == "left" and left < VANISHED and bonus not in told:
+            told.add(bonus)
+            warnings.warn(
+                f"the bonus {bonus} has vanished at step {steps:,}: {left:.1e} of what it was at first is left. "
+                f"Either everything is known, or its networks learn too fast: {SLOWER}.",
+                stacklevel=2,
             )
 
 

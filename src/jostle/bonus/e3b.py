@@ -27,7 +27,8 @@ class E3B(Bonus):
     deviation, which is ``reward_norm="reward_std"``, the default here.
 
     Args:
-        observation_space, num_envs, frame_stack, discount, reward_norm, obs_norm, clip, share: see `Bonus`.
+        observation_space, num_envs, frame_stack, discount, reward_norm, obs_norm, clip, share, codes, scale_horizon:
+            see `Bonus`.
         action_space: of one environment.
         features: F, width of φ.
         ridge: λ.
@@ -51,7 +52,9 @@ class E3B(Bonus):
         share: float = 1.0,
         obs_norm: bool = True,
         clip: float = 5.0,
+        codes: bool | None = None,
         reward_norm: RewardNorm = "reward_std",
+        scale_horizon: float | None = None,
         ridge: float = 0.1,
     ) -> None:
         super().__init__(
@@ -62,6 +65,8 @@ class E3B(Bonus):
             reward_norm=reward_norm,
             obs_norm=obs_norm,
             clip=clip,
+            codes=codes,
+            scale_horizon=scale_horizon,
             share=share,
         )
         if not ridge > 0:
@@ -90,7 +95,8 @@ class E3B(Bonus):
         phi = self.model.phi(self.preprocess(self.preprocess.rows(t.obs, t.valid.shape)))
         next_phi = self.model.phi(self.preprocess(self.preprocess.rows(t.next_obs, t.valid.shape)))
         loss = self.model.error(phi, next_phi, t.action).sum() / max(len(phi), 1)
-        self.count_metric("inverse_loss", loss)
+        if len(phi):
+            self.count_metric("inverse_loss", loss)
         return loss
 
 

@@ -28,7 +28,8 @@ class ICM(Bonus):
     The whole stack of frames is seen.
 
     Args:
-        observation_space, num_envs, frame_stack, discount, reward_norm, obs_norm, clip, share: see `Bonus`.
+        observation_space, num_envs, frame_stack, discount, reward_norm, obs_norm, clip, share, codes, scale_horizon:
+            see `Bonus`.
         action_space: of one environment.
         features: width of φ.
         beta: β, the forward model's share of the loss.
@@ -49,7 +50,9 @@ class ICM(Bonus):
         share: float = 1.0,
         obs_norm: bool = True,
         clip: float = 5.0,
+        codes: bool | None = None,
         reward_norm: RewardNorm = "return_std",
+        scale_horizon: float | None = None,
         beta: float = 0.2,
     ) -> None:
         super().__init__(
@@ -60,6 +63,8 @@ class ICM(Bonus):
             reward_norm=reward_norm,
             obs_norm=obs_norm,
             clip=clip,
+            codes=codes,
+            scale_horizon=scale_horizon,
             share=share,
         )
         if not 0 <= beta <= 1:
@@ -92,8 +97,9 @@ class ICM(Bonus):
         next_phi = self._phi(self.preprocess.rows(t.next_obs, t.valid.shape))
         inverse = self.model.error(phi, next_phi, t.action).sum() / count
         forward = self._forward_error(phi, next_phi, t.action).sum() / count
-        self.count_metric("inverse_loss", inverse)
-        self.count_metric("forward_loss", forward)
+        if len(t.valid):
+            self.count_metric("inverse_loss", inverse)
+            self.count_metric("forward_loss", forward)
         return (1 - self.beta) * inverse + self.beta * forward
 
     def _phi(self, rows: Rows) -> Float[Tensor, "B F"]:

@@ -16,10 +16,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from jostle.bonus.preprocess import Preprocess
+from jostle.bonus.preprocess import Preprocess, require_tensors
 from jostle.bonus.scale import RewardNorm, RewardScale
 from jostle.errors import ConfigError, EnvError
 from jostle.nn.encoders import Observation
+
+FIRST = 256
+"""Transitions, at least, whose mean raw reward is the beginning that later ones are compared with."""
+
+VANISHED = 1e-3
+"""Share of its beginning below which a bonus guides nobody."""
+SLOWER = "lower bonus_learning_rate or bonus_share, or give bonus_scale_horizon"
+"""The remedy where there is still something to be found."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,9 @@ class Transitions:
     valid: the transition is a real one, not the reset after an episode's end.
     start: ``obs`` is the first of an episode; only bonuses with a memory read it.
     done: the transition ended an episode (terminated or truncated).
+
+    Raises:
+        ConfigError: a field is no tensor.
     """
 
     obs: Observation
@@ -39,6 +50,10 @@ class Transitions:
     valid: Bool[Tensor, "..."]
     start: Bool[Tensor, "..."] | None = None
     done: Bool[Tensor, "..."] | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            require_tensors("Transitions", name, getattr(self, name))
 
     def rows(self, index: Int[Tensor, "S"]) -> "Transitions":
         """Some transitions of a minibatch."""
@@ -72,6 +87,8 @@ class Bonus(nn.Module, ABC):
         obs_norm: observations are normalised by running statistics per pixel or feature and clipped.
         clip: the bound of normalised observations.
         share: share of the valid transitions that enter the loss.
+        codes: small bytes [H, W, 3] are MiniGrid's codes, not colours; None: see `Preprocess`.
+        scale_horizon: transitions over which the reward's scale forgets; see `RewardScale`.
 
     Raises:
         ConfigError: the observations cannot be used, or an argument is out of range.
@@ -81,9 +98,17 @@ class Bonus(nn.Module, ABC):
     """Name of the reward stream, and prefix of the metrics."""
     stored: ClassVar[bool] = False
     """The reward depends on the episode so far: it is computed when transitions are collected, never again."""
+    sees_resets: ClassVar[bool] = False
+    """With `bonus_ending="reset"` an episode's last transition shows it the next episode's first observation. That is
+    meant for what looks at one observation alone; a model of actions would learn what no action did."""
     last_frame: ClassVar[bool]
     """Of a stack of frames, only the newest is seen; it is picked here where ``frame_stack`` says how many there are,
     and by whoever calls where not (``takes_newest``)."""
+
+    first: Float[Tensor, "2"]
+    """Sum and number of the raw rewards that came first."""
+    learning_rate: float | None = None
+    """With a rate the algorithms give it an optimiser of its own; without one it shares theirs."""
 
     def __init__(
         self,
@@ -96,6 +121,8 @@ class Bonus(nn.Module, ABC):
         obs_norm: bool,
         clip: float,
         share: float,
+        codes: bool | None = None,
+        scale_horizon: float | None = None,
     ) -> None:
         super().__init__()
         if num_envs < 1:
@@ -107,8 +134,9 @@ class Bonus(nn.Module, ABC):
         self.num_envs, self.share = num_envs, share
         stack = frame_stack if self.last_frame else 1
         self.takes_newest = self.last_frame and frame_stack == 1
-        self.preprocess = Preprocess(observation_space, self.name, stack, obs_norm, clip)
-        self.scale = RewardScale(num_envs, discount, reward_norm, self.name)
+        self.preprocess = Preprocess(observation_space, self.name, stack, obs_norm, clip, codes)
+        self.scale = RewardScale(num_envs, discount, reward_norm, self.name, scale_horizon)
+        self.register_buffer("first", torch.zeros(2, dtype=torch.float64))
         self._sums: dict[str, list[Tensor]] = defaultdict(list)
 
     @abstractmethod
@@ -178,25 +206,47 @@ class Bonus(nn.Module, ABC):
     def loss(
         self, t: Transitions, generator: torch.Generator | None = None, target: Tensor | None = None
     ) -> Float[Tensor, ""]:
-        """The auxiliary loss of a minibatch [B]: the mean over a random share of its valid rows.
+        """The auxiliary loss of a minibatch [B] or a rollout [T, N]: the mean over a random share of its valid rows.
 
         Args:
             generator: draws the share; None is PyTorch's global one.
-            target: the minibatch's rows of what `prepare` returned; None computes them anew.
+            target: the rows of what `prepare` returned, [B, …] or [T·N, …]; None computes them anew.
+
+        Raises:
+            ConfigError: another leading shape, or as many rows of ``target`` as there are not.
         """
+        if t.valid.ndim == 2:
+            t = t.flatten()
         index = self.select(t.valid, generator)
+        if target is not None and len(target) != len(t.valid):
+            raise ConfigError(
+                f"{self.name}: the loss of {len(t.valid)} rows got a target of {len(target)}: give the rows of "
+                "prepare() that the minibatch is made of."
+            )
         return self.loss_rows(t.rows(index), None if target is None else target[index])
 
     def select(self, valid: Bool[Tensor, "B"], generator: torch.Generator | None = None) -> Int[Tensor, "S"]:
         """The rows that enter the loss: valid ones, each with probability `share`.
 
         Whoever gathers a minibatch from storage may select first and give only these rows to `loss_rows`.
+
+        Raises:
+            ConfigError: ``valid`` has not one axis.
         """
+        if valid.ndim != 1:
+            raise ConfigError(
+                f"{self.name}: rows are selected from a minibatch [B], not from {list(valid.shape)}: flatten it first."
+            )
         if self.share < 1:
             device = valid.device if generator is None else generator.device
             uniform = torch.rand(valid.shape, generator=generator, device=device)
             valid = valid & (uniform < self.share).to(valid.device)
         return valid.nonzero().squeeze(1)
+
+    def left(self, mean: Tensor) -> Tensor | None:
+        """A mean raw reward as a share of the first ones; None where these are not known, or were 0."""
+        total, number = self.first
+        return mean / (total / number).to(mean.dtype) if total > 0 else None
 
     def trainable_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters for an optimiser; frozen networks are none of them."""
@@ -209,22 +259,33 @@ class Bonus(nn.Module, ABC):
         return out
 
     def count_metric(self, key: str, value: Tensor) -> None:
-        """Note a scalar for `drain_metrics`."""
+        """Note a scalar for `drain_metrics`: the mean over some rows, of which there must be one."""
         self._sums[key].append(value.detach().float())
 
     def _count_rewards(self, raw: Tensor, reward: Tensor, valid: Tensor) -> None:
-        count = valid.sum().clamp(min=1)
+        count = valid.sum()
+        if not count:
+            return
         mean = reward.sum() / count
+        if self.first[1] < FIRST:
+            self.first += torch.stack([raw.sum().double(), count.double()])
         self.count_metric("raw_mean", raw.sum() / count)
+        if (left := self.left(raw.sum() / count)) is not None:
+            self.count_metric("left", left)
         self.count_metric("reward_mean", mean)
         self.count_metric("reward_std", (torch.where(valid, reward - mean, 0.0).square().sum() / count).sqrt())
         self.count_metric("scale", self.scale.value)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        if f"{prefix}first" not in state_dict:  # a former version's: nobody knows what it was at first
+            state_dict = {**state_dict, f"{prefix}first": torch.tensor([0.0, FIRST], dtype=torch.float64)}
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _require_finite(self, t: Transitions) -> None:
         for what, obs in (("observation", t.obs), ("next observation", t.next_obs)):
             for part in self.preprocess.rows(obs, t.valid.shape):
                 if part.is_floating_point():
-                    bad = ~part.isfinite().flatten(1).all(1).view(t.valid.shape) & t.valid
+                    bad = ~part.isfinite().reshape(len(part), -1).all(1).view(t.valid.shape) & t.valid
                     if bad.any():
                         step, env = bad.nonzero()[0].tolist()
                         raise EnvError(

@@ -3,20 +3,31 @@
 import itertools
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from jostle.bonus.part import Part
 from jostle.bonus.preprocess import Preprocess, Rows
+from jostle.errors import ConfigError
 from jostle.nn.linear import Chain
 
 Activation = Callable[[], nn.Module]
+Convolutions = Literal["auto", "nature", "small", "none"]
+"""Of pictures: those of 84×84, those for small ones, or none; ``auto`` goes by the size."""
+
+SLOPE = 0.2
+"""TensorFlow's default of LeakyReLU, hence the official code's; PyTorch's is 0.01."""
+_NATURE = [(32, 8, 4, 0), (64, 4, 2, 0), (64, 3, 1, 0)]  # filters, kernel, stride, padding
+_SMALL = [(32, 3, 2, 1), (64, 3, 2, 1), (64, 3, 1, 1)]
+_GRID = [(16, 2, 1, 0), (32, 2, 1, 0), (64, 2, 1, 0)]
 
 
-def leaky() -> nn.Module:
-    """LeakyReLU of slope 0.2: TensorFlow's default, hence the official code's; PyTorch's is 0.01."""
-    return nn.LeakyReLU(0.2)
+def leaky(slope: float = SLOPE) -> Activation:
+    """Makes LeakyReLUs of a slope."""
+    return partial(nn.LeakyReLU, slope)
 
 
 class Trunk(nn.Module):
@@ -24,11 +35,22 @@ class Trunk(nn.Module):
 
     Pictures of at least 36×36: convolutions of 32 8×8/4, 64 4×4/2 and 64 3×3/1. Smaller ones: 32 3×3/2, 64 3×3/2 and
     64 3×3/1. Grids: 16, 32 and 64 of 2×2/1. Vectors and categories: two layers of ``width``.
+
+    Args:
+        preprocess: of the observations.
+        width: of the layers for vectors and categories.
+        activation: makes what stands between the layers.
+        convolutions: of pictures, where not the size is to decide; with ``none`` they are vectors.
+
+    Raises:
+        ConfigError: a picture is too small for the convolutions.
     """
 
-    def __init__(self, preprocess: Preprocess, width: int, activation: Activation = leaky) -> None:
+    def __init__(
+        self, preprocess: Preprocess, width: int, activation: Activation, convolutions: Convolutions = "auto"
+    ) -> None:
         super().__init__()
-        made = [_body(part, width, activation) for part in preprocess.parts]
+        made = [_body(part, width, activation, convolutions) for part in preprocess.parts]
         self.bodies = nn.ModuleList(body for body, _ in made)
         self.out_features = sum(size for _, size in made)
 
@@ -59,19 +81,21 @@ def orthogonal(network: nn.Module, gain: float = math.sqrt(2)) -> nn.Module:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _body(part: Part, width: int, activation: Activation) -> tuple[nn.Module, int]:
-    if part.kind in ("vector", "category"):
-        return Chain(*mlp([math.prod(part.shape), width, width], activation), activation()), width
+def _body(part: Part, width: int, activation: Activation, convolutions: Convolutions) -> tuple[nn.Module, int]:
+    flat = part.kind in ("vector", "category")
+    if flat or (part.kind == "picture" and convolutions == "none"):
+        layers = mlp([math.prod(part.shape), width, width], activation)
+        return Chain(*([] if flat else [nn.Flatten()]), *layers, activation()), width
     channels, *size = part.shape
-    if part.kind == "grid":
-        layers = [(16, 2, 1, 0), (32, 2, 1, 0), (64, 2, 1, 0)]
-    elif min(size) >= 36:
-        layers = [(32, 8, 4, 0), (64, 4, 2, 0), (64, 3, 1, 0)]
-    else:
-        layers = [(32, 3, 2, 1), (64, 3, 2, 1), (64, 3, 1, 1)]
+    chosen = {"auto": _NATURE if min(size) >= 36 else _SMALL, "nature": _NATURE, "small": _SMALL}
     body: list[nn.Module] = []
-    for filters, kernel, stride, padding in layers:
+    for filters, kernel, stride, padding in _GRID if part.kind == "grid" else chosen[convolutions]:
         body += [nn.Conv2d(channels, filters, kernel, stride, padding), activation()]
         channels = filters
         size = [(s + 2 * padding - kernel) // stride + 1 for s in size]
+    if min(size) < 1:
+        raise ConfigError(
+            f"{part.owner}: pictures of {part.shape[1]}×{part.shape[2]} are too small for the convolutions "
+            f"'{convolutions}', which need 36×36: use 'auto' or 'small'."
+        )
     return nn.Sequential(*body, nn.Flatten()), channels * size[0] * size[1]

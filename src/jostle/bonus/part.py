@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from jostle.errors import ConfigError
 from jostle.functional.running import Moments
+from jostle.nn.privileged import is_privileged
 from jostle.nn.scaling import Scale, Scaling
 
 Kind = Literal["picture", "grid", "vector", "category"]
@@ -26,7 +27,11 @@ GRID_CODES = (11, 6, 4)
 
 
 class Part(nn.Module):
-    """One box or category of an observation space. ``shape`` is that of its normalised floats."""
+    """One box or category of an observation space. ``shape`` is that of its normalised floats.
+
+    Args:
+        codes: small bytes [H, W, 3] are MiniGrid's codes of objects, colours and states, not colours.
+    """
 
     kind: Kind
     shape: tuple[int, ...]
@@ -34,10 +39,14 @@ class Part(nn.Module):
     end: Tensor
     offset: Tensor
 
-    def __init__(self, space: gym.Space[Any], owner: str, frame_stack: int, obs_norm: bool, clip: float) -> None:
+    def __init__(
+        self, space: gym.Space[Any], owner: str, frame_stack: int, obs_norm: bool, clip: float, *, codes: bool = False
+    ) -> None:
         super().__init__()
         self.owner, self.clip, self.space_shape = owner, clip, tuple(space.shape or ())
         self.kind = _kind(space, owner)
+        if codes and may_hold_codes(space):
+            self.kind = "grid"
         self._space = space
         self.scale: Scale | None = None
         self.scale_by("bounds")
@@ -115,7 +124,8 @@ class Part(nn.Module):
         if ((index < self.begin) | (index >= self.end)).any():
             raise ConfigError(
                 f"{self.owner}: an observation {list(self.space_shape)} holds codes outside of its {list(self.counts)} "
-                "categories; wrap the environment so that it keeps to its space, or gives pictures of at least 16×16."
+                "categories; wrap the environment so that it keeps to its space"
+                + (", or, if these are colours, set bonus_codes=False." if self.kind == "grid" else ".")
             )
         planes = torch.zeros(*index.shape[:-1], sum(self.counts), device=rows.device).scatter_(-1, index, 1.0)
         # A view: channels-last in memory, the faster layout of the convolutions that follow.
@@ -147,12 +157,34 @@ def _kind(space: gym.Space[Any], owner: str) -> Kind:
     unit = float(space.low.min()) >= 0 and float(space.high.max()) <= 1
     if not is_bytes and not unit:
         return "vector"
+    return "picture" if _side(shape) >= 16 else "vector"
+
+
+def may_hold_codes(space: gym.Space[Any]) -> bool:
+    """It has the form of MiniGrid's codes, bytes [H, W, 3] with sides from 4 to 15, as small pictures in colour do."""
+    is_bytes = isinstance(space, spaces.Box) and space.dtype == np.uint8
+    shape = space.shape or ()
+    return is_bytes and len(shape) == 3 and shape[-1] == 3 and 4 <= _side(shape) < 16
+
+
+def holds_numbers(space: gym.Space[Any]) -> bool:
+    """Its parts, but for the privileged one, are vectors of real numbers, and perhaps categories beside them."""
+    parts = [space]
+    if isinstance(space, spaces.Dict):
+        parts = [part for key, part in space.spaces.items() if not is_privileged(key)]
+    vectors = [
+        part for part in parts if isinstance(part, spaces.Box) and part.dtype.kind == "f" and len(part.shape) < 2
+    ]
+    categories = [
+        part for part in parts if isinstance(part, (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary))
+    ]
+    return bool(vectors) and len(vectors) + len(categories) == len(parts)
+
+
+def _side(shape: tuple[int, ...]) -> int:
+    """The shorter side of a picture."""
     if len(shape) == 2:
-        side = min(shape)
-    elif len(shape) == 4:
-        side = min(shape[1:3])
-    else:
-        side = min(shape[:2]) if shape[-1] < shape[0] else min(shape[1:])
-    if side >= 16:
-        return "picture"
-    return "grid" if is_bytes and len(shape) == 3 and shape[-1] == 3 and side >= 4 else "vector"
+        return min(shape)
+    if len(shape) == 4:
+        return min(shape[1:3])
+    return min(shape[:2]) if shape[-1] < shape[0] else min(shape[1:])

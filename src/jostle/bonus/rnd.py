@@ -1,6 +1,6 @@
 """Random Network Distillation (Burda et al. 2018, arXiv 1810.12894)."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import gymnasium as gym
 import torch
@@ -8,12 +8,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from jostle.bonus.interface import Bonus, Transitions
-from jostle.bonus.nets import Trunk, mlp, orthogonal
+from jostle.bonus.nets import SLOPE, Convolutions, Trunk, leaky, mlp, orthogonal
 from jostle.bonus.preprocess import Rows
 from jostle.bonus.scale import RewardNorm
-from jostle.errors import ConfigError
+from jostle.errors import ConfigError, closest
 from jostle.nn.encoders import Observation
 from jostle.nn.linear import Chain
+
+VECTOR_RATE, VECTOR_FEATURES = 1e-5, 64
+"""Of the predictor, for vectors of numbers, where nothing is set: a network as wide as those for pictures, learning as
+fast as a policy, knows a handful of numbers everywhere within a few thousand steps (`benchmarks/coverage.py`)."""
 
 
 class RND(Bonus):
@@ -24,19 +28,24 @@ class RND(Bonus):
     `policies/cnn_policy_param_matched.py`) takes the mean over the features, and so does this one.
 
     Pictures of at least 36×36 get the official networks: at 84×84 grey and 512 features the target has 1,677,984
-    parameters and the predictor, two layers deeper, 2,203,296. Other observations get analogous ones (see `Trunk`).
-    All weights are orthogonal with gain √2 and all biases 0.
+    parameters and the predictor, ``depth`` = 2 layers deeper, 2,203,296. Other observations get analogous ones (see
+    `Trunk`). All weights are orthogonal with gain √2 and all biases 0.
 
     Args:
-        observation_space, num_envs, frame_stack, discount, reward_norm, obs_norm, clip: see `Bonus`.
+        observation_space, num_envs, frame_stack, discount, reward_norm, obs_norm, clip, codes, scale_horizon: see
+            `Bonus`.
         features: outputs of both networks, and width of their hidden layers.
         share: share of the transitions that train the predictor; None: min(1, 32 / num_envs), which keeps its batch at
             that of 32 environments (0.25 for 128, the paper's table 5).
         target: whether the next observation (the paper) or the present one is rewarded and learned.
+        slope: of the LeakyReLUs in both networks.
+        depth: fully connected layers that the predictor has more than the target.
+        convolutions: of both networks, for pictures; see `Trunk`.
         bf16: networks run in bfloat16 under autocast.
     """
 
     name: ClassVar[str] = "rnd"
+    sees_resets: ClassVar[bool] = True
     last_frame: ClassVar[bool] = True
 
     def __init__(
@@ -50,8 +59,13 @@ class RND(Bonus):
         share: float | None = None,
         obs_norm: bool = True,
         clip: float = 5.0,
+        codes: bool | None = None,
         reward_norm: RewardNorm = "return_std",
+        scale_horizon: float | None = None,
         target: Literal["next_obs", "obs"] = "next_obs",
+        slope: float = SLOPE,
+        depth: int = 2,
+        convolutions: Convolutions = "auto",
         bf16: bool = False,
     ) -> None:
         super().__init__(
@@ -62,28 +76,39 @@ class RND(Bonus):
             reward_norm=reward_norm,
             obs_norm=obs_norm,
             clip=clip,
+            codes=codes,
+            scale_horizon=scale_horizon,
             share=min(1.0, 32 / max(1, num_envs)) if share is None else share,
         )
         if features < 1:
             raise ConfigError(f"rnd: features={features} must be at least 1.")
         if target not in ("next_obs", "obs"):
             raise ConfigError(f"rnd: target={target!r} is unknown; use 'next_obs' or 'obs'.")
+        if depth < 0 or not 0 <= slope < 1:
+            raise ConfigError(f"rnd: slope={slope} must lie in [0, 1), and depth={depth} be 0 or more.")
+        if convolutions not in get_args(Convolutions):
+            known = closest(str(convolutions), get_args(Convolutions))
+            raise ConfigError(f"rnd: convolutions={convolutions!r} is unknown: {known}")
         self.sees, self.bf16 = target, bf16
-        trunks = Trunk(self.preprocess, features), Trunk(self.preprocess, features)
+        trunks = [Trunk(self.preprocess, features, leaky(slope), convolutions) for _ in range(2)]
         size = trunks[0].out_features
         self.target = orthogonal(Chain(trunks[0], nn.Linear(size, features)))
         self.target.requires_grad_(False)
-        deeper = mlp([size, features, features, features], nn.ReLU)
+        deeper = mlp([size, *[features] * (depth + 1)], nn.ReLU)
         self.predictor = orthogonal(Chain(trunks[1], *deeper))
 
     def raw(self, t: Transitions) -> Float[Tensor, "..."]:
         """Mean squared error per transition, of the leading shape."""
-        errors = []
+        errors: list[Tensor] = []
+        valid, first = t.valid.flatten(), 0
         for rows in self.preprocess.pieces(self._rows(t)):
             x = self.preprocess(rows)
             target = self._features(self.target, x)
-            self.count_metric("target_variance", target.var(0, correction=0).mean())
             errors.append(prediction_error(self._features(self.predictor, x), target))
+            real = target[valid[first : first + len(target)]]
+            first += len(target)
+            if len(real):
+                self.count_metric("target_variance", real.var(0, correction=0).mean())
         return torch.cat(errors).view(t.valid.shape)
 
     @torch.no_grad()
@@ -101,7 +126,8 @@ class RND(Bonus):
                 target = self._features(self.target, x)
         error = prediction_error(self._features(self.predictor, x), target)
         loss = error.sum() / max(len(error), 1)
-        self.count_metric("loss", loss)
+        if len(error):
+            self.count_metric("loss", loss)
         return loss
 
     def _rows(self, t: Transitions) -> Rows:

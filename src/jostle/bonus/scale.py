@@ -21,10 +21,17 @@ class RewardScale(nn.Module):
         kind: ``return_std``, the deviation of the discounted sums over the past (Burda et al. 2018, section 2.4);
             ``reward_std``, that of the rewards themselves; ``none``.
         owner: name of the bonus, for messages.
+        horizon: transitions after which what was counted weighs 1/e of what is counted now; None: all of the past
+            weighs the same.
     """
 
-    def __init__(self, num_envs: int, discount: float, kind: RewardNorm, owner: str) -> None:
+    def __init__(
+        self, num_envs: int, discount: float, kind: RewardNorm, owner: str, horizon: float | None = None
+    ) -> None:
         super().__init__()
+        if horizon is not None and not horizon > 0:
+            raise ConfigError(f"{owner}: scale_horizon={horizon} must be positive.")
+        self.horizon = horizon
         if kind not in get_args(RewardNorm):
             raise ConfigError(f"{owner}: reward_norm={kind!r} is unknown: {closest(str(kind), get_args(RewardNorm))}.")
         if not 0 <= discount <= 1:
@@ -33,7 +40,10 @@ class RewardScale(nn.Module):
         self.rewards = Moments((), epsilon_count=1e-4) if kind == "reward_std" else None
 
     def update(self, raw: Float[Tensor, "T N"], valid: Bool[Tensor, "T N"]) -> None:
-        """Count the raw rewards of a rollout."""
+        """Count the raw rewards of a rollout; before that, let those of the past fade by ``exp(−count / horizon)``."""
+        moments = self.rewards if self.returns is None else self.returns.moments
+        if moments is not None and self.horizon is not None:
+            moments.forget(torch.exp(-valid.sum().double() / self.horizon))
         if self.returns is not None:
             # No starts: in the paper the filter runs on across episodes.
             self.returns.update(raw, valid)

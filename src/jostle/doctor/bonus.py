@@ -11,6 +11,7 @@ from jostle.algo.dqn.agent import DQN
 from jostle.algo.ppo.agent import PPO
 from jostle.algo.ppo.bonuses import successors, transitions
 from jostle.bonus import RND, Bonus, Transitions
+from jostle.bonus.interface import SLOWER, VANISHED
 from jostle.bonus.rnd import prediction_error
 from jostle.doctor.shared import Check
 
@@ -51,7 +52,7 @@ def replayed(agent: DQN, initial: Mapping[str, Tensor] | None = None) -> list[Ch
         if agent.replay.ready and agent.updates:
             batch = agent.intrinsic.rewarded(agent.replay.sample(512, np.random.default_rng(0), agent.device))
             scaled = float(batch.reward[:, 0, k].mean())
-            found.append(_amount(bonus.name, scaled * float(bonus.scale.value), scaled))
+            found.append(_amount(bonus, scaled * float(bonus.scale.value), scaled))
     return found
 
 
@@ -119,24 +120,27 @@ def clipping(bonus: Bonus, seen: Transitions) -> Check:
 
 @torch.no_grad()
 def reward(bonus: Bonus, seen: Transitions) -> Check:
-    """The intrinsic reward is finite, and there is some."""
+    """The intrinsic reward is finite, and there is some, also beside what it was at first."""
     raw = bonus.raw(seen)[seen.valid].float()
-    return _amount(bonus.name, float(raw.mean()), float(bonus.scale.divide(raw).mean()))
+    return _amount(bonus, float(raw.mean()), float(bonus.scale.divide(raw).mean()))
 
 
-def _amount(bonus: str, mean: float, scaled: float) -> Check:
-    name = f"{bonus}: reward"
+def _amount(bonus: Bonus, mean: float, scaled: float) -> Check:
+    name = f"{bonus.name}: reward"
     found = f"mean {mean:.3g} raw, {scaled:.3g} normalised"
+    left = bonus.left(torch.tensor(mean))
+    if left is not None:
+        found += f", {float(left):.2g} of what it was at first"
     if not (math.isfinite(mean) and math.isfinite(scaled)):
         return Check(name, "FAIL", found, "go back to an earlier checkpoint, with a lower bonus_learning_rate")
     if mean <= 0:
         return Check(name, "FAIL", f"{found}: there is none at all", "nothing is new to it: check what it sees")
-    if scaled < 1e-3:
+    if scaled < 1e-3 or (left is not None and left < VANISHED):
         return Check(
             name,
             "warning",
             f"{found}: it has vanished",
-            "nothing is new any more, or its networks learn too fast: lower bonus_share or bonus_learning_rate",
+            f"nothing is new any more, or its networks learn too fast: {SLOWER}",
         )
     return Check(name, "OK", found)
 

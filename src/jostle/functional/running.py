@@ -93,6 +93,12 @@ class Moments(_KeepsFloat64):
             )
         self._combine(other.count, other.mean, other.m2)
 
+    @torch.no_grad()
+    def forget(self, keep: Float[Tensor, ""] | float) -> None:
+        """Let everything counted so far weigh ``keep`` times as much (0 to 1) beside what is counted next."""
+        self.count.mul_(keep)
+        self.m2.mul_(keep)
+
     def normalise(self, x: Num[Tensor, "..."], clip: float | None = None, eps: float = 1e-8) -> Tensor:
         """``(x − mean) / sqrt(var + eps)``, kept within ±clip; float32 for integers, else of ``x``'s own type.
 

@@ -48,6 +48,7 @@ CASES: dict[str, dict[str, Any]] = {
 def make(lively: Any, **settings: Any) -> jostle.PPO:
     defaults = {
         "hidden": (6, 5), "num_steps": STEPS, "epochs": 2, "minibatches": 2, "bonus_warmup": 9, "bonus_features": 6,
+        "normalise_obs": False, **({"bonus_learning_rate": "joint"} if "bonus" in settings else {}),
         "learning_rate": 1e-2, "optimizer_eps": 1e-3, "gae_lambda": 0.9, "gamma": 0.95,
     }  # fmt: skip
     return jostle.PPO(lambda: lively(end=0.35), num_envs=ENVS, seed=5, **(defaults | settings))

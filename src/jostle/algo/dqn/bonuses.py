@@ -156,7 +156,7 @@ class ReplayBonuses:
         )
         done = terminated | truncated
         following = (flat + r.num_envs) % r.size
-        if self.config.bonus_ending == "reset":
+        if self.config.bonus_ending == "reset" and bonus.sees_resets:
             following = (following + r.num_envs * done) % r.size
 
         def seen(index: Int[np.ndarray, "S"]) -> Observation:

@@ -9,9 +9,10 @@ from jostle.algo.settings import Settings
 BonusName = Literal["rnd", "icm", "e3b"]
 INTRINSIC = (
     "coef_int", "gamma_int", "episodic_int", "bonus_ending", "bonus_obs_norm", "bonus_obs_clip", "bonus_reward_norm",
-    "bonus_share", "bonus_learning_rate", "value_heads",
+    "bonus_codes", "bonus_scale_horizon", "bonus_share", "bonus_learning_rate", "value_heads",
 )  # fmt: skip
 """Settings that concern intrinsic streams alone, but for sizes, which may stand ready."""
+_OF_RND = ("bonus_ending", "bonus_target", "bonus_slope", "bonus_depth", "bonus_convolutions")
 
 
 @dataclass(frozen=True)
@@ -35,25 +36,43 @@ class BonusSettings(Settings):
     """Random steps of every environment, in environments of their own, that initialise a bonus's observation
     statistics."""
     bonus_ending: Literal["final", "reset"] = "final"
-    """What an episode's last transition is rewarded for: its final observation, or, as in the official code of RND, the
-    first one of the next episode."""
+    """What RND rewards an episode's last transition for: its final observation, or, as in its official code, the first
+    one of the next episode. Other bonuses always see the final one."""
     bonus_obs_norm: bool = True
     """Bonuses see observations normalised by running statistics, clipped."""
     bonus_obs_clip: float = 5.0
     """Bound of the normalised observations."""
+    bonus_codes: bool | None = None
+    """To bonuses, small bytes [H, W, 3] (sides from 4 to 15) are MiniGrid's codes of objects and not colours; None: in
+    environments that are called MiniGrid or BabyAI, or whose observations have the keys image and direction."""
     bonus_reward_norm: Literal["return_std", "reward_std", "none"] | None = None
     """Divide a bonus by the running deviation of its discounted returns, of itself, or not at all; None: its own
     default (return_std of RND and ICM, reward_std of E3B)."""
+    bonus_scale_horizon: float | None = None
+    """Transitions after which what that deviation has counted weighs 1/e of what it counts now, which brings a bonus
+    that has fallen back to its size; None: all of the past weighs the same, as in the paper."""
 
     # What bonuses learn
     bonus_share: float | None = None
     """Share of the transitions that a bonus's networks learn from; None: its own default (min(1, 32 / environments) of
     RND, 1 of the others)."""
     bonus_features: int | None = None
-    """Width of a bonus's features; None: its own default."""
-    bonus_learning_rate: float | None = None
-    """Learning rate of a bonus's networks, which then have an optimiser of their own; None: the agent's learning rate,
-    and, with PPO, the policy's optimiser."""
+    """Width of a bonus's features; None: its own default (512 of RND, or 64 with the rate that it has for vectors; 256
+    of ICM, 128 of E3B)."""
+    bonus_learning_rate: float | Literal["joint"] | None = None
+    """Learning rate of a bonus's networks, which then have an optimiser of their own; joint: the agent's learning rate,
+    and, with PPO, the policy's optimiser; None: 1e-5 of RND where observations are vectors of numbers, else joint."""
+
+    # Of RND alone
+    bonus_target: Literal["next_obs", "obs"] = "next_obs"
+    """What RND rewards and learns: where a transition leads to (the paper), or where it starts."""
+    bonus_slope: float = 0.2
+    """Slope of the LeakyReLUs in RND's networks: TensorFlow's, hence the official code's; PyTorch's is 0.01."""
+    bonus_depth: int = 2
+    """Fully connected layers that RND's predictor has more than its target."""
+    bonus_convolutions: Literal["auto", "nature", "small", "none"] = "auto"
+    """Convolutions of RND's networks, for pictures: those of 84×84, those for small ones, or none; auto: by the
+    size."""
 
     def idle(self) -> Iterator[tuple[str, str]]:
         yield from super().idle()
@@ -61,11 +80,19 @@ class BonusSettings(Settings):
             for name in INTRINSIC:
                 if hasattr(self, name):  # heads of values are PPO's
                     yield name, "without a bonus"
+        if self.bonus_reward_norm == "none":
+            yield "bonus_scale_horizon", "with bonus_reward_norm='none', which divides by nothing"
+        if "rnd" not in self.bonus:
+            for name in _OF_RND:
+                yield name, "without the bonus rnd, which alone has it"
 
     def check(self) -> None:
         self.need("bonus", len(set(self.bonus)) == len(self.bonus), "without repetition")
         self.within_0_and_1("gamma_int", "bonus_share")
-        self.at_least(0, "bonus_warmup", "coef_ext", "coef_int")
+        self.at_least(0, "bonus_warmup", "coef_ext", "coef_int", "bonus_depth")
         self.at_least(1, "bonus_features")
-        self.positive("bonus_obs_clip", "bonus_learning_rate")
+        self.positive("bonus_obs_clip", "bonus_scale_horizon")
+        rate = self.bonus_learning_rate
+        self.need("bonus_learning_rate", rate is None or rate == "joint" or rate > 0, "greater than 0, or joint")
+        self.need("bonus_slope", 0 <= self.bonus_slope < 1, "at least 0 and below 1")
         self.need("bonus_share", self.bonus_share is None or self.bonus_share > 0, "greater than 0")

@@ -10,6 +10,8 @@ from torch import Tensor
 from jostle.algo.parts.bonus_settings import BonusSettings
 from jostle.algo.parts.streams import Stream
 from jostle.bonus import BONUSES, Bonus, make_bonus, warm_up
+from jostle.bonus.part import holds_numbers
+from jostle.bonus.rnd import VECTOR_FEATURES, VECTOR_RATE
 from jostle.envs import JostleEnv, make_env
 from jostle.errors import ConfigError
 from jostle.nn.distributions import policy_space
@@ -23,22 +25,28 @@ def make_bonuses(config: BonusSettings, env: JostleEnv, own: Sequence[Bonus], *,
     """
     made: list[Bonus] = []
     for name in config.bonus:
+        space = newest_space(env) if BONUSES[name].last_frame else env.single_observation_space
+        rate, features = config.bonus_learning_rate, config.bonus_features
+        if name == "rnd" and rate is None and holds_numbers(space):
+            rate, features = VECTOR_RATE, features or VECTOR_FEATURES
         bonus = make_bonus(
             name,
-            newest_space(env) if BONUSES[name].last_frame else env.single_observation_space,
+            space,
             policy_space(env.single_action_space, getattr(config, "action_scaling", "none")),
             env.num_envs,
-            features=config.bonus_features,
+            features=features,
             discount=config.gamma_int,
             share=config.bonus_share,
             obs_norm=config.bonus_obs_norm,
             clip=config.bonus_obs_clip,
+            codes=_codes(config, env),
             reward_norm=config.bonus_reward_norm,
-            bf16=True if bfloat16 and name == "rnd" else None,
+            scale_horizon=config.bonus_scale_horizon,
+            **(_of_rnd(config, bfloat16) if name == "rnd" else {}),
         )
         if getattr(config, "obs_scaling", "bounds") == "bytes":
             bonus.preprocess.scale_bytes_alone()
-        bonus.learning_rate = config.bonus_learning_rate  # type: ignore[assignment]  # for whoever makes optimisers
+        bonus.learning_rate = None if rate == "joint" else rate
         made.append(bonus)
     for bonus in [own] if isinstance(own, str) else own:
         if not isinstance(bonus, Bonus):
@@ -55,6 +63,23 @@ def make_bonuses(config: BonusSettings, env: JostleEnv, own: Sequence[Bonus], *,
             )
         made.append(bonus)
     return made
+
+
+def _codes(config: BonusSettings, env: JostleEnv) -> bool | None:
+    """Whether small bytes [H, W, 3] are codes; None: the observations' keys say."""
+    if config.bonus_codes is not None:
+        return config.bonus_codes
+    return True if env.id.rpartition(":")[2].startswith(("MiniGrid-", "BabyAI-")) else None
+
+
+def _of_rnd(config: BonusSettings, bfloat16: bool) -> dict[str, Any]:
+    return {
+        "target": config.bonus_target,
+        "slope": config.bonus_slope,
+        "depth": config.bonus_depth,
+        "convolutions": config.bonus_convolutions,
+        "bf16": bfloat16,
+    }
 
 
 def intrinsic_streams(config: BonusSettings, bonuses: Sequence[Bonus], gae_lambda: float) -> list[Stream]:

@@ -30,6 +30,7 @@ from jostle.algo.settings import merged
 from jostle.algo.start import starting
 from jostle.algo.told import in_bytes, scalings
 from jostle.bonus import Bonus
+from jostle.bonus.part import holds_numbers
 from jostle.envs.sources import EnvSource
 from jostle.errors import ConfigError, JostleError
 from jostle.functional import ReturnFilter, explained_variance, gae, masked_mean
@@ -37,6 +38,7 @@ from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.inference import Inference, PolicyActor
 from jostle.nn.noise import CLEAN, Noise, family
 from jostle.nn.noisy import noisy_layers
+from jostle.nn.own import is_own
 from jostle.nn.policy import map_observation
 
 _PIECE = 4096  # rows that values are computed of at once
@@ -99,6 +101,11 @@ class PPO(Agent):
             raise
 
     def _build(self, bonuses: Sequence[Bonus]) -> None:
+        normalises = self.config.normalise_obs
+        if normalises is None:
+            explores = bool(self.config.bonus or bonuses) and not is_own(self.config.encoder)
+            normalises = explores and holds_numbers(self.env.single_observation_space)
+        self.config = merged(self.config, {"normalise_obs": normalises})
         c, seed = self.config, self.seed
         length = 1 if c.batched_by == "rows" else c.sequence_length or c.num_steps
         sequences = self.num_envs * c.num_steps // length

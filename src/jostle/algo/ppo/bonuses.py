@@ -26,7 +26,12 @@ def successors(rollout: Rollout, ending: str) -> Int[Tensor, "T N"]:
 def transitions(
     rollout: Rollout, bonus: Bonus, following: Int[Tensor, "T N"], rows: Int[Tensor, "B"] | None = None
 ) -> Transitions:
-    """What a bonus sees of the flat rows [B] of a rollout, or of all of it [T, N]."""
+    """What a bonus sees of the flat rows [B] of a rollout, or of all of it [T, N].
+
+    ``following`` says what `successors` has found; for a bonus that does not see resets, final observations do.
+    """
+    if not bonus.sees_resets:
+        following = successors(rollout, "final")
     done = rollout.terminated | rollout.truncated
     if rows is None:
         plain = bool((following == following[0] + rollout.num_envs * _column(rollout)).all())

@@ -44,8 +44,9 @@ class PPOConfig(InputSettings, BonusSettings):
     obs_scaling: Scaling = "bounds"
     """bounds: integers and pictures are brought to [0, 1] by the bounds of their space; bytes: uint8 is divided by 255,
     and nothing else is changed (as in runs of former versions)."""
-    normalise_obs: bool = False
-    """The network normalises vectors by running statistics (clipped at ±10), frozen in evaluation."""
+    normalise_obs: bool | None = None
+    """The network normalises vectors by running statistics (clipped at ±10), frozen in evaluation; None: with a bonus,
+    where observations are vectors of numbers: what is new lies outside of where they have been."""
     action_scaling: ActionScaling = "bounds"
     """bounds: continuous actions from −1 to 1 fill the bounds of their space; none: they are clipped to them (as in
     runs of former versions)."""

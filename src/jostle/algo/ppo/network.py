@@ -30,7 +30,7 @@ def make_network(config: PPOConfig, env: JostleEnv, num_streams: int, *, picture
         heads=c.heads,
         recurrent=c.recurrent,
         recurrent_size=c.recurrent_size,
-        normalise_obs=c.normalise_obs,
+        normalise_obs=bool(c.normalise_obs),
         obs_scaling=c.obs_scaling,
         action_scaling=c.action_scaling,
     )
