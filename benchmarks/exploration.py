@@ -75,6 +75,9 @@ begin with its name), steps, seeds, the returns that are 0 and 1 when scores of 
 the best weight of the entropy (``ppo`` unless given), and the return above which a run counts as solved (nine tenths of
 the way between those two unless given: through MultiRoom's five doors no path is that short)."""
 
+FORMER = {"value_weights": "equal", "value_norm": "none", "bonus_grad_norm": "joint"}
+"""What all rows were made with; `benchmarks/streams.py` measures what these do."""
+
 RND = {"bonus": ("rnd",), "entropy_coef": 0.003}
 METHODS: dict[str, dict[str, Any]] = {
     "ppo": {"entropy_coef": 0.01},
@@ -140,7 +143,7 @@ def train(job: Job) -> Row:
     torch.set_num_threads(1)
     task, method, seed = job
     spec, chosen = TASKS[task], settings(task, method)
-    given = chosen
+    given = FORMER | chosen
     if "bonus" not in chosen:  # of which these settings then do nothing, and are refused
         given = {k: v for k, v in chosen.items() if k != "gamma_int" and not k.startswith("bonus_")}
     agent = jostle.PPO(

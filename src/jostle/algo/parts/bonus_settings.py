@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from jostle.algo.parts.stream_settings import NONE, StreamTable
 from jostle.algo.settings import Settings
 
 BonusName = Literal["rnd", "icm", "e3b"]
 INTRINSIC = (
     "coef_int", "gamma_int", "episodic_int", "bonus_ending", "bonus_obs_norm", "bonus_obs_clip", "bonus_reward_norm",
-    "bonus_share", "bonus_learning_rate", "value_heads",
+    "bonus_share", "bonus_learning_rate", "value_heads", "value_weights", "bonus_grad_norm",
 )  # fmt: skip
 """Settings that concern intrinsic streams alone, but for sizes, which may stand ready."""
 
@@ -29,6 +30,13 @@ class BonusSettings(Settings):
     """Discount of the intrinsic streams."""
     episodic_int: bool = False
     """Intrinsic returns end with the episode; otherwise they go on in the next one."""
+    streams: StreamTable = NONE
+    """What single streams have of their own, by name (ext, rnd, icm, e3b): coef, gamma, gae_lambda, episodic,
+    reward_norm, value_coef; on the command line --streams.e3b.coef 0.1."""
+    value_weights: Literal["coefficient", "equal"] = "coefficient"
+    """Weights of the streams' values in the loss: by their coefficients, that of the largest being 1, or 1 for all."""
+    value_norm: Literal["none", "intrinsic", "all"] = "intrinsic"
+    """Streams whose values are learned in units of their targets' running deviation, where that is above 1."""
 
     # What bonuses see and pay
     bonus_warmup: int = 50
@@ -61,6 +69,8 @@ class BonusSettings(Settings):
             for name in INTRINSIC:
                 if hasattr(self, name):  # heads of values are PPO's
                     yield name, "without a bonus"
+            if self.value_norm == "none":
+                yield "value_norm", "without a bonus"
 
     def check(self) -> None:
         self.need("bonus", len(set(self.bonus)) == len(self.bonus), "without repetition")
