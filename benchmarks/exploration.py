@@ -75,6 +75,12 @@ begin with its name), steps, seeds, the returns that are 0 and 1 when scores of 
 the best weight of the entropy (``ppo`` unless given), and the return above which a run counts as solved (nine tenths of
 the way between those two unless given: through MultiRoom's five doors no path is that short)."""
 
+FORMER = {
+    "value_weights": "equal", "value_norm": "none", "bonus_grad_norm": "joint", "bonus_learning_rate": "joint",
+    "normalise_obs": False,
+}  # fmt: skip
+"""What all rows of bonuses were made with; `streams.py` and `coverage.py` measure what these do."""
+
 RND = {"bonus": ("rnd",), "entropy_coef": 0.003}
 METHODS: dict[str, dict[str, Any]] = {
     "ppo": {"entropy_coef": 0.01},
@@ -130,8 +136,7 @@ def given(task: str, method: str) -> dict[str, Any]:
     chosen = settings(task, method)
     if "bonus" not in chosen:  # of which these settings then do nothing, and are refused
         return {k: v for k, v in chosen.items() if k != "gamma_int" and not k.startswith("bonus_")}
-    then = {"bonus_learning_rate": "joint", "normalise_obs": False}
-    return then | {k: v for k, v in chosen.items() if v is not None}
+    return FORMER | {k: v for k, v in chosen.items() if v is not None}
 
 
 def seeds(task: str, method: str) -> int:

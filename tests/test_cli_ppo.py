@@ -14,6 +14,7 @@ from jostle.cli import main
 from jostle.cli.sections import chosen, docs, sections
 from jostle.cli.train import COMMANDS, _defaults
 from jostle.store import read_metrics
+from jostle.yaml_text import parse_yaml
 
 SEA = [
     "train", "ppo", "--env", "jostle/DeepSea-v0", "--env-options", "size=5", "--num-envs", "4", "--num-steps", "16",
@@ -244,3 +245,32 @@ def test_differences_of_presets(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().out.splitlines()) == 1
     assert "did you mean rnd-atari" in error_of(capsys, ["presets", "rnd-atari", "--diff", "rnd-atary"])
     assert "jostle presets NAME --diff" in error_of(capsys, ["presets", "--diff", "rnd-atari"])
+
+
+def test_streams_are_flags_over_a_file_and_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    bonus = ["--bonus", "e3b", "--bonus-warmup", "0", "--steps", "64", "--quiet"]
+    own = ["--streams.e3b.coef", "0.25", "--streams.ext.value-coef=0.125", "--streams.e3b.episodic", "true"]
+    assert main([*SEA, *bonus, *own, "--run-dir", str(first)]) == 0
+    assert streams_of(first) == {"ext": {"value_coef": 0.125}, "e3b": {"coef": 0.25, "episodic": True}}
+    of_file = ["train", "ppo", "--config", str(first / "config.yaml"), "--quiet", "--run-dir", str(second)]
+    assert main([*of_file, "--streams.e3b.coef", "2", "--streams.e3b.episodic", "None"]) == 0
+    assert streams_of(second) == {"ext": {"value_coef": 0.125}, "e3b": {"coef": 2}}
+    capsys.readouterr()
+    assert main(["resume", str(second), "--steps", "64", "--streams.ext.coef", "0.5"]) == 0
+    assert "streams.ext.coef from None to 0.5" in capsys.readouterr().out
+    assert streams_of(second) == {"ext": {"value_coef": 0.125, "coef": 0.5}, "e3b": {"coef": 2}}
+    said = error_of(capsys, ["resume", str(second), "--steps", "64", "--streams.e3b.episodic", "true"])
+    assert "streams.e3b.episodic cannot change" in said
+    assert "streams.NAME.coef" in said
+    for wrong, sentence in {
+        ("--streams.rnd.coef", "1"): "streams.rnd is of no reward stream here; known: e3b, ext",
+        ("--streams.e3b.koef", "1"): "did you mean coef?",
+        ("--streams.e3b.coef",): "--streams.e3b.coef needs a value",
+        ("--streams.e3b", "1"): "write the stream",
+    }.items():
+        assert sentence in error_of(capsys, [*SEA, *bonus, *wrong, "--run-dir", str(tmp_path / "no")])
+
+
+def streams_of(run: Path) -> Any:
+    return parse_yaml((run / "config.yaml").read_text())["config"]["streams"]

@@ -1,6 +1,7 @@
 """The doctor finds each illness of PPO and of bonuses that is put into a run, and none in a healthy one."""
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,7 @@ def test_a_healthy_agent(agent: jostle.PPO) -> None:
             "values (rnd)",
             "value loss",
             "schedules",
+            "value losses of streams",
             "dead units",
             "rnd: statistics",
             "rnd: frozen target",
@@ -65,6 +67,27 @@ def test_a_healthy_agent(agent: jostle.PPO) -> None:
         ],
         "OK",
     )
+
+
+def test_a_stream_whose_value_loss_dwarfs_the_others() -> None:
+    """By hand: values 0, targets 4 (rnd) and 0.5, weights 0.25 and 0.5: ½·16·0.25 = 2 and ½·0.25·0.5 = 0.0625."""
+    for norm, status in (("none", "warning"), ("intrinsic", "OK")):
+        agent = trained(rollouts=0, bonus=("rnd",), value_norm=norm)
+        agent._warm = True
+        agent._collect()
+        scored = agent._score()
+        agent.rollout.value.zero_()
+        target = torch.full_like(scored.target, 0.5)
+        target[..., 1] = 4.0
+        scored = dataclasses.replace(scored, target=target)
+        if agent.value_scale is not None:
+            agent.value_scale.scale[1] = 4.0
+        else:
+            assert ppo.weighted_losses(agent, scored).tolist() == pytest.approx([0.0625, 2.0])
+        found = ppo.stream_losses(agent, scored)
+        assert found.status == status
+        assert ("that of rnd dwarfs" in found.finding) == (status == "warning")
+        agent.env.close()
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,7 @@ def test_rnd_atari_is_the_papers_table() -> None:
         learning_rate=1e-4, lr_schedule="constant", optimizer_eps=1e-8, max_grad_norm=0.0,
         gae_lambda=0.95, gamma=0.999, gamma_int=0.99, episodic_int=False, time_limit="terminal",
         entropy_coef=0.001, clip=0.1, value_clip=0.0, value_coef=1.0, normalise_advantage=False,
+        value_weights="equal", value_norm="none",
         kl_penalty="none", target_kl=0.0, reward_norm="none", reward_clip=0.0, normalise_obs=False, noisy="none",
         bonus_warmup=128 * 50, bonus_ending="reset", bonus_obs_norm=True, bonus_obs_clip=5.0,
         bonus_reward_norm="return_std", bonus_share=None, bonus_features=None, bonus_learning_rate="joint",
@@ -104,6 +105,7 @@ def test_rnd_atari_cleanrl_is_cleanrls_script() -> None:
         learning_rate=1e-4, lr_schedule="linear", optimizer_eps=1e-5, max_grad_norm=0.5,
         gae_lambda=0.95, gamma=0.999, gamma_int=0.99, episodic_int=False, time_limit="terminal",
         entropy_coef=0.001, clip=0.1, value_clip=0.1, value_coef=0.5, normalise_advantage=True,
+        value_weights="equal", value_norm="none", bonus_grad_norm="joint",
         bonus_warmup=128 * 50, bonus_ending="final", bonus_obs_norm=True, bonus_obs_clip=5.0,
         bonus_reward_norm="return_std", bonus_share=0.25, bonus_slope=0.01, bonus_learning_rate="joint",
     )  # fmt: skip

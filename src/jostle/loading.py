@@ -27,7 +27,10 @@ from jostle.nn.own import Own
 from jostle.plain import plain
 from jostle.store import Run, load_best, load_checkpoint
 
-_FORMER = {"obs_scaling": "bytes", "action_scaling": "none", "bonus_codes": True}
+_FORMER = {
+    "obs_scaling": "bytes", "action_scaling": "none", "bonus_codes": True, "value_weights": "equal",
+    "value_norm": "none", "bonus_grad_norm": "joint",
+}  # fmt: skip
 """What versions did that had no such settings yet: their runs go on so."""
 _FORMER_NONE = {"bonus_learning_rate": "joint"}
 """What None meant in versions that did not have ``bonus_slope`` yet."""
@@ -259,7 +262,8 @@ def resume(
         plan = Schedule.from_mapping(run.config.get("training"))
         kind = _kind_of(meta)
         before = {**meta, "config": _completed(kind, meta["config"])}
-        here: Settings = merged(kind.settings(), {**before["config"], **objects, **flags["config"]}, origin=SAVED)
+        begun: Settings = merged(kind.settings(), {"streams": before["config"].get("streams")})
+        here: Settings = merged(begun, {**before["config"], **objects, **flags["config"]}, origin=SAVED)
         flags["config"] = {name: here.as_dict()[name] for name in flags["config"]}
         wanted = _overlaid({**run.config, "config": _written(run.config.get("config") or {})}, flags)
         changed = changes(before, wanted, kind.settings())
@@ -316,9 +320,10 @@ def _begin(
     if steps is not None:
         schedule = dataclasses.replace(schedule, total=steps)
     kind = _kind_of(wanted)
+    begun: Settings = merged(kind.settings(), {"streams": (config.get("config") or {}).get("streams")})
     agent = kind(
         claimed(wanted["env"], trust=trust) if env is None else env,
-        merged(kind.settings(), {**wanted["config"], **objects}, origin=SAVED),  # type: ignore[arg-type]  # its own
+        merged(begun, {**wanted["config"], **objects}, origin=SAVED),  # type: ignore[arg-type]  # its own
         seed=wanted["seed"],
         num_envs=wanted["num_envs"],
         env_options=None if isinstance(env, JostleEnv) else claimed(wanted["env_options"], trust=trust),

@@ -26,7 +26,8 @@ def by_parts(
         "clip_fraction": (error > c.clip).float(),
     }
     terms = {name: masked_mean(row, valid, count) for name, row in rows.items()}
-    loss = terms["policy"] + c.value * terms["value"] - c.entropy * terms["entropy"]
+    weighted = (value_loss(value, old_value, target, c.value_clip) * c.value).sum(1)
+    loss = terms["policy"] + masked_mean(weighted, valid, count) - c.entropy * terms["entropy"]
     return loss, terms, error.max()
 
 
@@ -44,6 +45,8 @@ def test_terms_and_gradients_are_those_of_the_parts(c: Coefficients, streams: in
     old_log_prob = Categorical(logits.detach() + 0.3 * torch.randn(rows, actions)).log_prob(action)
     old_value = value.detach() + 0.3 * torch.randn(rows, streams)
     valid = torch.rand(rows) > 0.2
+    if streams == 3:
+        c = c._replace(value=c.value * torch.tensor([1.0, 0.25, 1e-6]))
     args = (action, old_log_prob, torch.randn(rows), old_value, torch.randn(rows, streams), valid, valid.sum() + 7, c)
     ours, parts = discrete_loss(logits, value, *args), by_parts(logits, value, *args)
     assert torch.allclose(ours[0], parts[0], rtol=1e-5)

@@ -5,9 +5,10 @@ import dataclasses
 import math
 import types
 import typing
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from torch import nn
@@ -17,6 +18,27 @@ from jostle.plain import as_count, plain
 
 SAVED = "a saved agent"
 """`Settings.origin` of settings read from a checkpoint."""
+
+
+class Compound(ABC):
+    """A setting with settings inside: hashable, and plain data in files."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, value: Any) -> Self:
+        """From plain data, or itself.
+
+        Raises:
+            ConfigError: it cannot be used.
+        """
+
+    @abstractmethod
+    def overlaid(self, value: Any) -> Self:
+        """With plain data in front of what it holds."""
+
+    @abstractmethod
+    def as_plain(self) -> Any:
+        """Plain data that `read` takes back."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +56,11 @@ class Settings:
         hints = typing.get_type_hints(type(self))
         for name in setting_names(type(self)):
             given = getattr(self, name)
-            value = _normalised(plain(given), hints[name])
-            check_type(name, value, hints[name])
+            if isinstance(hints[name], type) and issubclass(hints[name], Compound):
+                value = hints[name].read(given)
+            else:
+                value = _normalised(plain(given), hints[name])
+                check_type(name, value, hints[name])
             if value is not given:
                 object.__setattr__(self, name, value)
         self.check()
@@ -134,6 +159,8 @@ def plain_kind(kind: Any) -> Any:
 
 def _named(value: Any) -> Any:
     """Functions, classes and modules by name, such as ``<function mine.make_encoder>``; plain values as they are."""
+    if isinstance(value, Compound):
+        return value.as_plain()
     if isinstance(value, nn.Module):
         return f"<module {type(value).__module__}.{type(value).__qualname__}>"
     if not callable(value):
@@ -165,14 +192,18 @@ def restored(base: S, values: Mapping[str, Any], given: Mapping[str, Any]) -> S:
 def merged(base: S, values: Mapping[str, Any], *, origin: str | None = None) -> S:
     """The settings of ``base`` with some of them replaced, and ``origin`` unless it is None.
 
+    What has settings inside (`Compound`) is replaced field by field.
+
     Raises:
         ConfigError: an unknown key (with the nearest known ones) or a value that cannot be used.
     """
-    names = setting_names(base)
-    for key in values:
+    names, new = setting_names(base), {}
+    for key, value in values.items():
         if key not in names:
             raise ConfigError(f"there is no setting '{key}'; {closest(str(key), names)}")
-    return dataclasses.replace(base, **values, origin=base.origin if origin is None else origin)
+        here = getattr(base, key)
+        new[key] = here.overlaid(value) if isinstance(here, Compound) else value
+    return dataclasses.replace(base, **new, origin=base.origin if origin is None else origin)
 
 
 def settings_of(kind: type[S], config: "Settings | Mapping[str, Any] | None", values: Mapping[str, Any]) -> S:

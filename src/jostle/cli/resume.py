@@ -17,6 +17,7 @@ from jostle.cli.output import outliving_its_reader
 from jostle.cli.plan import Evaluating, Saving, from_training, training_of
 from jostle.cli.recipe import parse_options
 from jostle.cli.sections import as_sections, chosen, with_sections
+from jostle.cli.streams import gathered
 from jostle.cli.summary import newest_step, stopped, summary
 from jostle.errors import CheckpointError, ConfigError
 from jostle.store import Run
@@ -83,6 +84,7 @@ def resume(arguments: list[str]) -> int:
     here: Any = merged(kind.settings(), config.get("config") or {})
     command = with_sections(Resume, kind.settings, HELP)
     start = from_training({name: value for name, value in training.items() if name not in ("total",)})
+    arguments = gathered(arguments, here.streams)
     args = parse(command, arguments, "jostle resume", command(tyro.MISSING, **start, **as_sections(command, here)))
     settings = {name: v for name, v in chosen(args, kind.settings).items() if v != getattr(here, name)}
     options = parse_options(args.env_options)

@@ -9,7 +9,11 @@ from typing import Annotated, Any
 
 import tyro
 
+from jostle.algo.parts.stream_settings import StreamTable
 from jostle.algo.settings import Settings, plain_kind
+from jostle.cli.streams import as_words, from_words
+
+_STREAMS = "[NAME.FIELD=VALUE ...]"
 
 _SHORT = {"learning_rate": ["--lr"]}
 """Flags that have a second name."""
@@ -38,9 +42,13 @@ def section_of(settings: type[Settings], title: str, names: list[str]) -> type[A
     hints = {name: plain_kind(kind) for name, kind in typing.get_type_hints(settings).items()}
     helps = docs(settings)
     defaults = {field.name: field.default for field in dataclasses.fields(settings)}
+    tables = {name for name, kind in hints.items() if kind is StreamTable}
+    hints |= dict.fromkeys(tables, tuple[str, ...])
+    defaults |= dict.fromkeys(tables, ())
     fields = []
     for name in names:
-        flag = tyro.conf.arg(help=helps[name], metavar=metavar(hints[name]), aliases=_SHORT.get(name))
+        shape = _STREAMS if name in tables else metavar(hints[name])
+        flag = tyro.conf.arg(help=helps[name], metavar=shape, aliases=_SHORT.get(name))
         fields.append((name, Annotated[hints[name], flag], dataclasses.field(default=defaults[name])))
     made: type[Any] = dataclasses.make_dataclass(_identifier(title), fields, frozen=True)
     made.__doc__ = f"{title}."
@@ -50,15 +58,21 @@ def section_of(settings: type[Settings], title: str, names: list[str]) -> type[A
 def chosen(arguments: Any, settings: type[Settings]) -> dict[str, Any]:
     """The settings in a parsed command, by name."""
     sectioned = [getattr(arguments, _identifier(title)) for title in sections(settings)]
-    return {field.name: getattr(part, field.name) for part in sectioned for field in dataclasses.fields(part)}
+    found = {field.name: getattr(part, field.name) for part in sectioned for field in dataclasses.fields(part)}
+    tables = [name for name, kind in typing.get_type_hints(settings).items() if kind is StreamTable]
+    return found | {name: from_words(found[name]) for name in tables}
 
 
 def as_sections(command: type[Any], values: Settings) -> dict[str, Any]:
     """The values of settings as arguments of a command made by `with_sections`."""
+
+    def flagged(value: Any) -> Any:
+        return as_words(value) if isinstance(value, StreamTable) else value
+
     kinds = {field.name: field.default_factory for field in dataclasses.fields(command)}
     return {
         _identifier(title): typing.cast(Any, kinds[_identifier(title)])(
-            **{name: getattr(values, name) for name in names}
+            **{name: flagged(getattr(values, name)) for name in names}
         )
         for title, names in sections(type(values)).items()
     }

@@ -19,6 +19,7 @@ from jostle.cli.plan import Evaluating, Saving, from_training, training_of
 from jostle.cli.recipe import overlay, parse_options, starting_point
 from jostle.cli.resume import go_on, require_same
 from jostle.cli.sections import as_sections, chosen, with_sections
+from jostle.cli.streams import gathered
 from jostle.cli.summary import header, newest_step, quoted, stopped, summary
 from jostle.errors import ConfigError
 from jostle.store import Run
@@ -98,6 +99,8 @@ def _train(algorithm: str, arguments: list[str]) -> int:
     kind, command = COMMANDS[algorithm]
     preset, config = flag_value(arguments, "--preset"), flag_value(arguments, "--config")
     start = starting_point(preset, Path(config) if config is not None else None, algorithm)
+    known: Any = merged(kind.settings(), start.get("config") or {})
+    arguments = gathered(arguments, known.streams)
     args = parse(command, arguments, f"jostle train {algorithm}", _defaults(algorithm, start))
     settings: Any = merged(kind.settings(), chosen(args, kind.settings))
     if "jostle" in start:  # a run's own file, which may be older than the refusal of settings without effect

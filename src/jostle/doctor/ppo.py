@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jostle.algo.parts.auxiliary import notify
+from jostle.algo.parts.stream_settings import EXTRINSIC
 from jostle.algo.ppo.agent import PPO
 from jostle.algo.ppo.learner import Scored
 from jostle.algo.ppo.rollout import MinibatchBy, flat
@@ -18,6 +19,8 @@ from jostle.nn.encoders import Normaliser
 
 LONG = 50
 """Rollouts after which an agent that has learned nothing at all is suspicious."""
+LOUD, DWARFS = 1.0, 10.0
+"""A loss of values that is above the one, and so many times all others together, drowns the policy's gradients."""
 _ROWS = 512  # observations looked at for dead units
 
 
@@ -33,6 +36,8 @@ def examine(agent: PPO, history: Sequence[dict[str, Any]] = (), planned: int | N
     agent._collect()
     scored = agent._score()
     checks = [first_ratio(agent), policy(agent), *values(agent, scored), value_loss(history), schedules(agent, planned)]
+    if len(agent.streams) > 1:
+        checks.append(stream_losses(agent, scored))
     if agent.config.kl_penalty == "adaptive":
         checks.append(penalty(agent))
     if agent.config.normalise_obs:
@@ -179,6 +184,31 @@ def value_loss(history: Sequence[dict[str, Any]]) -> Check:
     if last > 30 * max(before, 1e-12) and last > 1:
         return Check("value loss", "warning", found, "it grows: see whether the returns do so, too")
     return Check("value loss", "OK", found)
+
+
+def stream_losses(agent: PPO, scored: Scored) -> Check:
+    """No stream's loss of values, as it enters the gradients, is large and far above all others' together."""
+    name = "value losses of streams"
+    losses = dict(zip(agent.streams.names, weighted_losses(agent, scored).tolist(), strict=True))
+    found = ", ".join(f"{stream} {loss:.3g}" for stream, loss in losses.items())
+    largest = max(losses, key=lambda stream: losses[stream])
+    if losses[largest] > LOUD and losses[largest] > DWARFS * (sum(losses.values()) - losses[largest]):
+        return Check(
+            name,
+            "warning",
+            f"{found}: that of {largest} dwarfs the others'",
+            f"it moves what the streams share: lower streams.{largest}.value_coef, or set value_norm to "
+            f"{'all' if largest == EXTRINSIC else 'intrinsic'}",
+        )
+    return Check(name, "OK", found)
+
+
+@torch.no_grad()
+def weighted_losses(agent: PPO, scored: Scored) -> Float[Tensor, "K"]:
+    """``c_k · mean(½ ((V_k − R_k) / scale_k)²)`` over the rollout, before it is learned from."""
+    scale = 1.0 if agent.value_scale is None else agent.value_scale.scale
+    error = ((agent.rollout.value[:-1] - scored.target) / scale)[agent.rollout.valid]
+    return 0.5 * error.square().mean(0) * agent.streams.value_coef
 
 
 def _median(numbers: list[float]) -> float:

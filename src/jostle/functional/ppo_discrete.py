@@ -13,12 +13,17 @@ from torch.autograd.function import once_differentiable
 
 
 class Coefficients(NamedTuple):
-    """Clip ranges of the ratio (inf: none) and of the values (0: none); weights of the values' loss and the entropy."""
+    """Clip ranges of the ratio (inf: none) and of the values (0: none); weights of the values' loss and the entropy.
+
+    ``value`` is one weight, or one for each stream. ``scale`` are the units of each stream's values and targets, in
+    which their errors, and the clip range, are measured; None: their own.
+    """
 
     clip: float
     value_clip: float
-    value: float
+    value: float | Float[Tensor, "K"]
     entropy: float
+    scale: Float[Tensor, "K"] | None = None
 
 
 def discrete_loss(
@@ -33,9 +38,10 @@ def discrete_loss(
     count: Int[Tensor, ""],
     coefficients: Coefficients,
 ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]], Float[Tensor, ""]]:
-    """``L_policy + c_v Σ_k L_value − c_e H`` over the valid rows, divided by ``count``.
+    """``L_policy + Σ_k c_k L_value − c_e H`` over the valid rows, divided by ``count``.
 
-    Everything in invalid rows must be finite; it counts for nothing.
+    Values and targets are taken as they are: ``scale`` is the caller's. Everything in invalid rows must be finite; it
+    counts for nothing.
 
     Returns:
         The loss, which has gradients for logits and values; its terms and diagnostics (policy, value, entropy,
@@ -76,12 +82,12 @@ class _DiscreteLoss(torch.autograd.Function):
         # ∂H/∂ z = −p (log p + H)
         grad = (log_p + entropy[:, None]).mul_((c.entropy * weight)[:, None]).add_(slope[:, None]).mul_(p)
         grad.scatter_add_(1, chosen, -slope[:, None])
-        wrong, value_terms = _values(value, old_value, target, c.value_clip)
-        ctx.save_for_backward(grad, wrong.mul_((c.value * weight)[:, None]))
+        wrong, squares = _values(value, old_value, target, c.value_clip)
+        ctx.save_for_backward(grad, wrong.mul_(weight[:, None] * c.value))
         each = torch.stack(
             [
                 -torch.minimum(surrogate, clipped),
-                value_terms,
+                squares.sum(1).mul_(0.5),
                 entropy,
                 torch.expm1(log_ratio) - log_ratio,
                 (error.abs() > c.clip).float(),
@@ -89,7 +95,8 @@ class _DiscreteLoss(torch.autograd.Function):
         )
         terms = torch.cat([each.mv(weight), error.abs().max()[None]])
         ctx.mark_non_differentiable(terms)
-        loss = terms[0] + c.value * terms[1] - c.entropy * terms[2]
+        valued = 0.5 * squares.mv(c.value).dot(weight) if isinstance(c.value, Tensor) else c.value * terms[1]
+        loss = terms[0] + valued - c.entropy * terms[2]
         return loss, terms
 
     @staticmethod
@@ -101,13 +108,13 @@ class _DiscreteLoss(torch.autograd.Function):
 
 def _values(
     value: Float[Tensor, "B K"], old: Float[Tensor, "B K"], target: Float[Tensor, "B K"], clip: float
-) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B"]]:
-    """The derivatives of the values' losses and their sums over the streams; see `functional.value_loss`."""
+) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+    """The derivatives of the values' losses, and twice these; see `functional.value_loss`."""
     error = value - target
     if clip <= 0:
-        return error, error.square().sum(1).mul_(0.5)
+        return error, error.square()
     moved = value - old
     near = old + moved.clamp(-clip, clip) - target
     far, close = error.square(), near.square()
     slope = torch.where(far >= close, error, torch.where(moved.abs() <= clip, near, 0.0))
-    return slope, torch.maximum(far, close).sum(1).mul_(0.5)
+    return slope, torch.maximum(far, close)

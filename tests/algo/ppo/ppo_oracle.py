@@ -123,6 +123,7 @@ class Oracle:
             self.target = [p.detach().double() for p in bonus.target.parameters()]
             for i, p in enumerate(bonus.predictor.parameters()):
                 self.params[f"predictor.{i}"] = p.detach().double().clone().requires_grad_()
+        self.targets: list[Array] = []
         self.ext_filter = Filter(self.n, self.c.gamma, forgets=True)
         self.moment1 = {name: torch.zeros_like(p) for name, p in self.params.items()}
         self.moment2 = {name: torch.zeros_like(p) for name, p in self.params.items()}
@@ -196,6 +197,16 @@ class Oracle:
         combined = sum(a * weight for a, (*_, weight) in zip(each, streams, strict=True))
         target = np.stack(each, -1) + value[:-1]
         out |= {"value": value, "advantage": combined, "target": target}
+        coefficients = np.array([weight for *_, weight in streams])
+        self.weights, self.units = np.full(len(streams), c.value_coef), np.ones(len(streams))
+        if c.value_weights == "coefficient":
+            self.weights = c.value_coef * coefficients / coefficients.max()
+        self.targets.append(target[valid])
+        if c.value_norm == "all":
+            self.units = np.maximum(np.concatenate(self.targets).std(0), 1)
+        elif c.value_norm == "intrinsic":
+            self.units[1:] = np.maximum(np.concatenate(self.targets).std(0), 1)[1:]
+        out["units"] = self.units
         flat = {
             "obs": torch.from_numpy(obs[:-1].reshape(steps * n, -1)),
             "following": following.reshape(steps * n, -1),
@@ -244,10 +255,11 @@ class Oracle:
         surrogate = ratio * advantage
         if c.clip:
             surrogate = torch.minimum(surrogate, torch.clip(ratio, 1 - c.clip, 1 + c.clip) * advantage)
-        squared = (value - pick["target"]) ** 2
+        units = torch.from_numpy(self.units)
+        squared = ((value - pick["target"]) / units) ** 2
         if c.value_clip:
-            moved = torch.clip(value - pick["old_value"], -c.value_clip, c.value_clip)
-            squared = torch.maximum(squared, (pick["old_value"] + moved - pick["target"]) ** 2)
+            moved = torch.clip((value - pick["old_value"]) / units, -c.value_clip, c.value_clip)
+            squared = torch.maximum(squared, ((pick["old_value"] - pick["target"]) / units + moved) ** 2)
         terms = {
             "policy": -surrogate.mean(),
             "value": 0.5 * squared.sum(1).mean(),
@@ -255,7 +267,8 @@ class Oracle:
             "approx_kl": (ratio - 1 - ratio.log()).mean(),
         }
         entropy_coef = 0.01 if c.entropy_coef is None else c.entropy_coef
-        loss = terms["policy"] + c.value_coef * terms["value"] - entropy_coef * terms["entropy"]
+        valued = 0.5 * (squared.mean(0) * torch.from_numpy(self.weights)).sum()
+        loss = terms["policy"] + valued - entropy_coef * terms["entropy"]
         if c.kl_penalty == "adaptive":
             kl = F.kl_div(log_p, pick["old"], reduction="batchmean", log_target=True)
             excess = torch.relu(kl - 2 * c.kl_target)
@@ -267,15 +280,19 @@ class Oracle:
         """One step of Adam (Kingma & Ba 2015, algorithm 1) on the clipped gradient, which is returned."""
         c, names = self.c, list(self.params)
         gradients = torch.autograd.grad(loss, [self.params[name] for name in names], materialize_grads=True)
-        norm = sum(float((g**2).sum()) for g in gradients) ** 0.5
-        shrink = min(1.0, c.max_grad_norm / (norm + 1e-6)) if c.max_grad_norm else 1.0
+        mine = [name.startswith("predictor") and c.bonus_grad_norm == "own" for name in names]
+        shrink = []
+        for bonus in mine:
+            together = [g for g, theirs in zip(gradients, mine, strict=True) if theirs == bonus]
+            norm = sum(float((g**2).sum()) for g in together) ** 0.5
+            shrink.append(min(1.0, c.max_grad_norm / (norm + 1e-6)) if c.max_grad_norm else 1.0)
+        gradients = [g * factor for g, factor in zip(gradients, shrink, strict=True)]
         self.step += 1
-        for name, gradient in zip(names, gradients, strict=True):
-            g = gradient * shrink
+        for name, g in zip(names, gradients, strict=True):
             self.moment1[name] = 0.9 * self.moment1[name] + 0.1 * g
             self.moment2[name] = 0.999 * self.moment2[name] + 0.001 * g**2
             m = self.moment1[name] / (1 - 0.9**self.step)
             v = self.moment2[name] / (1 - 0.999**self.step)
             new = self.params[name].detach() - c.learning_rate * m / (v.sqrt() + c.optimizer_eps)
             self.params[name] = new.requires_grad_()
-        return {name: (g * shrink).numpy() for name, g in zip(names, gradients, strict=True)}
+        return {name: g.numpy() for name, g in zip(names, gradients, strict=True)}

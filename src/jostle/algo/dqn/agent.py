@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from jostle.algo.agent import Agent
 from jostle.algo.dqn.bonuses import ReplayBonuses, storage
 from jostle.algo.dqn.config import DQNConfig
-from jostle.algo.dqn.learner import ACT, Learner
+from jostle.algo.dqn.learner import ACT, MEASURED, Learner
 from jostle.algo.dqn.looks import ReplayLooks
 from jostle.algo.dqn.metrics import inspect
 from jostle.algo.dqn.noise import load_noise, warn_of_cost
@@ -24,9 +24,9 @@ from jostle.algo.dqn.replay import Batch, Replay
 from jostle.algo.machine import load_optimizer, seeded, setup_device
 from jostle.algo.parts.auxiliary import Auxiliary, load_modules, on_device
 from jostle.algo.parts.bonus_settings import INTRINSIC
-from jostle.algo.parts.bonuses import frozen_parameters, intrinsic_streams, make_bonuses
+from jostle.algo.parts.bonuses import frozen_parameters, make_bonuses
 from jostle.algo.parts.input.layers import randomise_input
-from jostle.algo.parts.streams import Stream, Streams
+from jostle.algo.parts.streams import Streams, make_streams
 from jostle.algo.refit import fit_rows
 from jostle.algo.settings import SAVED
 from jostle.algo.start import starting
@@ -136,8 +136,7 @@ class DQN(Agent):
         if self._folds:
             self.noise.fold(ACT)
 
-        extrinsic = Stream("ext", c.gamma, coefficient=c.coef_ext)
-        self.streams = Streams([extrinsic, *intrinsic_streams(c, bonuses, 1.0)], self.device)
+        self.streams = Streams(make_streams(c, [bonus.name for bonus in bonuses]), self.device)
         self.discount, self.coefficient = self.streams.discount, self.streams.coefficient
         self.learner = Learner(
             c, self.network, self.target, self.noise, self.target_noise, self.looks, self.streams,
@@ -151,7 +150,7 @@ class DQN(Agent):
             n_step=c.n_step,
             frame_stack=self.env.frame_stack,
             stack_padding=self.env.stack_padding,
-            **storage(c, bonuses, self.num_envs),
+            **storage(c, bonuses, self.streams, self.num_envs),
         )
         self.intrinsic: ReplayBonuses | None = None
         if bonuses:
@@ -286,7 +285,8 @@ class DQN(Agent):
     def _update(self) -> None:
         """One gradient step on one minibatch."""
         batch = self.replay.sample(self.config.batch_size, self._rng_replay, self.device)
-        self.learner.update(self.intrinsic.rewarded(batch) if self.intrinsic else batch)
+        batch = self.intrinsic.rewarded(batch) if self.intrinsic else batch
+        self.learner.update(batch, measure=self.updates % MEASURED == 0)
         self.updates += 1
 
     def _schedule(self, steps: int) -> None:
@@ -372,6 +372,7 @@ class DQN(Agent):
             "streams": self.streams.names,
             "target": self.target.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "value_scale": None if (scale := self.learner.value_scale) is None else scale.state_dict(),
             "noise": {"online": self.noise.state_dict(), "target": self.target_noise.state_dict()},
             "looks": self.looks.state_dict(),
             "aux": [aux.state_dict() for aux in self.aux if isinstance(aux, nn.Module)],
@@ -420,6 +421,8 @@ class DQN(Agent):
                 f"the saved weights do not fit this network; use the run's own settings ({error})."
             ) from error
         load_optimizer(self.optimizer, state["optimizer"])
+        if self.learner.value_scale is not None and state.get("value_scale") is not None:
+            self.learner.value_scale.load_state_dict(state["value_scale"])
         # Seeded anew, where that is needed, or the draws of the beginning would come again.
         anew = int(np.random.default_rng([self.seed, state["progress"]["steps"], 1]).integers(2**30))
         reasons = load_noise(self.noise, self.target_noise, self.looks, state, anew)

@@ -13,6 +13,7 @@ from jostle.algo.dqn.config import DQNConfig
 from jostle.algo.dqn.replay import Array, Batch, Replay
 from jostle.algo.machine import load_optimizer
 from jostle.algo.parts.bonuses import warm_up_all
+from jostle.algo.parts.streams import Streams
 from jostle.bonus import Bonus, Transitions
 from jostle.envs import JostleEnv
 from jostle.errors import ConfigError
@@ -124,7 +125,7 @@ class ReplayBonuses:
         """The batch with the rewards [B, n, K] of all streams."""
         assert batch.window is not None
         used = torch.ones_like(batch.terminated)
-        if self.config.episodic_int:  # nothing behind an end is summed
+        if not self.replay.linked:  # nothing behind an end is summed
             ended = batch.terminated | batch.truncated
             used = ended.cumsum(1) - ended.long() == 0
         rows = batch.window[used.cpu().numpy()]
@@ -216,14 +217,15 @@ class ReplayBonuses:
         self._warm = state["warm"]
 
 
-def storage(config: DQNConfig, bonuses: Sequence[Bonus], num_envs: int) -> dict[str, Any]:
-    """What the replay needs for bonuses, as arguments of `Replay`."""
+def storage(config: DQNConfig, bonuses: Sequence[Bonus], streams: Streams, num_envs: int) -> dict[str, Any]:
+    """What the replay needs for bonuses and streams, as arguments of `Replay`."""
+    linked = not bool(streams.episodic.all())
     if not bonuses:
-        return {}
+        return {"linked": linked}
     stored = sum(bonus.stored for bonus in bonuses)
     # Stored rewards come when their rows go through the bonuses.
     later = _lag(config) - 1 + (_rows(num_envs) - 1 if stored else 0)
-    return {"linked": not config.episodic_int, "later": later, "num_intrinsic": stored}
+    return {"linked": linked, "later": later, "num_intrinsic": stored}
 
 
 def _lag(config: DQNConfig) -> int:

@@ -11,6 +11,8 @@ from jostle.algo.parts.bonus_settings import BonusSettings
 from jostle.algo.parts.input.settings import InputSettings
 from jostle.algo.parts.noise_settings import noise_idle
 from jostle.algo.parts.rate import RateSchedule, check_rate, rate_at
+from jostle.algo.parts.stream_settings import EXTRINSIC
+from jostle.errors import ConfigError
 from jostle.nn.encoders import EncoderKind
 from jostle.nn.scaling import Scaling
 
@@ -108,6 +110,13 @@ class DQNConfig(InputSettings, BonusSettings):
         self.at_least(0, "epsilon_steps", "warmup", "threads", "sigma0", "max_grad_norm")
         self.positive("replay_ratio", "learning_rate", "optimizer_eps")
         check_rate(self.learning_rate, self.lr_schedule)
+        for name, own in self.streams.items():
+            if own.gae_lambda is not None:
+                raise ConfigError(
+                    f"streams.{name}.gae_lambda has no effect on DQN, whose returns have no λ: leave it out."
+                )
+            if name == EXTRINSIC and own.reward_norm is not None:
+                raise ConfigError("streams.ext.reward_norm has no effect on DQN, which takes rewards as they are.")
 
     def idle(self) -> Iterator[tuple[str, str]]:
         yield from super().idle()

@@ -17,11 +17,14 @@ from jostle.algo.parts.auxiliary import INPUT, Auxiliary, Minibatch, notify
 from jostle.algo.parts.decay import decay_groups
 from jostle.algo.parts.input.layers import make_terms
 from jostle.algo.parts.streams import Streams
+from jostle.algo.parts.value_scale import make_value_scale
 from jostle.functional import greedy_value, td_loss
 from jostle.nn.encoders import Observation
 from jostle.nn.noise import Mode, Noise
 from jostle.nn.policy import QNetwork, QOutputs
 
+MEASURED = 16
+"""Every so many minibatches, the targets are counted for the units of the values; more often would cost time."""
 LEARN, SELECT, ACT = 0, 1, 2
 """Slots of the online network's noise: ξ of the learned values, ξ″ of the selection, and from ACT on those that act."""
 
@@ -41,6 +44,7 @@ class Learner:
     Attributes:
         forward: the online network, compiled where that is wanted.
         aux: the auxiliary losses of the settings and the user's.
+        value_scale: the units of the streams' values in the loss; None: their own.
     """
 
     def __init__(
@@ -58,6 +62,9 @@ class Learner:
         self.config, self.network, self.target = config, network, target
         self.noise, self.target_noise, self.looks = noise, target_noise, looks
         self.streams, self.device = streams, device
+        self.value_scale = make_value_scale(config.value_norm, streams.names)
+        if self.value_scale is not None:
+            self.value_scale.to(device)
         self.terms: dict[str, list[Tensor]] = defaultdict(list)
         self.aux = [*make_terms(config, network, self.features, looks), *aux]
         self.optimizer = self._make_optimizer()
@@ -84,14 +91,20 @@ class Learner:
         for group in self._scheduled:
             self.optimizer.param_groups[group]["lr"] = rate
 
-    def update(self, batch: Batch) -> None:
-        """One gradient step on one minibatch, with fresh ξ, ξ″ (online) and ξ′ (target) for the whole batch."""
+    def update(self, batch: Batch, measure: bool = True) -> None:
+        """One gradient step on one minibatch, with fresh ξ, ξ″ (online) and ξ′ (target) for the whole batch.
+
+        ``measure``: the units of the values see its targets.
+        """
         c = self.config
         self.noise.draw([LEARN, SELECT])
         self.target_noise.draw()
         self.looks.before_update()
         notify(self.aux, "before_minibatch")
-        loss = self.loss(batch)
+        target = self.td_target(batch)
+        if measure and self.value_scale is not None:
+            self.value_scale.update(target)
+        loss = self.loss(batch, target)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if c.max_grad_norm > 0:
@@ -102,9 +115,10 @@ class Learner:
             follow(self.target, self.network, c.target_tau)
         self.terms["losses/td_loss"].append(loss.detach())
 
-    def loss(self, batch: Batch) -> Float[Tensor, ""]:
-        """The loss of one minibatch under the noise drawn last."""
-        target, count = self.td_target(batch), len(batch.action)
+    def loss(self, batch: Batch, target: Float[Tensor, "B K"] | None = None) -> Float[Tensor, ""]:
+        """The loss of one minibatch under the noise drawn last; ``target`` where `td_target` is known already."""
+        target, count = self.td_target(batch) if target is None else target, len(batch.action)
+        scale = None if self.value_scale is None else self.value_scale.scale
         self.network.train()  # batch normalisation alone knows the difference
 
         def again(draw: Int[Tensor, "B 2"]) -> QOutputs:
@@ -114,7 +128,9 @@ class Learner:
 
         def td(out: QOutputs) -> Tensor:
             chosen = out.q.gather(2, batch.action[:, None, None].expand(-1, out.q.shape[1], 1)).squeeze(2)
-            return td_loss(chosen, target, self.config.loss)
+            if scale is not None:
+                return td_loss(chosen / scale, target / scale, self.config.loss, self.streams.value_coef)
+            return td_loss(chosen, target, self.config.loss, self.streams.value_coef)
 
         draw = self.looks.draws(count, LEARN)
         out = again(draw)

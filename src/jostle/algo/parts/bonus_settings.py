@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from jostle.algo.parts.stream_settings import NONE, StreamTable
 from jostle.algo.settings import Settings
 
 BonusName = Literal["rnd", "icm", "e3b"]
 INTRINSIC = (
     "coef_int", "gamma_int", "episodic_int", "bonus_ending", "bonus_obs_norm", "bonus_obs_clip", "bonus_reward_norm",
-    "bonus_codes", "bonus_scale_horizon", "bonus_share", "bonus_learning_rate", "value_heads",
+    "bonus_codes", "bonus_scale_horizon", "bonus_share", "bonus_learning_rate", "value_heads", "value_weights",
+    "bonus_grad_norm",
 )  # fmt: skip
 """Settings that concern intrinsic streams alone, but for sizes, which may stand ready."""
 _OF_RND = ("bonus_ending", "bonus_target", "bonus_slope", "bonus_depth", "bonus_convolutions")
@@ -30,6 +32,13 @@ class BonusSettings(Settings):
     """Discount of the intrinsic streams."""
     episodic_int: bool = False
     """Intrinsic returns end with the episode; otherwise they go on in the next one."""
+    streams: StreamTable = NONE
+    """What single streams have of their own, by name (ext, rnd, icm, e3b): coef, gamma, gae_lambda, episodic,
+    reward_norm, value_coef; on the command line --streams.e3b.coef 0.1."""
+    value_weights: Literal["coefficient", "equal"] = "coefficient"
+    """Weights of the streams' values in the loss: by their coefficients, that of the largest being 1, or 1 for all."""
+    value_norm: Literal["none", "intrinsic", "all"] = "intrinsic"
+    """Streams whose values are learned in units of their targets' running deviation, where that is above 1."""
 
     # What bonuses see and pay
     bonus_warmup: int = 50
@@ -80,6 +89,8 @@ class BonusSettings(Settings):
             for name in INTRINSIC:
                 if hasattr(self, name):  # heads of values are PPO's
                     yield name, "without a bonus"
+            if self.value_norm == "none":
+                yield "value_norm", "without a bonus"
         if self.bonus_reward_norm == "none":
             yield "bonus_scale_horizon", "with bonus_reward_norm='none', which divides by nothing"
         if "rnd" not in self.bonus:

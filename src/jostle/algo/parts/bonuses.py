@@ -1,4 +1,4 @@
-"""From settings to bonuses and their reward streams."""
+"""From settings to bonuses."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from jostle.algo.parts.bonus_settings import BonusSettings
-from jostle.algo.parts.streams import Stream
+from jostle.algo.parts.stream_settings import EXTRINSIC, SUM
+from jostle.algo.parts.streams import one_stream
 from jostle.bonus import BONUSES, Bonus, make_bonus, warm_up
 from jostle.bonus.part import holds_numbers
 from jostle.bonus.rnd import VECTOR_FEATURES, VECTOR_RATE
@@ -29,18 +30,19 @@ def make_bonuses(config: BonusSettings, env: JostleEnv, own: Sequence[Bonus], *,
         rate, features = config.bonus_learning_rate, config.bonus_features
         if name == "rnd" and rate is None and holds_numbers(space):
             rate, features = VECTOR_RATE, features or VECTOR_FEATURES
+        stream = one_stream(config, name)
         bonus = make_bonus(
             name,
             space,
             policy_space(env.single_action_space, getattr(config, "action_scaling", "none")),
             env.num_envs,
             features=features,
-            discount=config.gamma_int,
+            discount=stream.discount,
             share=config.bonus_share,
             obs_norm=config.bonus_obs_norm,
             clip=config.bonus_obs_clip,
             codes=_codes(config, env),
-            reward_norm=config.bonus_reward_norm,
+            reward_norm=stream.reward_norm,
             scale_horizon=config.bonus_scale_horizon,
             **(_of_rnd(config, bfloat16) if name == "rnd" else {}),
         )
@@ -54,12 +56,17 @@ def make_bonuses(config: BonusSettings, env: JostleEnv, own: Sequence[Bonus], *,
                 f"bonuses= takes objects such as jostle.bonus.RND(…), not {bonus!r}; by name they are a setting: "
                 "bonus=('rnd',)."
             )
-        if bonus.name in ("ext", "sum"):
+        if bonus.name in (EXTRINSIC, SUM):
             raise ConfigError(f"a bonus cannot be called '{bonus.name}', the name of another stream; give it its own.")
         if bonus.name in [other.name for other in made]:
             raise ConfigError(
                 f"two bonuses are called '{bonus.name}', and streams, metrics and weights go by that name; give one of "
                 "them a subclass with another `name`."
+            )
+        if bonus.name in config.streams and config.streams[bonus.name].reward_norm is not None:
+            raise ConfigError(
+                f"streams.{bonus.name}.reward_norm has no effect on a bonus that is made already: give reward_norm=… "
+                "where it is made."
             )
         made.append(bonus)
     return made
@@ -80,17 +87,6 @@ def _of_rnd(config: BonusSettings, bfloat16: bool) -> dict[str, Any]:
         "convolutions": config.bonus_convolutions,
         "bf16": bfloat16,
     }
-
-
-def intrinsic_streams(config: BonusSettings, bonuses: Sequence[Bonus], gae_lambda: float) -> list[Stream]:
-    """A stream for each bonus.
-
-    Raises:
-        ConfigError: there is no stream with a weight.
-    """
-    if not (config.coef_ext or (bonuses and config.coef_int)):
-        raise ConfigError("no reward has a weight: raise coef_ext, or give a bonus and coef_int.")
-    return [Stream(bonus.name, config.gamma_int, gae_lambda, config.episodic_int, config.coef_int) for bonus in bonuses]
 
 
 def newest_space(env: JostleEnv) -> gym.Space[Any]:

@@ -15,10 +15,12 @@ from jostle.algo.agent import Agent
 from jostle.algo.machine import seeded, setup_device
 from jostle.algo.parts.auxiliary import INPUT, WEIGHTS, Auxiliary, on_device
 from jostle.algo.parts.bonus_settings import INTRINSIC
-from jostle.algo.parts.bonuses import frozen_parameters, intrinsic_streams, make_bonuses, warm_up_all
+from jostle.algo.parts.bonuses import frozen_parameters, make_bonuses, warm_up_all
 from jostle.algo.parts.input.draws import RolloutDraws
 from jostle.algo.parts.input.layers import make_draws, make_terms
-from jostle.algo.parts.streams import Stream, Streams
+from jostle.algo.parts.stream_settings import SUM
+from jostle.algo.parts.streams import Stream, Streams, make_streams
+from jostle.algo.parts.value_scale import make_value_scale
 from jostle.algo.ppo.bonuses import successors, transitions
 from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.ppo.forward import Forward
@@ -132,13 +134,16 @@ class PPO(Agent):
         self._make_noise(seed)
         self.rollout = self._make_rollout()
         self._set_draws()
+        self.value_scale = make_value_scale(c.value_norm, self.streams.names)
+        if self.value_scale is not None:
+            self.value_scale.to(self.device)
         terms = make_terms(c, self.network, self.forward.features, self.looks, self.head)
         self.learner = Learner(
-            c, self.forward, self.rollout, self.bonuses, [*terms, *self.aux], pictures=self.sees_large_pictures,
-            shuffler=self._shuffler, generator=self._generator,
+            c, self.forward, self.rollout, self.streams, self.value_scale, self.bonuses, [*terms, *self.aux],
+            pictures=self.sees_large_pictures, shuffler=self._shuffler, generator=self._generator,
         )  # fmt: skip
         self._state = self._zero_state()
-        self._reward_filter = ReturnFilter(self.num_envs, c.gamma).to(self.device)
+        self._reward_filter = ReturnFilter(self.num_envs, self._rewards[0].discount).to(self.device)
         self._recompute = c.recompute
         if self._recompute is None:
             self._recompute = c.recurrent == "none" and (c.bfloat16 or not self.sees_pictures)
@@ -146,12 +151,12 @@ class PPO(Agent):
 
     def _make_streams(self) -> Streams:
         c = self.config
-        extrinsic = Stream("ext", c.gamma, c.gae_lambda, True, c.coef_ext)
-        intrinsic = intrinsic_streams(c, self.bonuses, c.gae_lambda)
+        self._rewards = make_streams(c, [bonus.name for bonus in self.bonuses])
         if c.value_heads == "single":
-            self._weights = [s.coefficient for s in (extrinsic, *intrinsic)]
-            return Streams([Stream("sum", c.gamma, c.gae_lambda, not intrinsic or c.episodic_int, 1.0)], self.device)
-        return Streams([extrinsic, *intrinsic], self.device)
+            self._weights = torch.tensor([s.coefficient for s in self._rewards], device=self.device)
+            episodic = not self.bonuses or c.episodic_int
+            return Streams([Stream(SUM, c.gamma, c.gae_lambda, episodic, value_coef=c.value_coef)], self.device)
+        return Streams(self._rewards, self.device)
 
     def _make_noise(self, seed: int) -> None:
         c, slots = self.config, self.num_envs if self.config.noise_per_env else 1
@@ -291,10 +296,12 @@ class PPO(Agent):
             prepared.append(bonus.prepare(seen))
         reward = torch.stack(rewards, -1)  # [T, N, streams]
         if c.value_heads == "single":
-            reward = (reward * torch.tensor(self._weights, device=self.device)).sum(-1, keepdim=True)
+            reward = (reward * self._weights).sum(-1, keepdim=True)
         terminated = r.terminated | r.truncated if c.time_limit == "terminal" else r.terminated
         advantages = gae(reward, r.value, terminated, r.truncated, r.valid, s.discount, s.gae_lambda, s.episodic)
         target = advantages + r.value[:-1]
+        if self.value_scale is not None:
+            self.value_scale.update(target, r.valid)
         for k, name in enumerate(s.names):
             value, goal, valid = (x.flatten() for x in (r.value[:-1, :, k], target[..., k], r.valid))
             self.learner.sums[f"values/explained_variance_{name}"].append(explained_variance(value, goal, valid))
@@ -306,7 +313,7 @@ class PPO(Agent):
         """The environment's reward, normalised and clipped."""
         c, r = self.config, self.rollout
         reward = r.reward
-        if c.reward_norm == "return_std":
+        if self._rewards[0].reward_norm == "return_std":
             self._reward_filter.update(reward, r.valid, r.start[:-1])
             reward = (reward / self._reward_filter.scale.clamp(min=1e-8)).float()
         return reward.clamp(-c.reward_clip, c.reward_clip) if c.reward_clip > 0 else reward
@@ -389,6 +396,7 @@ class PPO(Agent):
             "looks": None if self.looks is None else self.looks.state_dict(),
             "recurrent": self._state,
             "reward_filter": self._reward_filter.state_dict(),
+            "value_scale": None if self.value_scale is None else self.value_scale.state_dict(),
             "rng": {"act": self._generator.get_state(), "shuffle": self._shuffler.get_state()},
             "warm": self._warm,
         }
@@ -411,6 +419,8 @@ class PPO(Agent):
         self._reward_filter.load_state_dict(
             fit_rows(self._reward_filter.state_dict(), state["reward_filter"], before, now)
         )
+        if self.value_scale is not None and state.get("value_scale") is not None:
+            self.value_scale.load_state_dict(state["value_scale"])
         reasons = self._load_generators(state)
         recurrent = self._zero_state() if before != now else state["recurrent"]
         self._state = None if recurrent is None else recurrent.to(self.device)

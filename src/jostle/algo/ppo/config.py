@@ -11,6 +11,8 @@ from jostle.algo.parts.bonus_settings import BonusSettings
 from jostle.algo.parts.input.settings import InputSettings
 from jostle.algo.parts.noise_settings import noise_idle
 from jostle.algo.parts.rate import RateSchedule, check_rate, rate_at
+from jostle.algo.parts.stream_settings import EXTRINSIC
+from jostle.errors import ConfigError
 from jostle.nn.distributions import ActionScaling
 from jostle.nn.encoders import EncoderKind
 from jostle.nn.own import is_own
@@ -97,7 +99,7 @@ class PPOConfig(InputSettings, BonusSettings):
     clip_schedule: Literal["constant", "linear"] = "constant"
     """linear: both clip ranges fall to 0 over the training."""
     value_coef: float = 0.5
-    """Weight of the values' loss ½(V − R)², summed over the streams."""
+    """Weight of the values' loss ½(V − R)², of the stream that weighs most; the others' by value_weights."""
     entropy_coef: float | None = None
     """Weight of the entropy bonus; None: 0.01, or 0 with NoisyNet."""
     entropy_schedule: Literal["constant", "linear"] = "constant"
@@ -123,6 +125,9 @@ class PPOConfig(InputSettings, BonusSettings):
     """Epsilon in Adam's denominator."""
     max_grad_norm: float = 0.5
     """Gradients are scaled down to this norm; 0: never."""
+    bonus_grad_norm: Literal["own", "joint"] = "own"
+    """own: the gradients of each bonus are scaled down apart from the policy's; joint: those of an optimiser by one
+    norm."""
 
     # Speed
     device: str = "auto"
@@ -149,6 +154,7 @@ class PPOConfig(InputSettings, BonusSettings):
         )  # fmt: skip
         self.positive("learning_rate", "optimizer_eps", "kl_target")
         check_rate(self.learning_rate, self.lr_schedule)
+        self._check_streams()
         normalises = self.normalise_obs and is_own(self.encoder)
         self.need("normalise_obs", not normalises, "false with an encoder of your own, which sees raw observations")
         by = ("envs", "slices", None)
@@ -156,6 +162,18 @@ class PPOConfig(InputSettings, BonusSettings):
         length = self.sequence_length
         self.need("sequence_length", length == 0 or self.num_steps % length == 0, f"a divisor of {self.num_steps}")
         self.need("recompute", not (self.recompute and self.recurrent != "none"), "false with recurrence")
+
+    def _check_streams(self) -> None:
+        for name, own in self.streams.items():
+            alone = {"gamma": own.gamma, "gae_lambda": own.gae_lambda, "episodic": own.episodic}
+            for field, value in {**alone, "value_coef": own.value_coef}.items():
+                if value is not None and self.value_heads == "single":
+                    raise ConfigError(
+                        f"streams.{name}.{field}={value!r} has no effect with value_heads='single', where all rewards "
+                        "are one stream: leave it out, or use dual heads."
+                    )
+            if name == EXTRINSIC and own.reward_norm == "reward_std":
+                raise ConfigError("streams.ext.reward_norm='reward_std' is for bonuses: use return_std or none.")
 
     def idle(self) -> Iterator[tuple[str, str]]:
         yield from super().idle()

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from jostle.algo.machine import load_optimizer
 from jostle.algo.parts.auxiliary import INPUT, Auxiliary, Minibatch, notify
 from jostle.algo.parts.decay import decay_groups
+from jostle.algo.parts.streams import Streams
+from jostle.algo.parts.value_scale import ValueScale
 from jostle.algo.ppo.bonuses import transitions
 from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.ppo.forward import Forward
@@ -54,6 +56,8 @@ class Learner:
         config: the settings.
         forward: calls the policy.
         rollout: the storage.
+        streams: of rewards, as many as there are value heads.
+        value_scale: the units of their values in the loss; None: their own.
         bonuses, aux: what is trained beside the policy.
         pictures: the observations are pictures, which go through the network in smaller pieces.
         shuffler: draws minibatches, on the CPU.
@@ -65,6 +69,8 @@ class Learner:
         config: PPOConfig,
         forward: Forward,
         rollout: Rollout,
+        streams: Streams,
+        value_scale: ValueScale | None,
         bonuses: Sequence[Bonus],
         aux: Sequence[Auxiliary],
         *,
@@ -73,6 +79,7 @@ class Learner:
         generator: torch.Generator,
     ) -> None:
         self.config, self.forward, self.rollout = config, forward, rollout
+        self.streams, self.value_scale = streams, value_scale
         self.bonuses, self.aux = bonuses, aux
         self.shuffler, self.generator = shuffler, generator
         self.head = forward.network.head
@@ -92,6 +99,12 @@ class Learner:
             elif parameters:
                 self._parameters.append(parameters)
                 rates.append(rate)
+        self._clipped = self._parameters
+        if config.bonus_grad_norm == "own":
+            theirs = [[p for p in bonus.parameters() if p.requires_grad] for bonus in bonuses]
+            apart = {p for parameters in theirs for p in parameters}
+            rest = [[p for p in parameters if p not in apart] for parameters in self._parameters]
+            self._clipped = [parameters for parameters in [*rest, *theirs] if parameters]
         self.optimizers = [
             torch.optim.Adam(parameters, rate, eps=config.optimizer_eps, fused=True)
             for parameters, rate in zip(self._parameters, rates, strict=True)
@@ -168,9 +181,10 @@ class Learner:
         self._learn_bonuses(rows, scored)
         for name, term in sums.items():
             self.sums[f"losses/{name}"].append(term)
-        for optimizer, parameters in zip(self.optimizers, self._parameters, strict=True):
-            if c.max_grad_norm > 0:
+        if c.max_grad_norm > 0:
+            for parameters in self._clipped:
                 nn.utils.clip_grad_norm_(parameters, c.max_grad_norm, foreach=True)
+        for optimizer in self.optimizers:
             optimizer.step()
         notify(self.aux, "after_step")
         return True
@@ -201,7 +215,8 @@ class Learner:
         index = rows.reshape(-1)
         obs = r.observations(index)
         out = self.forward.replay(r, rows, obs=obs)
-        weights = Coefficients(self._clip, self._value_clip, c.value_coef, self.entropy_coef)
+        scale = None if self.value_scale is None else self.value_scale.scale
+        weights = Coefficients(self._clip, self._value_clip, self.streams.value_coef, self.entropy_coef, scale)
         given = flat(rows, r.log_prob), advantage, flat(rows, r.value[:-1]), flat(rows, target), valid, count, weights
         loss, terms, error = ppo_loss(self.head, out.pi, out.value, action, *given)
         if c.kl_penalty == "adaptive":
