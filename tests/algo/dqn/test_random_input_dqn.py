@@ -102,6 +102,7 @@ def test_every_update_learns_under_new_draws(lively: Any, per: str) -> None:
         assert len({tuple(noise.flatten().tolist()) for noise in part}) == len(seen)
 
 
+@pytest.mark.filterwarnings("ignore:feature_reduce")
 @pytest.mark.parametrize("reduce", ["mean", "sum"])
 @pytest.mark.parametrize("layer", ["hidden", "encoder"])
 def test_feature_matching_by_hand(lively: Any, layer: str, reduce: str) -> None:

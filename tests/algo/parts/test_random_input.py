@@ -172,6 +172,7 @@ def hidden_by_hand(agent: jostle.PPO, obs: Tensor, slots: Tensor | None, layer: 
 
 
 @pytest.mark.parametrize("on_clean", [True, False])
+@pytest.mark.filterwarnings("ignore:feature_reduce")
 @pytest.mark.parametrize("reduce", ["mean", "sum"])
 @pytest.mark.parametrize("layer", ["hidden", "encoder"])
 def test_feature_matching_by_hand(lively: Any, layer: str, reduce: str, on_clean: bool) -> None:
