@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 import jostle
+from jostle import stress
 from jostle.cli import main
 from jostle.cli.flags import parse
 from jostle.cli.stress import Stress
@@ -92,6 +93,14 @@ def test_what_it_says_and_leaves(trained: Path, tmp_path: Path, capsys: pytest.C
     agent.env.close()
     report = (out / "report.md").read_text()
     assert "| test | mc:10 | " in report
+    # An evaluation says the same, digit by digit.
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--episodes", "8", "--noise", "mc:10"]) == 0
+    told = lines["seen", "mc:10"]["return"]
+    digits = stress.Interval(told["point"], told["low"], told["high"], 0.95).digits
+    said = capsys.readouterr().out
+    assert f"{told['point']:.{digits}f}" in said
+    assert f"{told['low']:.{digits}f} to {told['high']:.{digits}f}" in said
     assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
     # The run itself still loads: nothing was changed in it.
     jostle.load(run).env.close()

@@ -243,16 +243,20 @@ def _default_video(run: Path, steps: int, noise: str) -> Path:
 
 
 def _table(found: "Evaluation", steps: int) -> Table:
+    from jostle.scores.intervals import Interval, decimal  # late, so that help is quick
+
     returns, (low, high) = found.returns, found.interval
+    digits = Interval(found.mean, low, high, 0.95).digits
+    ends = f"{decimal(low, digits)} to {decimal(high, digits)}" if len(returns) > 1 else "needs two episodes"
     table = Table(title=f"{found.env} after {steps:,} steps", title_justify="left")
     rows = {
         "episodes": str(len(returns)),
         "noise": found.noise,
         "actions": found.actions,
         "epsilon": f"{found.epsilon:g}",
-        "mean return": f"{found.mean:.4g}",
-        "95% interval": f"{low:.4g} to {high:.4g}" if math.isfinite(low) else "needs two episodes",
-        "least, greatest": f"{returns.min():.4g}, {returns.max():.4g}",
+        "mean return": decimal(found.mean, digits),
+        "95% interval": ends,
+        "least, greatest": f"{decimal(returns.min(), digits)}, {decimal(returns.max(), digits)}",
         "mean length": f"{sum(e.length for e in found.episodes) / len(returns):.4g}",
         "seed": str(found.seed),
     }
