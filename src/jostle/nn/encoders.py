@@ -135,8 +135,13 @@ class OneHot(Encoder):
 
     def forward(self, obs: Tensor) -> Tensor:
         codes = obs.reshape(obs.shape[0], len(self.counts)).long()
-        inside, one = _within(codes, self.lowest, self.highest, self._refusal)
         out = torch.zeros(obs.shape[0], self.out_features, device=obs.device)
+        if len(self.counts) == 1 and obs.device.type == "cpu" and not torch.compiler.is_compiling():
+            try:  # one category has no neighbours, and scatter looks anyway
+                return out.scatter_(1, codes + self.offset, 1.0)
+            except RuntimeError as error:
+                raise ConfigError(self._refusal) from error
+        inside, one = _within(codes, self.lowest, self.highest, self._refusal)
         return out.scatter_(1, inside + self.offset, one)
 
 
