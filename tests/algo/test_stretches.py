@@ -272,7 +272,7 @@ def test_what_changes_by_meaning(name: str) -> None:
 
 
 def test_a_change_is_noted_once_but_for_each_step_anew(tmp_path: Path) -> None:
-    with Run.create(tmp_path / "run", {}, {"history": "of another hand"}) as run:
+    with Run.create(tmp_path / "run", {}, {"history": 3}) as run:
         for step, changed in ((4, [0, 1]), (4, [0, 1]), (4, [0, 2]), (8, [0, 1]), (8, [0, 1])):
             record_change(run, step, {"gamma": changed})
         found = [(entry["step"], entry["changed"]["gamma"]) for entry in info(tmp_path / "run")["history"]]
