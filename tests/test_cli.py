@@ -1,11 +1,13 @@
 """The command: what users type, end to end, and one sentence for everything that can go wrong."""
 
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -476,13 +478,18 @@ def test_ctrl_c_saves_and_resume_goes_on(tmp_path: Path) -> None:
 
 def test_ctrl_c_in_a_longer_plan_keeps_its_end(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`resume --steps` is written into the run before it trains on, so that a bare `resume` goes on to that end."""
-    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
-    try:
-        assert main(["resume", str(run), "--steps", "100000000"]) == 130
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    metrics, size = run / "metrics.jsonl", (run / "metrics.jsonl").stat().st_size
+
+    def interrupt() -> None:
+        patience = time.monotonic() + 60
+        while metrics.stat().st_size <= size and time.monotonic() < patience:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    assert main(["resume", str(run), "--steps", "100000000"]) == 130
+    thread.join()
     assert capsys.readouterr().out.strip().endswith(f"jostle resume {run}")
     assert config_of(run)["training"]["total"] == 100000300
 
