@@ -1,11 +1,13 @@
 """What the settings of bonuses come to in PPO and in DQN: each reaches the bonus, the warm-up is played as asked."""
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+import yaml
 from gymnasium import spaces
 
 import jostle
@@ -13,6 +15,8 @@ from jostle.algo.parts import bonuses as parts
 from jostle.algo.ppo.bonuses import successors, transitions
 from jostle.bonus import RND, Bonus
 from jostle.errors import ConfigError
+from jostle.loading import rebuild
+from jostle.store import load_checkpoint
 
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": {"num_steps": 16, "minibatches": 2, "hidden": (8,)},
@@ -260,3 +264,23 @@ def test_of_a_bonus_that_an_older_version_saved_nobody_knows_the_beginning() -> 
     bonus.update(jostle.bonus.Transitions(x, x, torch.zeros(9, 2), torch.ones(9, 2) > 0))
     assert "rnd/left" not in bonus.drain_metrics()
     assert bonus.left(torch.ones(())) is None
+
+
+def test_runs_of_a_version_without_these_defaults_keep_theirs(tmp_path: Path) -> None:
+    """Their None meant the policy's optimiser and 512 features, in their checkpoints and in their config.yaml."""
+    run = tmp_path / "run"
+    former = {"bonus_learning_rate": "joint", "normalise_obs": False, "bonus_features": None}
+    made("ppo", **former).learn(32, run_dir=run).env.close()
+    younger = ("bonus_slope", "bonus_depth", "bonus_target", "bonus_convolutions", "bonus_codes", "bonus_scale_horizon")
+    (newest,) = sorted((run / "checkpoints").iterdir())[-1:]
+    state, meta = load_checkpoint(newest)
+    config = {k: v for k, v in meta["config"].items() if k not in younger} | {"bonus_learning_rate": None}
+    again, _ = rebuild(state, {**meta, "config": config}, env=vector)
+    assert (again.config.bonus_learning_rate, again.config.bonus_codes) == ("joint", True)
+    assert len(again.learner.optimizers) == 1
+    written = yaml.safe_load((run / "config.yaml").read_text())
+    written["config"] = {k: v for k, v in written["config"].items() if k not in younger} | {"bonus_learning_rate": None}
+    (run / "config.yaml").write_text(yaml.safe_dump(written))
+    resumed = jostle.resume(run, steps=32, env=vector)
+    assert resumed.config.bonus_learning_rate == "joint"
+    assert resumed.bonuses[0].predictor[-1].out_features == 512
