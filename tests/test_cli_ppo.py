@@ -117,6 +117,15 @@ def test_what_training_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert {"bonus/rnd/reward_mean", "bonus/icm/reward_mean", "losses/value"} <= set(row)
 
 
+def test_one_line_begins_and_has_nothing_left_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The run's own file says what the line left to the algorithm."""
+    line = [*SEA, "--steps", "64", "--run-dir", str(tmp_path / "sea"), "--resume"]
+    assert main([*line, "--quiet"]) == 0
+    assert main(line) == 0
+    assert "has reached its planned end" in capsys.readouterr().out
+    assert "minibatch_by from rows to envs" in error_of(capsys, [*line, "--minibatch-by", "envs"])
+
+
 @pytest.mark.parametrize(
     ("algorithm", "settings", "says"),
     [

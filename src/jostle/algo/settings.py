@@ -73,6 +73,10 @@ class Settings:
         expects of it what will not come. Sizes of parts that are not there are none of these: they may stand ready."""
         yield from ()
 
+    def decided_by_agent(self) -> tuple[str, ...]:
+        """Settings that an agent decides where they are None: its config then holds what it decided."""
+        return ()
+
     def doubts(self) -> Iterator[str]:
         """What is known to go wrong with these settings, each in a sentence with the remedy."""
         yield from ()

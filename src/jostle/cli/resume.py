@@ -148,7 +148,11 @@ def require_same(run: Path, wanted: Mapping[str, Any], defaults: Settings) -> No
     config = Run.open(run).config
     if config.get("algorithm") not in AGENTS:
         raise CheckpointError(f"the config.yaml of {run} names no algorithm: put back the one that the run began with")
-    found = differences(config, wanted, defaults)
+    settings = dict(wanted["config"])
+    for name in defaults.decided_by_agent():
+        if settings[name] is None:
+            settings[name] = (config.get("config") or {}).get(name)
+    found = differences(config, {**wanted, "config": settings}, defaults)
     if found:
         raise ConfigError(
             f"{run} holds a run of other settings ({in_words(found)}): give another --run-dir, or change the run by "

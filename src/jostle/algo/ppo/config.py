@@ -188,6 +188,9 @@ class PPOConfig(InputSettings, BonusSettings):
         if self.entropy_weight == 0:
             yield "entropy_schedule", "without entropy_coef"
 
+    def decided_by_agent(self) -> tuple[str, ...]:
+        return ("minibatch_by", "normalise_obs")
+
     @property
     def batched_by(self) -> Literal["rows", "envs", "slices"]:
         """What a minibatch is made of."""
