@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from jostle.errors import ConfigError
+from jostle.nn.eager import eager
 
 _CALL = nn.Module._call_impl.__code__
 
@@ -42,7 +43,7 @@ def _only_asks(func: Callable[..., Any], args: Sequence[Any]) -> bool:
     return like or (name in ("to", "type_as") and not isinstance(args[0], Watched))
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@eager
 def watched(layer: nn.Module, name: str, weight: Tensor) -> Tensor:
     """A layer's parameter as whoever asks may have it: itself, or `Watched` while another module is being called."""
     caller = _called()
