@@ -111,16 +111,22 @@ def metavar(kind: Any) -> str | None:
 
     >>> metavar(float | None), metavar(tuple[int, ...] | None), metavar(int)
     ('FLOAT|None', '[INT ...]|None', None)
+    >>> metavar(float | typing.Literal["joint"] | None)
+    'FLOAT|joint|None'
     """
-    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else ()
+    union = isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union
+    options = typing.get_args(kind) if union else ()
     if type(None) not in options:
         return None
-    (value,) = [option for option in options if option is not type(None)]
+    return "|".join([*(_named(option) for option in options if option is not type(None)), "None"])
+
+
+def _named(value: Any) -> str:
     if typing.get_origin(value) is tuple:
-        return f"[{typing.get_args(value)[0].__name__.upper()} ...]|None"
+        return f"[{typing.get_args(value)[0].__name__.upper()} ...]"
     if typing.get_origin(value) is typing.Literal:
-        return "|".join([*typing.get_args(value), "None"])
-    return "True|False|None" if value is bool else f"{value.__name__.upper()}|None"
+        return "|".join(typing.get_args(value))
+    return "True|False" if value is bool else str(value.__name__).upper()
 
 
 def _identifier(title: str) -> str:
