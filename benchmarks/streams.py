@@ -105,9 +105,13 @@ def main() -> None:
     text = f"""# Streams that share a network
 
 `python benchmarks/streams.py` made this from the rows of `streams.jsonl`. PPO on `{ENV}`, {STEPS:,} steps of 16
-environments, evaluated over {EPISODES} episodes: the mean over the seeds, and each seed's return.
+environments, evaluated over {EPISODES} episodes: the mean over the seeds, and in brackets each seed's return, one
+number for each run that was made.
 
 {table(finished(RAW, settings))}
+
+A weight of 1e-6 says what a bonus does to PPO that it should leave alone. At its default weight a bonus leads the
+policy too, and returns after so few steps say whether it still explores.
 """
     (RESULTS / "streams.md").write_text(text)
     print(text)
