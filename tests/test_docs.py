@@ -10,6 +10,7 @@ import pytest
 
 from jostle import presets
 from jostle.algo.dqn.config import DQNConfig
+from jostle.algo.parts.stream_settings import StreamTable
 from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.settings import merged
 from jostle.cli.flags import flag_value, parse
@@ -17,6 +18,7 @@ from jostle.cli.play import Evaluate, Watch
 from jostle.cli.recipe import starting_point
 from jostle.cli.resume import Resume
 from jostle.cli.sections import chosen, with_sections
+from jostle.cli.streams import gathered
 from jostle.cli.train import COMMANDS, _defaults
 from jostle.yaml_text import parse_yaml
 
@@ -126,7 +128,8 @@ def test_commands_are_understood(page: Path) -> None:
             start = starting_point(flag_value(words, "--preset"), None, words[2])
             start = {"env": "x", "training": {"total": 1}} | start
             kind, command = COMMANDS[words[2]][:2]
-            args = parse(command, words[3:], "x", _defaults(words[2], start))
+            given = gathered(words[3:], StreamTable())
+            args = parse(command, given, "x", _defaults(words[2], start))
             merged(kind.settings(), chosen(args, kind.settings))
             understood += 1
         elif words[:1] == ["jostle"] and words[1] in kinds:

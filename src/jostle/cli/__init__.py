@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": ("jostle.cli.play:evaluate", "mean return of a run's agent, with its 95% interval"),
     "stress": ("jostle.cli.stress:stress", "test agents under conditions seen and unseen, with intervals and checks"),
     "compare": ("jostle.cli.compare:compare", "is one agent, or one method, worse than another, on the same episodes?"),
+    "study": ("jostle.cli.study:study", "tasks × methods × seeds from one file, with tables and curves"),
     "runs": ("jostle.cli.runs:runs", "list runs: how far, how good, and in which settings they differ"),
     "plot": ("jostle.cli.runs:plot", "learning curves of runs, a curve a method with its band"),
     "watch": ("jostle.cli.play:watch", "a video of a run's agent"),

@@ -1,0 +1,122 @@
+"""One job in a process of its own: train or go on training, evaluate, stress, and write down what was found.
+
+python -m jostle.study.job FOLDER
+"""
+
+import json
+import platform
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jostle.errors import JostleError
+from jostle.store.files import replace_file
+from jostle.study.records import RETURN, read_record
+from jostle.study.spec import Job
+
+RESULT = "result.json"
+"""Written last: what holds it is done."""
+_POINTS = 200  # of a curve: more are not seen
+
+
+def work(folder: Path) -> None:
+    """Do what `job.json` of the folder asks for, as far as it is not done.
+
+    Raises:
+        JostleError: the environment, the training or a measurement failed.
+    """
+    from jostle.algo.schedule import Schedule  # late, so that a wrong folder is told at once
+
+    job = Job.of(json.loads((folder / "job.json").read_text(encoding="utf-8")))
+    begun = time.monotonic()
+    agent = _trained(folder, job.asked, Schedule)
+    try:
+        trained = time.monotonic()
+        scores: dict[str, Any] = {}
+        if job.evaluate is not None:
+            scores["evaluate"] = _evaluate(agent, job.evaluate)
+        for asked in job.stress:
+            scores.setdefault("stress", {})[asked["suite"]] = _stress(agent, asked, folder)
+    finally:
+        agent.env.close()
+    record = read_record(folder)
+    told = [(row["step"], row[RETURN]) for row in record.rows if RETURN in row and row[RETURN] == row[RETURN]]
+    thin = told[:: max(1, -(-len(told) // _POINTS))]
+    whole = {
+        **{name: getattr(job, name) for name in ("task", "method", "seed", "key", "measured")},
+        "steps": agent.steps,
+        "settings": record.settings,
+        "versions": record.info.get("versions"),
+        "processor": platform.processor() or platform.machine(),
+        "curve": {"steps": [int(step) for step, _ in thin], "return": [value for _, value in thin]},
+        "scores": scores,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        "seconds": {"train": trained - begun, "measure": time.monotonic() - trained},
+    }
+    replace_file(folder / RESULT, json.dumps(whole) + "\n")
+
+
+def _trained(folder: Path, asked: Mapping[str, Any], schedule: Any) -> Any:
+    """The agent at its planned end. What the study asks for is the user's word: its environment is trusted."""
+    import jostle
+    from jostle.algo import AGENTS
+    from jostle.store import Run
+
+    if (folder / "run.json").exists() and not Run.unstarted(folder):
+        return jostle.resume(folder, trust=True)
+    agent = AGENTS[asked["algorithm"]](
+        asked["env"], asked["config"], seed=asked["seed"], num_envs=asked["num_envs"],
+        env_options=asked["env_options"],
+    )  # fmt: skip
+    agent.train(schedule.of(asked["steps"]), folder, again=True)
+    return agent
+
+
+def _evaluate(agent: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
+    from jostle.evaluation import evaluate
+
+    how = dict(asked)
+    episodes = how.pop("episodes", 20)
+    if "env_options" in how:
+        how["env_options"] = {**agent.env_options, **how["env_options"]}
+    found = evaluate(agent, episodes, **how)
+    return {"return": found.mean, "episodes": len(found.episodes), "noise": found.noise, "actions": found.actions}
+
+
+def _stress(agent: Any, asked: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Means of each condition, by ``condition|mode``; every episode stays in the run's folder."""
+    from jostle.stress import stress_test
+    from jostle.stress.report import as_dict
+
+    how = {key: value for key, value in asked.items() if key != "suite"}
+    found = stress_test(agent, asked["suite"], **how)
+    where = folder / "stress" / found.suite.name
+    where.mkdir(parents=True, exist_ok=True)
+    found.write_rows(where / "episodes.jsonl")
+    replace_file(where / "summary.json", json.dumps(as_dict(found), default=str) + "\n")
+    told = {}
+    for cell in found.cells:
+        won = cell.successes
+        told[f"{cell.condition}|{cell.noise}"] = {
+            "return": float(cell.returns.mean()), "success": None if won is None else float(won.mean()),
+        }  # fmt: skip
+    return told
+
+
+def main(arguments: list[str]) -> int:
+    """0, or 2 with one sentence behind what the log holds."""
+    try:
+        work(Path(arguments[0]))
+    except JostleError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,107 @@
+"""A study's file: what jobs it makes, and what cannot be one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jostle.errors import ConfigError
+from jostle.study import make_study, read_study
+from jostle.study.spec import Job
+
+SMALL: dict[str, Any] = {
+    "name": "sea",
+    "seeds": 2,
+    "steps": 400,
+    "tasks": {"sea-4": {"env": "jostle/DeepSea-v0", "env_options": {"size": 4}, "num_envs": 4}},
+    "methods": {"epsilon": {"algorithm": "dqn", "config": {"hidden": [8]}}},
+}
+
+
+def study(**changed: Any) -> Any:
+    return make_study({key: value for key, value in {**SMALL, **changed}.items() if value is not None})
+
+
+def test_jobs_stand_seeds_first() -> None:
+    found = study(methods={
+        "epsilon": {"algorithm": "dqn"},
+        "noisy": {
+            "algorithm": "dqn", "config": {"noisy": "factorised"}, "sweep": {"sigma0": [0.1, 0.5], "hidden": [[8]]},
+        },
+    })  # fmt: skip
+    assert found.methods == ["epsilon", "noisy,sigma0=0.1,hidden=8", "noisy,sigma0=0.5,hidden=8"]
+    assert [(job.seed, job.method) for job in found.jobs] == [
+        (seed, method) for seed in (0, 1) for method in found.methods
+    ]
+    job = found.jobs[2]
+    assert job.asked == {
+        "algorithm": "dqn", "env": "jostle/DeepSea-v0", "num_envs": 4, "env_options": {"size": 4}, "steps": 400,
+        "config": {"noisy": "factorised", "sigma0": 0.5, "hidden": [8]}, "version": 1, "seed": 0,
+    }  # fmt: skip
+    again = Job.of(job.as_dict())
+    assert (again.key, again.measured, again.folder) == (job.key, job.measured, job.folder)
+
+
+def test_what_decides_a_job_is_what_was_asked_not_where_it_stands() -> None:
+    one, other = (
+        study(),
+        study(seeds=[1, 0], methods={"b": {"algorithm": "ppo"}, "renamed": SMALL["methods"]["epsilon"]}),
+    )
+    keys = {job.seed: job.key for job in one.jobs}
+    assert {job.seed: job.key for job in other.jobs if job.method == "renamed"} == keys
+    default = study(methods={"epsilon": {"algorithm": "dqn", "config": {"hidden": [8], "gamma": 0.99}}})
+    assert default.jobs[0].key == one.jobs[0].key  # a default that is written out asks for nothing else
+    for change in ({"config": {"hidden": [9]}}, {"version": 2}, {"num_envs": 5}, {"env_options": {"size": 5}}):
+        method = {**SMALL["methods"]["epsilon"], **change}
+        assert study(methods={"epsilon": method}).jobs[0].key != one.jobs[0].key, change
+
+
+def test_settings_come_from_preset_study_task_and_method() -> None:
+    found = study(
+        steps=None,
+        config={"gamma": 0.9},
+        tasks={"sea": {"config": {"learning_rate": 1e-4}}, "short": {"steps": 1e3, "env_options": {"size": 5}}},
+        methods={"rnd": {"preset": "deepsea-rnd", "config": {"gamma_int": 0.9}}},
+    )
+    whole, short = (next(job.asked for job in found.jobs if job.task == task) for task in ("sea", "short"))
+    assert (whole["env"], whole["num_envs"], whole["env_options"]) == ("jostle/DeepSea-v0", 32, {"size": 20})
+    assert (whole["steps"], short["steps"], short["env_options"]) == (200_000, 1_000, {"size": 5})
+    assert (whole["config"]["gamma"], whole["config"]["learning_rate"], whole["config"]["gamma_int"]) == (
+        0.9,
+        1e-4,
+        0.9,
+    )
+    assert short["config"]["learning_rate"] == 1e-3  # the preset's
+
+
+@pytest.mark.parametrize(("changed", "match"), [
+    ({"task": {}}, "has no 'task'; did you mean tasks"),
+    ({"tasks": None}, "needs tasks"),
+    ({"methods": {}}, "needs methods"),
+    ({"methods": {"a": {"algorithm": "sac"}}}, "needs an algorithm"),
+    ({"methods": {"a": {"algo": "dqn"}}}, "did you mean algorithm"),
+    ({"methods": {"a": {"algorithm": "dqn", "config": {"gama": 1}}}}, "did you mean gamma"),
+    ({"methods": {"a": {"algorithm": "dqn", "config": {"gamma": 2}}}}, "method 'a' on task 'sea-4': gamma=2"),
+    ({"methods": {"a": {"preset": "deepsea"}}}, "no preset 'deepsea'"),
+    ({"methods": {"a": {"algorithm": "dqn", "sweep": {"gamma": 0.9}}}}, "needs a list of values of gamma"),
+    ({"methods": {"../a": {"algorithm": "dqn"}}}, "cannot be called '../a'"),
+    ({"methods": {"a": {"algorithm": "dqn"}, "b": {"algorithm": "dqn"}}}, "'b' on 'sea-4' and 'a' on 'sea-4' ask for"),
+    ({"seeds": 0}, "seeds=0 cannot be used"),
+    ({"seeds": [1, 1]}, "different whole numbers"),
+    ({"steps": 0.5}, "give whole steps"),
+    ({"stress": {"episodes": 5}}, "stress needs a suite"),
+    ({"evaluate": {"episode": 5}}, "did you mean episodes"),
+    ({"tasks": {"a": {"env": "x", "env_options": [1]}}}, "env_options of method"),
+])  # fmt: skip
+def test_what_is_no_study(changed: dict[str, Any], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        study(**changed)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the study"):
+        read_study(tmp_path / "nothing.yaml")
+    for text, match in (("a: [", "is no YAML"), ("seeds: 1\nseeds: 2", "given twice"), ("[]", "must be a mapping")):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(ConfigError, match=match):
+            read_study(tmp_path / "bad.yaml")

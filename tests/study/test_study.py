@@ -1,0 +1,158 @@
+"""Studies that run: killed, failed, added to, read."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from jostle.cli import main
+from jostle.errors import CheckpointError, ConfigError
+from jostle.study import read
+
+COMMAND = str(Path(sys.executable).with_name("jostle"))
+TINY = {"hidden": [8], "warmup": 20, "batch_size": 8}
+SPEC: dict[str, Any] = {
+    "name": "sea",
+    "seeds": 2,
+    "steps": 120,
+    "tasks": {"sea-3": {"env": "jostle/DeepSea-v0", "env_options": {"size": 3}, "num_envs": 4}},
+    "methods": {"epsilon": {"algorithm": "dqn", "config": TINY}},
+    "evaluate": {"episodes": 2},
+}
+
+
+def written(folder: Path, **changed: Any) -> Path:
+    file = folder / "sea.yaml"
+    file.write_text(yaml.safe_dump({**SPEC, **changed}))
+    return file
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study that has run."""
+    folder = tmp_path_factory.mktemp("study")
+    assert main(["study", str(written(folder)), "--out", str(folder / "out"), "--quiet"]) == 0
+    return folder
+
+
+def test_results_can_be_read(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = read(done / "out")
+    assert found.tasks == ["sea-3"]
+    assert found.methods("sea-3") == ["epsilon"]
+    assert found.measures("sea-3") == ["evaluate", "training"]
+    rows = list(found.rows)
+    assert [row["seed"] for row in rows] == [0, 1]
+    np.testing.assert_array_equal(
+        found.scores("sea-3")["epsilon"], [row["scores"]["evaluate"]["return"] for row in rows]
+    )
+    assert rows[0]["settings"]["hidden"] == [8]
+    assert rows[0]["memory"] > 2**20
+    run = done / "out" / rows[0]["folder"]
+    assert main(["evaluate", str(run), "--episodes", "2", "--quiet", "--json", str(done / "again.json")]) == 0
+    again = json.loads((done / "again.json").read_text())
+    assert np.mean([episode["ret"] for episode in again["episodes"]]) == pytest.approx(
+        rows[0]["scores"]["evaluate"]["return"]
+    )
+    assert (
+        (done / "out" / "results.csv").read_text().startswith("task,method,seed,key,steps,seconds,megabytes,evaluate")
+    )
+    assert "| epsilon | 2 | 1 |" in (done / "out" / "table.md").read_text()
+    with pytest.raises(ConfigError, match="no task 'sea'; did you mean sea-3"):
+        found.scores("sea")
+    with pytest.raises(ConfigError, match="nothing measured 'evaluat'"):
+        found.scores("sea-3", "evaluat")
+
+
+def test_what_is_done_is_not_run_again_and_what_is_added_runs(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = done / "out"
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/*/*/result.json")}
+    methods = {
+        "noisy": {"algorithm": "dqn", "config": {**TINY, "noisy": "factorised"}},
+        "renamed": SPEC["methods"]["epsilon"],
+    }
+    more = written(done, seeds=[1, 0], methods=methods)
+    assert main(["study", str(more), "--out", str(out), "--dry-run"]) == 0
+    assert "2 jobs left" in capsys.readouterr().out  # a method that is called otherwise is the same
+    file = written(done, methods={**SPEC["methods"], "noisy": methods["noisy"]})
+    assert main(["study", str(file), "--out", str(out), "--dry-run"]) == 0
+    assert "2 jobs left" in capsys.readouterr().out
+    assert main(["study", str(file), "--out", str(out), "--max-jobs", "1"]) == 0
+    assert "3 done, 0 failed, 1 not begun" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert [row["method"] for row in read(out).rows] == ["epsilon", "noisy", "epsilon"]
+
+
+def test_a_failure_is_told_with_its_log_and_the_others_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = {**SPEC["tasks"]["sea-3"], "env_options": {"size": 3, "depth": 5}}
+    file = written(tmp_path, seeds=1, tasks={"bad": task, **SPEC["tasks"]})
+    assert main(["study", str(file), "--out", str(tmp_path / "out"), "--jobs", "1", "--retries", "1"]) == 1
+    said = capsys.readouterr().out
+    assert said.count("FAILED bad epsilon seed 0 (exit code 2)") == 2
+    assert "error: " in said
+    assert "'depth'" in said or "depth" in said
+    assert "1 done, 1 failed, 0 not begun" in said
+    assert main(["study", str(file), "--out", str(tmp_path / "two"), "--jobs", "1", "--fail-fast", "--quiet"]) == 1
+    assert not list((tmp_path / "two").glob("sea-3/*/*/result.json"))
+
+
+def curves(folder: Path) -> list[tuple[Any, ...]]:
+    return [(row["method"], row["seed"], row["curve"], row["scores"]) for row in read(folder).rows]
+
+
+def test_a_study_that_is_killed_ends_as_one_that_never_was(tmp_path: Path) -> None:
+    file = written(tmp_path, steps=400)
+    assert main(["study", str(file), "--out", str(tmp_path / "whole"), "--quiet"]) == 0
+    rng = random.Random(0)
+    for _ in range(2):
+        process = subprocess.Popen(
+            [COMMAND, "study", str(file), "--out", str(tmp_path / "killed"), "--quiet"], start_new_session=True
+        )
+        time.sleep(1 + 3 * rng.random())
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert main(["study", str(file), "--out", str(tmp_path / "killed"), "--quiet"]) == 0
+    assert curves(tmp_path / "killed") == curves(tmp_path / "whole")
+
+
+def test_two_studies_in_one_folder_are_refused(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from jostle.store.lock import Lock
+
+    lock = Lock(done / "out" / ".lock")
+    try:
+        assert main(["study", str(written(done)), "--out", str(done / "out")]) == 2
+        assert "error: " in capsys.readouterr().err
+    finally:
+        lock.release()
+
+
+@pytest.mark.parametrize(("flags", "match"), [
+    (["--minutes", "0"], "--minutes 0 cannot be used"),
+    (["--jobs", "0"], "at least 1"),
+    (["--table", "--out", "empty"], "no job has a result yet"),
+])  # fmt: skip
+def test_what_cannot_be_run(
+    flags: list[str], match: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert main(["study", str(written(tmp_path)), *flags]) == 2
+    assert match in capsys.readouterr().err
+
+
+def test_results_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="there are no results"):
+        read(tmp_path)
+    (tmp_path / "results.jsonl").write_text('{"task": 1}\n')
+    with pytest.raises(CheckpointError, match="is damaged"):
+        read(tmp_path)
