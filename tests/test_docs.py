@@ -133,7 +133,7 @@ def test_commands_are_understood(page: Path) -> None:
             merged(kind.settings(), chosen(args, kind.settings))
             understood += 1
         elif words[:1] == ["jostle"] and words[1] in kinds:
-            parse(kinds[words[1]], words[2:], "x")
+            parse(kinds[words[1]], gathered(words[2:], StreamTable()), "x")
             understood += 1
     assert understood
 
