@@ -7,7 +7,8 @@
 Every finished run is one line of benchmarks/results/network_randomization.jsonl: settings, versions, learning curve,
 time, and mean return and success of `jostle.stress_test` under every condition and inference mode. Runs that stand
 there are not run again: stop and start it as you like. Intervals are stratified bootstrap over training seeds, 95%.
-Agents of the themed game with four themes are looked into as well, see `network_randomization_analysis.py`.
+Agents of the themed game with four themes are looked into as well, see `network_randomization_analysis.py`. Rows that
+nothing was learned for stand beside them: the random policy in every task, an untrained encoder and raw pixels there.
 """
 
 import argparse
@@ -77,17 +78,24 @@ ABLATIONS = {
     "moments": {"input_output": "moments"}, "depth-2": {"input_depth": 2},
 }  # fmt: skip
 METHODS |= {f"netrand-env-{name}": METHODS["netrand-env"] | change for name, change in ABLATIONS.items()}
+RANDOM = "random"
+LOOKED_INTO = ("untrained", "pixels")
+METHODS |= {RANDOM: {"steps": 0}} | dict.fromkeys(LOOKED_INTO, METHODS["netrand"] | {"steps": 0})
+"""Nulls: the random policy plays; the others are a network as it is before training, of which one measures the features
+and one what its first layer is given. Neither plays."""
 
 
 def wanted(task: str) -> tuple[str, ...]:
     """The methods of a task."""
     if task == "themed-4":
         return tuple(METHODS)
-    return MAIN if task.startswith("themed") else ("ppo", "netrand", "netrand-env")
+    return (*MAIN, RANDOM) if task.startswith("themed") else ("ppo", "netrand", "netrand-env", RANDOM)
 
 
 def seeds(task: str, method: str) -> int:
-    """How many."""
+    """How many; pixels have none."""
+    if method in (RANDOM, *LOOKED_INTO):
+        return 1 if method == "pixels" else 10 if task.startswith("themed") else 5
     if task.startswith("themed"):
         return 10 if method in MAIN else 3 if method.startswith("netrand-env-") else 5
     return 5 if task in ("colour", "colour-shape") else 3
@@ -100,14 +108,31 @@ def settings(task: str, method: str) -> dict[str, Any]:
 
 
 def train(job: Job) -> Row:
-    """One run on one thread, and its stress test."""
+    """One run on one thread, and what it is tested by."""
     import torch
-
-    import jostle
 
     torch.set_num_threads(1)
     task, method, seed = job
     chosen = settings(task, method)
+    if method == RANDOM:
+        from network_randomization_nulls import cells  # beside this file, and needs torch
+
+        began = time.perf_counter()
+        made: Row = {"steps": 0, "curve": [], "final": None, "cells": cells(chosen, seed), "seconds": 0.0}
+        made["test_seconds"] = round(time.perf_counter() - began, 1)
+    else:
+        made = agent_row(job, chosen)
+    return {
+        "task": task, "method": method, "seed": seed, "settings": chosen, **made,
+        **circumstances("jostle", "torch", "numpy", "envpool"),
+    }  # fmt: skip
+
+
+def agent_row(job: Job, chosen: dict[str, Any]) -> Row:
+    """An agent that is trained and tested, or one that is only looked into."""
+    import jostle
+
+    task, method, seed = job
     config = {key: value for key, value in chosen.items() if key not in FIXED}
     agent = jostle.PPO(
         chosen["env"], seed=seed, num_envs=chosen["num_envs"], env_options=chosen["env_options"], threads=1, **config
@@ -122,27 +147,36 @@ def train(job: Job) -> Row:
                 curve.append([trained.steps, round(last[0]["charts/episodic_return"], 4)])
 
     began = time.perf_counter()
-    agent.learn(chosen["steps"], callback=note, log_every=chosen["steps"] // POINTS)
+    if chosen["steps"]:
+        agent.learn(chosen["steps"], callback=note, log_every=chosen["steps"] // POINTS)
     seconds = time.perf_counter() - began
+    cells = [] if method in LOOKED_INTO else tested(agent, chosen)
+    test_seconds = time.perf_counter() - began - seconds
+    into = task == analysis.TASK and method in analysis.METHODS
+    looked = {"analysis": analysis.analyse(agent, method)} if into else {}
+    returns = list(agent.returns)
+    agent.env.close()
+    return {
+        "steps": agent.steps, "curve": curve, "final": sum(returns) / len(returns) if returns else None,
+        "cells": cells, "seconds": round(seconds, 1), "test_seconds": round(test_seconds, 1), **looked,
+    }  # fmt: skip
+
+
+def tested(agent: Any, chosen: dict[str, Any]) -> list[Row]:
+    """Mean return and success of an agent under every condition and inference mode."""
+    import jostle
+
     found = jostle.stress_test(
         agent, chosen["suite"], episodes=chosen["episodes"], actions=chosen.get("actions", "greedy"), seed=10_000,
         baseline=False,
     )  # fmt: skip
-    test_seconds = time.perf_counter() - began - seconds
-    cells = [
+    return [
         {
             "condition": cell.condition, "noise": cell.noise, "return": round(float(cell.returns.mean()), 4),
             "success": None if cell.successes is None else round(float(cell.successes.mean()), 4),
         }
         for cell in found.cells
     ]  # fmt: skip
-    looked = {"analysis": analysis.analyse(agent)} if task == analysis.TASK and method in analysis.METHODS else {}
-    agent.env.close()
-    return {
-        "task": task, "method": method, "seed": seed, "settings": chosen, "steps": agent.steps, "curve": curve,
-        "final": sum(agent.returns) / len(agent.returns), "cells": cells, "seconds": round(seconds, 1),
-        "test_seconds": round(test_seconds, 1), **looked, **circumstances("jostle", "torch", "numpy", "envpool"),
-    }  # fmt: skip
 
 
 def main() -> None:

@@ -2,11 +2,12 @@
 
 The same games in seen and unseen looks, played by one that always moves towards the ball, and what an agent's features
 behind the last fully connected layer make of them: cycle-consistency of trajectories, distance of clean and randomised
-features, and how returns and probabilities settle as more draws are averaged.
+features, and how returns and probabilities settle as more draws are averaged. The same measures of an encoder before
+training and of the pictures themselves are the nulls: pictures of one state are alike without any learning.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,20 @@ import numpy as np
 from runs import Row  # beside this file
 
 TASK = "themed-4"
-METHODS = ("ppo", "netrand", "netrand-env", "netrand-no-matching", "rad-conv")
+NULLS = ("pixels", "untrained")
+METHODS = (*NULLS, "ppo", "netrand", "netrand-env", "netrand-no-matching", "rad-conv")
 """Of which task and of which methods the agents are looked at."""
+PAIRS = (
+    ("ppo", "untrained"), ("netrand", "untrained"), ("netrand-env", "untrained"), ("netrand", "ppo"),
+    ("netrand-env", "ppo"), ("netrand", "netrand-no-matching"),
+)  # fmt: skip
+"""What is compared seed by seed: equal seeds begin with equal weights, and with those of the untrained encoder."""
 GAMES, STEPS = 64, 7
 EPISODES = 128  # played with each number of draws
 SEEN, UNSEEN = (0, 1, 2, 3), tuple(range(144, 208, 4))
 SIZES = (1, 2, 5, 10, 20)
-LAYER = "actor.1"  # the ReLU behind the last fully connected layer
+LAYER, INPUT = "actor.1", "encoder.input"
+"""The ReLU behind the last fully connected layer; the layer that noise is in, which hands pictures on."""
 MEASURES = {
     "cycle_2way": "cycle-consistency, 2-way",
     "cycle_3way": "3-way",
@@ -29,6 +37,8 @@ MEASURES = {
     "moved_by_looks": "features moved by unseen looks",
     "moved_by_draws": "features moved by draws",
 }
+CHANCE = {"cycle_2way": (3 * STEPS - 2) / STEPS**2, "cycle_2way_exact": 1 / STEPS}
+"""Of a cycle that may end at any step."""
 
 
 @cache
@@ -47,21 +57,21 @@ def games(theme: int) -> np.ndarray:
     return np.stack(seen)
 
 
-def features(view: Any, pictures: np.ndarray, **how: Any) -> np.ndarray:
+def features(view: Any, pictures: np.ndarray, layer: str, **how: Any) -> np.ndarray:
     """[steps, games, F]."""
     flat = pictures.reshape(-1, *pictures.shape[2:])
-    found = np.concatenate([view.activations(part, LAYER, **how).numpy() for part in np.array_split(flat, 8)])
+    found = np.concatenate([view.activations(part, layer, **how).numpy() for part in np.array_split(flat, 8)])
     return found.reshape(*pictures.shape[:2], -1)
 
 
-def analyse(agent: Any) -> Row:
-    """The measures of one agent."""
+def analyse(agent: Any, method: str) -> Row:
+    """The measures of one agent; nulls do not play."""
     import jostle
     from jostle import stress
 
-    view = jostle.as_view(agent)
+    view, layer = jostle.as_view(agent), INPUT if method == "pixels" else LAYER
     pictures = {theme: games(theme) for theme in (*SEEN, *UNSEEN)}
-    hidden = {theme: features(view, frames) for theme, frames in pictures.items()}
+    hidden = {theme: features(view, frames, layer) for theme, frames in pictures.items()}
     found: dict[str, list[float]] = defaultdict(list)
     rng = np.random.default_rng(0)
     for at, unseen in enumerate(UNSEEN):
@@ -77,9 +87,10 @@ def analyse(agent: Any) -> Row:
     if view.stochastic:
         view.redraw(2 * max(SIZES), seed=1)
         frames = pictures[UNSEEN[0]][:, :16]
-        draws = [features(view, frames, draw=m).reshape(-1, hidden[UNSEEN[0]].shape[-1]) for m in range(8)]
-        clean = features(view, frames).reshape(draws[0].shape)
+        draws = [features(view, frames, layer, draw=m).reshape(-1, hidden[UNSEEN[0]].shape[-1]) for m in range(8)]
+        clean = features(view, frames, layer).reshape(draws[0].shape)
         row["moved_by_draws"] = stress.feature_distance(clean, np.stack(draws)).relative
+    if view.stochastic and method not in NULLS:
         flat = frames.reshape(-1, *frames.shape[2:])
         outputs = np.stack([view.distribution(flat, draw=m).p.numpy() for m in range(2 * max(SIZES))])
         _, variances = stress.average_of_draws(outputs, SIZES)
@@ -95,34 +106,43 @@ def analyse(agent: Any) -> Row:
 
 
 def write(rows: Iterable[Row], folder: Path) -> None:
-    """Table and figure of the runs whose agents were looked at."""
-    from jostle import stress
-    from jostle.scores.intervals import decimals
+    """Tables and figures of the runs whose agents were looked at."""
+    from network_randomization_tables import columns  # beside this file
 
-    by_method: dict[str, list[Row]] = defaultdict(list)
+    from jostle import stress
+
+    of: dict[str, dict[int, Row]] = defaultdict(dict)
     for row in rows:
-        by_method[row["method"]].append(row["analysis"])
+        of[row["method"]][row["seed"]] = row["analysis"]
+    by_method = {method: of[method] for method in METHODS if method in of}
     lines = [
         "# Hidden states under Network Randomization",
         "",
         "Made by `python benchmarks/network_randomization.py --table` from `network_randomization.jsonl`.",
         f"Agents of {TASK}; IQM over training seeds with 95% intervals.",
         f"{GAMES} games of {STEPS} steps in {len(UNSEEN)} unseen themes against the {len(SEEN)} of training. Chance",
-        f"is {(3 * STEPS - 2) / STEPS**2:.2f} for 2-way cycles with a tolerance of one step, {1 / STEPS:.2f} without.",
-        "Distances are relative to that of two different observations.",
+        f"is {CHANCE['cycle_2way']:.2f} for 2-way cycles with a tolerance of one step,",
+        f"{CHANCE['cycle_2way_exact']:.2f} without. Distances are relative to that of two different observations.",
+        "",
+        "Two rows are nulls: `untrained` is the network before its first update, `pixels` the pictures as they enter",
+        "it (clean, or through the random convolution), which no seed changes.",
         "",
         "| method | seeds | " + " | ".join(MEASURES.values()) + " |",
         "|---" * (len(MEASURES) + 2) + "|",
     ]
-    columns = []
-    for name in MEASURES:
-        values = [[row[name] for row in found if name in row] for found in by_method.values()]
-        column = [stress.interval(np.array(each), "iqm") if each else None for each in values]
-        digits = decimals(column)
-        columns.append(["–" if each is None else each.text(digits) for each in column])
-    for (method, found), cells in zip(by_method.items(), zip(*columns, strict=True), strict=True):
-        lines.append(f"| {method} | {len(found)} | {' | '.join(cells)} |")
-    noisy = {m: [row["draws"] for row in found] for m, found in by_method.items() if all("draws" in r for r in found)}
+    rows = []
+    for method, found in by_method.items():
+        values = [[row[name] for row in found.values() if name in row] for name in MEASURES]
+        rows.append((f"| {method} | {len(found)} |", [stress.interval(v, "iqm") if v else None for v in values]))
+    lines += columns(rows)
+    lines += differences(by_method)
+    figure_of_measures(by_method, folder / "network_randomization_hidden.png")
+    lines += ["", "![Every measure of every method, with its nulls](network_randomization_hidden.png)"]
+    noisy = {
+        m: [row["draws"] for row in found.values()]
+        for m, found in by_method.items()
+        if all("draws" in row for row in found.values())
+    }
     if noisy:
         lines += averages(noisy)
         figure(noisy, folder / "network_randomization_analysis.png")
@@ -130,22 +150,92 @@ def write(rows: Iterable[Row], folder: Path) -> None:
     print("\n".join(lines))
 
 
+def differences(by_method: Mapping[str, Mapping[int, Row]]) -> list[str]:
+    """The table of differences between methods, seed by seed."""
+    from network_randomization_tables import WITHOUT, chances, columns, difference  # beside this file
+
+    lines = [
+        "",
+        "Mean difference over the seeds that both have, pairs kept together in the bootstrap. A seed's agents,",
+        "whatever the method, begin with the weights of its `untrained`:",
+        "",
+        "| difference | pairs | " + " | ".join(MEASURES.values()) + " |",
+        "|---" * (len(MEASURES) + 2) + "|",
+    ]
+    rows = []
+    for x, y in PAIRS:
+        if {x, y} <= by_method.keys():
+            sides = [[{s: r[name] for s, r in by_method[m].items() if name in r} for name in MEASURES] for m in (x, y)]
+            found = [difference(a, b) if a.keys() & b.keys() else None for a, b in zip(*sides, strict=True)]
+            rows.append((f"| {x} − {y} | {len(by_method[x].keys() & by_method[y].keys())} |", found))
+            if (x, y) == WITHOUT:
+                rows.append(chances(x, y, *sides))
+    return [*lines, *columns(rows)]
+
+
+def figure_of_measures(by_method: Mapping[str, Mapping[int, Row]], path: Path) -> None:
+    """A panel for each measure, a row for each method, nulls in grey above."""
+    import matplotlib.pyplot as plt
+    from network_randomization_tables import LABELS  # beside this file
+
+    from jostle import stress
+    from jostle.scores.plots import counted
+
+    labels = LABELS | {"pixels": "the pictures", "untrained": "untrained network"}
+
+    drawn, panels = plt.subplots(1, len(MEASURES), figsize=(14.0, 3.4), sharey=True, layout="constrained")
+    order = list(reversed(by_method))
+    for (name, title), axes in zip(MEASURES.items(), panels, strict=True):
+        ends = []
+        for at, method in enumerate(order):
+            values = [row[name] for row in by_method[method].values() if name in row]
+            if values:
+                found = stress.interval(np.array(values), "iqm")
+                colour, marker = ("0.45", "s") if method in NULLS else ("#4477aa", "o")
+                axes.plot([found.low, found.high], [at, at], color=colour, lw=2, alpha=0.6)
+                axes.plot(found.point, at, marker, color=colour)
+                ends.append(np.nanmax([found.point, found.high]))
+        if name in CHANCE:
+            axes.axvline(CHANCE[name], color="0.45", ls=":", lw=1)
+            axes.annotate(
+                "chance", (CHANCE[name], 0.98), xycoords=("data", "axes fraction"), xytext=(3, 0),
+                textcoords="offset points", color="0.45", fontsize="small", va="top",
+            )  # fmt: skip
+        axes.set_title(title[0].upper() + title[1:], loc="left", fontsize="small")
+        axes.set_yticks(range(len(order)), [counted(labels[m], len(by_method[m])) for m in order])
+        axes.set_ylim(-0.6, len(order) - 0.1)
+        axes.set_xlim(0, 1.1 * max(ends))
+        axes.grid(axis="x", alpha=0.3)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    drawn.suptitle("ThemedCatch, 4 themes in training", fontsize="medium")
+    drawn.supxlabel("IQM over seeds with 95% intervals; in grey what nothing was learned for", fontsize="small")
+    drawn.savefig(path, dpi=150)
+    plt.close(drawn)
+
+
 def averages(noisy: dict[str, list[Row]]) -> list[str]:
     """The table of returns and variances over the number of draws."""
     from jostle import stress
 
+    against = (SIZES[0], SIZES[1])
     lines = [
         "",
         f"Return in the unseen themes ({EPISODES} episodes) when M draws are averaged, and the variance of averaged",
-        "probabilities between sets of M draws:",
+        f"probabilities between sets of M draws. The last columns are M = {SIZES[-1]} against fewer, agent by agent",
+        "(mean, paired):",
         "",
-        "| method | | " + " | ".join(f"M = {m}" for m in SIZES) + " |",
-        "|---" * (len(SIZES) + 2) + "|",
+        "| method | | "
+        + " | ".join([*(f"M = {m}" for m in SIZES), *(f"{SIZES[-1]} − {few}" for few in against)])
+        + " |",
+        "|---" * (len(SIZES) + len(against) + 2) + "|",
     ]
     for method, draws in noisy.items():
-        returns = [str(stress.interval(np.array([d["return"][i] for d in draws]), "iqm")) for i in range(len(SIZES))]
+        returns = np.array([d["return"] for d in draws])  # [seeds, sizes]
+        shown = [str(stress.interval(column, "iqm")) for column in returns.T]
+        shown += [str(stress.paired_interval(returns[:, -1], returns[:, SIZES.index(few)])) for few in against]
         variances = [f"{np.mean([d['variance'][i] for d in draws]):.2g}" for i in range(len(SIZES))]
-        lines += [f"| {method} | return | {' | '.join(returns)} |", f"| | variance | {' | '.join(variances)} |"]
+        lines += [f"| {method} | return | {' | '.join(shown)} |", f"| | variance | {' | '.join(variances)} | | |"]
     return [*lines, "", "![Returns and variances as more draws are averaged](network_randomization_analysis.png)"]
 
 

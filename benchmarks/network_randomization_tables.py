@@ -1,14 +1,15 @@
 """The tables and figures of `benchmarks/network_randomization.py`, from its raw results."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jostle import stress
-from jostle.scores.intervals import decimals
+from jostle.scores.intervals import Interval, decimals
 from jostle.scores.plots import COLOURS, counted
 
 Runs = Mapping[tuple[str, str, int], dict[str, Any]]
@@ -16,6 +17,9 @@ Rows = Mapping[str, list[dict[str, Any]]]
 ABLATED = "netrand-env"  # its variants are named after it
 COUNTED = "themed-"  # tasks that differ in the number of themes, which ends their names
 CHOSEN_BY = "tune"  # the condition that the best baseline is chosen by, where there is one
+PLAIN, RANDOM = "ppo", "random"  # what others are compared with: without any randomisation, and without any learning
+NEAR = "°"  # marks what is not better than the random policy for certain
+WITHOUT = ("netrand", "netrand-no-matching")  # with feature matching and without, compared besides
 LOOKS = ("seen looks", "backgrounds", "themes", "monochrome", "backgrounds and themes")
 """Of Procgen's suite. With seen and unseen layouts the first and the last are the 2×2 table."""
 MARKS = tuple(zip(COLOURS, ("o", "s", "D", "^", "v", "P", "X"), strict=True))
@@ -45,7 +49,8 @@ def write(runs: Runs, tasks: Mapping[str, Any], folder: Path) -> None:
     """Write network_randomization.md, and a figure for every task that has runs."""
     by_task: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for (task, method, _), row in runs.items():
-        by_task[task][method].append(row)
+        if row["cells"]:  # what was only looked into has none
+            by_task[task][method].append(row)
     parts = [
         "# Network Randomization",
         "",
@@ -54,10 +59,18 @@ def write(runs: Runs, tasks: Mapping[str, Any], folder: Path) -> None:
         "worth). The inference mode stands beside each number: `mean` sees clean pictures, `sampled` one draw per",
         "action, `mc:10` the average over ten, which figures show of all that have draws. The last column is no IQM",
         "but the mean over seeds of seen − unseen. `tune` is for choosing, and no figure shows it.",
+        "",
+        "`random` takes every action with the same probability, in the same games; its seeds are those of its actions.",
+        f"{NEAR} marks intervals that reach down to its own: near chance. Conditions that differ in looks alone are",
+        "the same to it, so on Procgen one of each kind of layouts was played.",
+        "",
+        "Differences are means over the training seeds that both sides have, with pairs kept together in the bootstrap",
+        "(`paired_interval`). Inference modes of one agent share all that it has learned, equal seeds of two methods",
+        "their first weights.",
     ]
     for task in tasks:
         for name, methods in parts_of(task, by_task.get(task, {})).items():
-            parts += ["", f"## {name}", "", *table(methods, tasks[task])]
+            parts += ["", f"## {name}", "", *table(methods, tasks[task], by_task[task].get(RANDOM, []))]
             figure(methods, tasks[task], folder / f"network_randomization-{name}.png")
             parts += ["", f"![Seen and unseen: {name}](network_randomization-{name}.png)"]
     counted = {int(task.removeprefix(COUNTED)): by_task[task] for task in by_task if task.startswith(COUNTED)}
@@ -76,6 +89,17 @@ def parts_of(task: str, methods: Rows) -> dict[str, Rows]:
     ablations = {name: rows for name, rows in methods.items() if name.startswith(ABLATED)}
     found = {task: compared, f"{task}-ablations": ablations if ablations.keys() - compared.keys() else {}}
     return {name: rows for name, rows in found.items() if rows}
+
+
+def by_seed(rows: list[dict[str, Any]], condition: str, noise: str, score: str) -> dict[int, float]:
+    """What `scores` gives, by training seed."""
+    return dict(zip((row["seed"] for row in rows), scores(rows, condition, noise, score).tolist(), strict=True))
+
+
+def difference(x: Mapping[int, float], y: Mapping[int, float]) -> Interval:
+    """Mean of x − y over the seeds that both have, with its paired interval."""
+    shared = sorted(x.keys() & y.keys())
+    return stress.paired_interval([x[seed] for seed in shared], [y[seed] for seed in shared])
 
 
 def scores(rows: list[dict[str, Any]], condition: str, noise: str, score: str = "success") -> np.ndarray:
@@ -106,34 +130,92 @@ def modes(rows: list[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(cell["noise"] for cell in rows[0]["cells"]))
 
 
-def table(methods: Rows, spec: Mapping[str, Any]) -> list[str]:
-    """A row for each method and mode, the methods in the order of what they reach where looks are unseen."""
+def table(methods: Rows, spec: Mapping[str, Any], random: list[dict[str, Any]]) -> list[str]:
+    """A row for each method and mode, by what the methods reach where looks are unseen, and the differences."""
     score = spec.get("score", "success")
     about = f"{spec['env']}, {spec['env_options']}, {spec['steps']:,} steps in {spec['num_envs']} environments"
     unit = "share of successes" if score == "success" else "mean return"
     lines = [f"{about}, {spec['episodes']} episodes per condition, {spec.get('actions', 'greedy')} actions; {unit}."]
     seen = conditions(methods)[0]
     for title, panel in panels_of(conditions(methods)).items():
-        last = list(panel)[-1]
+        names, last = list(panel.values()), list(panel)[-1]
+        chance = [stress.interval(scores(random, name, "–", score), "iqm").high for name in names if random]
+        order = in_order(methods, panel[last], score)
+        rows = []
+        for method in order:
+            for mode in modes(methods[method]):
+                found = [stress.interval(scores(methods[method], name, mode, score), "iqm") for name in names]
+                near = [method != RANDOM and f.low <= high for f, high in zip(found, chance, strict=False)]
+                gap = difference(*(by_seed(methods[method], name, mode, score) for name in (seen, names[-1])))
+                rows.append((f"| {method} | {mode} | {len(methods[method])} |", [*found, gap], near))
+        marks = [[f" {NEAR}" if each else "" for each in near] for *_, near in rows]
         lines += ["", f"**{title.capitalize()}**"] if title else []
         lines += ["", "| method | inference | seeds | " + " | ".join(panel) + f" | mean gap from seen to {last} |"]
-        lines += ["|---" * (len(panel) + 4) + "|"]
-
-        def reached(method: str, hardest: str = panel[last]) -> float:
-            return max(scores(methods[method], hardest, mode, score).mean() for mode in modes(methods[method]))
-
-        rows = []
-        for method in sorted(methods, key=reached, reverse=True):
-            for mode in modes(methods[method]):
-                cells = [scores(methods[method], name, mode, score) for name in panel.values()]
-                gap = stress.paired_interval(scores(methods[method], seen, mode, score), cells[-1])
-                found = [*(stress.interval(cell, "iqm") for cell in cells), gap]
-                rows.append((f"| {method} | {mode} | {len(cells[0])} |", found))
-        digits = [decimals(column) for column in zip(*(found for _, found in rows), strict=True)]
-        for head, found in rows:
-            shown = [each.text(digit) for each, digit in zip(found, digits, strict=True)]
-            lines.append(f"{head} {' | '.join(shown)} |")
+        lines += ["|---" * (len(panel) + 4) + "|", *columns([(head, found) for head, found, _ in rows], marks)]
+        lines += ["", "| difference | pairs | " + " | ".join(panel) + " |", "|---" * (len(panel) + 2) + "|"]
+        lines += columns(differences(methods, order, names, score))
     return lines
+
+
+def columns(rows: Sequence[tuple[str, Sequence[Interval | None]]], marks: Sequence[Sequence[str]] = ()) -> list[str]:
+    """Lines of a table, each column with one number of decimals; a dash where there is nothing; marks behind cells."""
+    digits = [decimals(column) for column in zip(*(found for _, found in rows), strict=True)]
+    return [
+        f"{head} "
+        + " | ".join(
+            ("–" if each is None else each.text(n)) + mark
+            for each, n, mark in zip_longest(found, digits, behind, fillvalue="")
+        )
+        + " |"
+        for (head, found), behind in zip_longest(rows, marks, fillvalue=())
+    ]
+
+
+def differences(methods: Rows, order: list[str], names: list[str], score: str) -> list[tuple[str, list[Interval]]]:
+    """Rows of the table of differences, condition by condition."""
+    rows = []
+    for label, left, right in compared(methods, order):
+        sides = [[by_seed(methods[m], name, mode, score) for name in names] for m, mode in (left, right)]
+        if sides[0] == sides[1]:
+            continue  # its layer has no noise
+        pairs = len(sides[0][0].keys() & sides[1][0].keys())
+        rows.append((f"| {label} | {pairs} |", [difference(x, y) for x, y in zip(*sides, strict=True)]))
+        if (left[0], right[0]) == WITHOUT:
+            rows.append(chances(left[0], right[0], *sides))
+    return rows
+
+
+def chances(x: str, y: str, of_x: list[dict[int, float]], of_y: list[dict[int, float]]) -> tuple[str, list[Interval]]:
+    """The row that says how often a run of one ends above a run of the other, column by column."""
+    both = zip(of_x, of_y, strict=True)
+    shown = [stress.improvement_interval(list(one.values()), list(other.values())) for one, other in both]
+    return f"| P({x} > {y}) | {len(of_x[0])} × {len(of_y[0])} |", shown
+
+
+def in_order(methods: Rows, hardest: str, score: str) -> list[str]:
+    """Methods by the IQM of the best of their modes under a condition, the highest first."""
+
+    def reached(method: str) -> float:
+        return max(stress.iqm(scores(methods[method], hardest, mode, score)) for mode in modes(methods[method]))
+
+    return sorted(methods, key=reached, reverse=True)
+
+
+def compared(methods: Rows, order: list[str]) -> list[tuple[str, tuple[str, str], tuple[str, str]]]:
+    """What is subtracted from what: label, and method and mode of either side.
+
+    Every method against PPO, or an ablation against what it is one of; with matching against without; the last mode of
+    each (the average of draws) against its other ones.
+    """
+    mode = {method: modes(methods[method])[-1] for method in order}
+    plain = PLAIN if PLAIN in methods else ABLATED
+    pairs = [(method, plain) for method in order if method not in (plain, RANDOM)]
+    pairs += [WITHOUT] if set(WITHOUT) <= methods.keys() else []
+    found = [(f"{x}, {mode[x]} − {y}, {mode[y]}", (x, mode[x]), (y, mode[y])) for x, y in pairs]
+    for method in order:
+        for other in modes(methods[method])[:-1]:
+            found.append((f"{method}: {mode[method]} − {other}", (method, mode[method]), (method, other)))
+    return found
 
 
 def figure(methods: Rows, spec: Mapping[str, Any], path: Path) -> None:
@@ -175,6 +257,8 @@ def figure(methods: Rows, spec: Mapping[str, Any], path: Path) -> None:
 
 def _named(method: str, mode: str, seeds: int) -> str:
     """``PPO, clean pictures (10 seeds)``."""
+    if method == RANDOM:
+        return counted("random policy", seeds)
     name = LABELS.get(method) or ABLATION_LABELS[method.removeprefix(f"{ABLATED}-")]
     looks = "clean pictures" if mode == "mean" else f"{mode.removeprefix('mc:')} draws"
     return counted(f"{name}, {looks}", seeds)
@@ -195,7 +279,7 @@ def figure_of_themes(tasks: Mapping[int, Rows], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     counts = sorted(tasks)
-    shared = [method for method in tasks[counts[0]] if all(method in tasks[count] for count in counts)]
+    shared = [m for m in tasks[counts[0]] if m != RANDOM and all(m in tasks[count] for count in counts)]
     names = [name for name in conditions(tasks[counts[0]]) if name != CHOSEN_BY][1:]
     most = tasks[counts[-1]]
     shared.sort(key=lambda m: -stress.iqm(scores(most[m], names[-1], modes(most[m])[-1])))
@@ -209,6 +293,10 @@ def figure_of_themes(tasks: Mapping[int, Rows], path: Path) -> None:
             at = [count * factor for count in counts]
             axes.semilogx(at, [f.point for f in found], f"{marker}-", color=colour, label=_named(method, mode, seeds))
             axes.vlines(at, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.6)
+        chance = [scores(tasks[count].get(RANDOM, []), name, "–") for count in counts]
+        if all(map(len, chance)):
+            level = [stress.iqm(each) for each in chance]
+            axes.semilogx(counts, level, ":", color="0.4", label=counted("random policy", min(map(len, chance))))
         axes.set_title(f"Looks: {name}", loc="left", fontsize="medium")
         axes.set_xlabel("Themes in training")
         axes.set_xticks(counts, [str(count) for count in counts])
