@@ -78,7 +78,7 @@ def table(rows: dict[Job, Row]) -> list[str]:
         shared = sorted(first.keys() & returns.keys())
         apart = scores.paired_interval([returns[s] for s in shared], [first[s] for s in shared])
         mean = scores.interval(list(returns.values()), "mean")
-        against = "–" if returns is first else f"{apart} ({len(shared)} pairs)"
+        against = "–" if returns is first else f"{apart}, {len(shared)} seeds"
         lines.append(f"| {method} | {evaluated} | {solved} of {len(returns)} | {mean} | {against} |")
     return lines
 

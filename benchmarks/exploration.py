@@ -91,6 +91,7 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 MAIN = tuple(METHODS)
 METHODS |= {
+    "noisy-independent": {"noisy": "independent"},
     "ppo-entropy-0": {"entropy_coef": 0.0},
     "ppo-entropy-0.003": {"entropy_coef": 0.003},
     "ppo-entropy-0.03": {"entropy_coef": 0.03},
@@ -115,7 +116,11 @@ SWEEP_SEEDS = 2
 as many seeds as the others; 0.003 is what the bonuses have."""
 ABLATIONS = tuple(name for name in METHODS if name.startswith("rnd-") and name != "rnd-intrinsic-only")
 COVERAGE = ("rnd-intrinsic-only", "ppo-no-reward")
-EXTRA = {"deepsea-10": ("rnd-joint",), "deepsea-20": ABLATIONS + COVERAGE, "deepsea-30": ("rnd-joint",)}
+EXTRA = {
+    "deepsea-10": ("noisy-independent", "rnd-joint"),
+    "deepsea-20": ABLATIONS + COVERAGE,
+    "deepsea-30": ("rnd-joint",),
+}
 """What is run beside the main methods and the sweep, and where."""
 
 

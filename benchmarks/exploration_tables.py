@@ -13,7 +13,7 @@ from jostle.scores.intervals import Interval, decimals
 POOLED_SEEDS = 5  # at least, of a task that is put together with others
 LABELS = {
     "ppo": "PPO", "tuned ppo": "tuned PPO", "rnd": "PPO + RND", "icm": "PPO + ICM", "e3b": "PPO + E3B",
-    "noisy": "noisy PPO",
+    "noisy": "noisy PPO", "noisy-independent": "noisy PPO, independent",
 }  # fmt: skip
 """Names in figures; methods of the sweep are called by their weight."""
 ABLATION_LABELS = {
@@ -43,14 +43,16 @@ def write(runs: Runs, tasks: Mapping[str, Any], main: Sequence[str], sweep: Sequ
         "curve first is that high, in the median run; a dash where half of the runs never are. P(better) is the",
         "probability that a run of the method ends above one of PPO with the best weight of the entropy among those in",
         "the table, chosen by at most two seeds (0.01 where none finds anything: DeepSea from size 20, MultiRoom;",
-        "0.03 on KeyCorridor, as on DoorKey). `ppo` has 0.01, the bonuses 0.003 (on MiniGrid 0.01), `noisy` 0.",
+        "0.03 on KeyCorridor, as on DoorKey). `ppo` has 0.01, the bonuses 0.003 (on MiniGrid 0.01), `noisy` 0",
+        "(factorised noise; `noisy-independent` has a number of its own for every weight).",
         "Learning rates of RND's predictor were chosen by seeds that stand here too: on DeepSea by seeds 0 and 1 of",
         "size 30, on MultiRoom by seed 0, and KeyCorridor has the same; ICM and E3B have the policy's.",
     ]
     for task in tasks:
         if task in by_task:
             parts += ["", f"## {task}", "", *table(by_task[task], tasks[task], main, sweep)]
-            figure(by_task[task], [*main, _tuned(tasks[task])], folder / f"exploration-{task}.png", _where(tasks[task]))
+            shown = [*main, _tuned(tasks[task]), "noisy-independent"]
+            figure(by_task[task], shown, folder / f"exploration-{task}.png", _where(tasks[task]))
             parts += ["", f"![Learning curves on {task}](exploration-{task}.png)"]
             if set(ABLATION_LABELS) <= set(by_task[task]):
                 ablations(by_task[task], folder / f"exploration-{task}-ablations.png", _where(tasks[task]))
