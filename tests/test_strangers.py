@@ -32,7 +32,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["train", "dqn", "--steps", "5"], "jostle train dqn needs --env: see"),
         ([*TRAIN, "--learnin-rate", "1"], "has no option --learnin-rate; did you mean --learning-rate"),
         ([*TRAIN, "--zzzzzz", "1"], "has no option --zzzzzz; see jostle train dqn --help."),
-        ([*TRAIN, "--num-envs", "four"], "Error parsing --num-envs: invalid literal for int() with base 10: 'four'"),
+        ([*TRAIN, "--num-envs", "four"], "--num-envs four cannot be used: write a whole number, such as 1000 or 1e3."),
         ([*TRAIN, "--noisy", "factorized"], "--noisy factorized is unknown; did you mean factorised?"),
         (["doctor", "a", "b"], "jostle doctor has no use for 'b'"),
         (["doctor"], "jostle doctor needs PATH"),

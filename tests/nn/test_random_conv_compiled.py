@@ -15,7 +15,7 @@ from jostle.nn.augment import InputKind
 @pytest.mark.parametrize(
     ("backend", "kinds"),
     [
-        ("aot_eager", ("random-conv",)),
+        pytest.param("aot_eager", ("random-conv",), marks=pytest.mark.slow),
         pytest.param("inductor", get_args(InputKind), marks=pytest.mark.slow),
     ],
 )

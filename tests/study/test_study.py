@@ -110,11 +110,12 @@ def curves(folder: Path) -> list[tuple[Any, ...]]:
     return [(row["method"], row["seed"], row["curve"], row["scores"]) for row in read(folder).rows]
 
 
-def test_a_study_that_is_killed_ends_as_one_that_never_was(tmp_path: Path) -> None:
-    file = written(tmp_path, steps=400)
+@pytest.mark.parametrize(("seeds", "kills"), [(1, 1), pytest.param(2, 10, marks=pytest.mark.slow)])
+def test_a_study_that_is_killed_ends_as_one_that_never_was(tmp_path: Path, seeds: int, kills: int) -> None:
+    file = written(tmp_path, steps=400 * seeds, seeds=seeds)
     assert main(["study", str(file), "--out", str(tmp_path / "whole"), "--quiet"]) == 0
     rng = random.Random(0)
-    for _ in range(2):
+    for _ in range(kills):
         process = subprocess.Popen(
             [COMMAND, "study", str(file), "--out", str(tmp_path / "killed"), "--quiet"], start_new_session=True
         )

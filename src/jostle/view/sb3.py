@@ -157,14 +157,16 @@ class SB3Actor:
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        """Outputs that are not finite end in our sentence: of a policy its distribution refuses them, of action values
-        nothing would be seen."""
+        """Outputs that are not finite end in our sentence. A distribution refuses them only if nothing was compiled in
+        this process before, which stops its checks; of action values nothing would be seen."""
         policy: Any = self.view.module
+        what, head = ("action values", "q_net") if self.view.algorithm == "DQN" else ("outputs", "action_net")
 
-        def look(_: Any, __: Any, q: Tensor) -> None:
-            require_finite(q[None], self.name, "action values", self.calls, impossible=True)
+        def look(_: Any, __: Any, out: Tensor) -> None:
+            require_finite(out[None], self.name, what, self.calls, impossible=what == "action values")
 
-        handle = policy.q_net.register_forward_hook(look) if self.view.algorithm == "DQN" else None
+        last = getattr(policy, head, None)
+        handle = None if last is None else last.register_forward_hook(look)
         try:
             yield
         except ValueError as error:

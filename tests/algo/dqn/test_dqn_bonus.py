@@ -292,6 +292,7 @@ def test_resume_without_the_replay_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bonus", ["rnd", "icm", "e3b"])
+@pytest.mark.filterwarnings("ignore:.* are taken for colours")
 @pytest.mark.parametrize("observations", ["dict", "picture"])
 def test_every_observation(lively: Any, bonus: str, observations: str) -> None:
     agent = small(lambda: lively("discrete", observations), bonus=(bonus,), num_envs=2, batch_size=4, replay_ratio=1.0)
@@ -395,6 +396,11 @@ def test_the_doctor_looks_at_it(tmp_path: Path, settings: dict[str, Any]) -> Non
 # ---- exploration ----
 
 
+OF_BONUS: dict[str, Any] = {
+    "gamma_int": 0.9, "bonus_learning_rate": 1e-2, "value_weights": "equal", "value_norm": "none",
+}  # fmt: skip
+
+
 def deep_sea(steps: int, **settings: Any) -> list[float]:
     """Returns of all episodes in DeepSea of size 10, where one of 1,024 action sequences pays, until it is solved."""
     returns: list[float] = []
@@ -406,7 +412,7 @@ def deep_sea(steps: int, **settings: Any) -> list[float]:
     jostle.DQN(
         "jostle/DeepSea-v0", num_envs=4, hidden=(64, 64), batch_size=128, replay_ratio=32.0, warmup=200, n_step=3,
         epsilon_steps=1_000, learning_rate=1e-3, target_tau=0.05, bonus_features=64,
-        **({"gamma_int": 0.9, "bonus_learning_rate": 1e-2} if "bonus" in settings else {}), **settings,
+        **(OF_BONUS if "bonus" in settings else {}), **settings,
     ).learn(steps, callback=watch)  # fmt: skip
     return returns
 

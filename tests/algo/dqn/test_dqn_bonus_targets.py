@@ -86,8 +86,8 @@ def test_targets_of_two_streams_by_hand(identity: Any, double: bool, expected: l
 
 def test_the_loss_sums_over_streams(identity: Any) -> None:
     agent = two_streams(identity)
-    # Q of the actions taken: (3, 0), (0, 1), (0, 0).
-    squares = [(3 - 2) ** 2 + 6.375**2, 1**2 + 5.25**2, 2**2 + 6.0625**2]
+    # Q of the actions taken: (3, 0), (0, 1), (0, 0). The coefficients 1 and 2 weigh the streams' losses by ½ and 1.
+    squares = [0.5 * (3 - 2) ** 2 + 6.375**2, 0.5 * 1**2 + 5.25**2, 0.5 * 2**2 + 6.0625**2]
     assert agent.loss(by_hand()).item() == pytest.approx(sum(squares) / 3)
 
 

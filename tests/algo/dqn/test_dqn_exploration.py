@@ -80,9 +80,9 @@ def test_epsilon_falls_by_environment_steps() -> None:
     assert (falling[:10] != best).mean() > 0.5
     assert (fallen == best).all()
     assert agent.drain_metrics()["charts/epsilon"] == 0.0
-    half = make(epsilon_start=1.0, epsilon_end=0.0, epsilon_steps=200)
-    taken(half, 25)
-    assert half.drain_metrics()["charts/epsilon"] == 0.5
+    half = make(warmup=0, replay_ratio=0.2, epsilon_start=1.0, epsilon_end=0.0, epsilon_steps=200)
+    taken(half, 26)
+    assert half.drain_metrics()["charts/epsilon"] == 0.5  # of the last action, which was taken after 100 steps
 
 
 def test_acting_and_replay_have_generators_of_their_own() -> None:

@@ -87,13 +87,13 @@ def test_every_update_learns_under_new_draws(lively: Any, per: str) -> None:
     seen: list[tuple[Tensor, ...]] = []
     learn = agent.learner.loss
 
-    def watched(batch: Batch) -> Tensor:
+    def watched(batch: Batch, *rest: Any) -> Tensor:
         learned = layer_of(agent.network).noise[: agent.looks.learned]
         assert torch.equal(learned, layer_of(agent.target).noise[: agent.looks.learned])
         seen.append(
             (learned.clone(), weights.noise[[LEARN]].clone(), weights.noise[[SELECT]].clone(), other.noise.clone())
         )
-        return learn(batch)
+        return learn(batch, *rest)
 
     agent.learner.loss = watched
     agent.learn(60)

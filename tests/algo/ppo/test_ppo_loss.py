@@ -17,6 +17,7 @@ SETTINGS: dict[str, Any] = {
     "hidden": (6, 5), "num_steps": STEPS, "epochs": 4, "minibatches": 1, "learning_rate": 0.05, "max_grad_norm": 0.0,
     "clip": 0.1, "value_clip": 0.05, "value_coef": 0.7, "entropy_coef": 0.3, "normalise_advantage": False,
     "bonus": ("rnd",), "bonus_features": 6, "bonus_warmup": 4, "bonus_learning_rate": 1e-3,
+    "normalise_obs": False, "value_weights": "equal", "value_norm": "none",
 }  # fmt: skip
 Parameters = dict[str, Tensor]
 

@@ -11,9 +11,10 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from jostle.envs.counter_rng import integers, normal, random_bits, uniform
-from jostle.envs.diagnostics import DEEP_SEA, register
+from jostle.envs.diagnostics import DEEP_SEA
 from jostle.envs.diagnostics.deep_sea import DeepSeaEnv, DeepSeaVectorEnv, action_mapping, blown_off, reward_noise
 from jostle.errors import CheckpointError, ConfigError, EnvError
+from jostle.registration import register
 
 SIZE = 5
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from jostle.envs.diagnostics import THEMED_CATCH, register
+from jostle.envs.diagnostics import THEMED_CATCH
 from jostle.envs.diagnostics.themed.game import EPISODE_LENGTH, ThemedCatchEnv, ThemedCatchVectorEnv
 from jostle.errors import CheckpointError, ConfigError, EnvError
+from jostle.registration import register
 
 
 class ScalarCatch:

@@ -72,7 +72,7 @@ class BonusSettings(Settings):
     """Learning rate of a bonus's networks, which then have an optimiser of their own; joint: the agent's learning rate,
     and, with PPO, the policy's optimiser; None: 1e-5 of RND where observations are vectors of numbers, else joint."""
 
-    # Networks of RND
+    # RND alone
     bonus_target: Literal["next_obs", "obs"] = "next_obs"
     """What RND rewards and learns: where a transition leads to (the paper), or where it starts."""
     bonus_slope: float = 0.2
