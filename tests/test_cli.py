@@ -497,7 +497,11 @@ def test_ctrl_c_in_a_longer_plan_keeps_its_end(run: Path, capsys: pytest.Capture
     assert config_of(run)["training"]["total"] == 100000300
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [
+    signal.SIGTERM,
+    pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    pytest.param(signal.SIGUSR1, marks=pytest.mark.slow),
+])  # fmt: skip
 def test_other_signals_save_too(tmp_path: Path, number: signal.Signals) -> None:
     code, said = start_and_signal(tmp_path / "sea", number)
     assert code == 128 + number

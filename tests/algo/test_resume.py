@@ -85,7 +85,7 @@ def kill_until_done(folder: Path, env: str, kills: int, rng: random.Random, long
     return hits
 
 
-@pytest.mark.parametrize("env", ENVS)
+@pytest.mark.parametrize("env", ["jostle/DeepSea-v0", pytest.param("jostle/ThemedCatch-v0", marks=pytest.mark.slow)])
 def test_killed_and_resumed_equals_unbroken(tmp_path: Path, env: str) -> None:
     unbroken = start(tmp_path / "unbroken", env)
     hits = kill_until_done(tmp_path / "killed", env, 2, random.Random(env), 0.3)

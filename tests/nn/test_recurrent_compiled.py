@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_the_loop_over_time_is_not_unrolled() -> None:
     """Unrolled, a graph would have some ten nodes for each step, and another graph would come with another length."""
     script = Path(__file__).parent / "compiled_recurrent.py"
