@@ -16,6 +16,7 @@ import yaml
 
 from jostle.cli import main
 from jostle.errors import CheckpointError, ConfigError
+from jostle.store.lock import Lock
 from jostle.study import read
 
 COMMAND = str(Path(sys.executable).with_name("jostle"))
@@ -126,9 +127,26 @@ def test_a_study_that_is_killed_ends_as_one_that_never_was(tmp_path: Path, seeds
     assert curves(tmp_path / "killed") == curves(tmp_path / "whole")
 
 
-def test_two_studies_in_one_folder_are_refused(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from jostle.store.lock import Lock
+def test_a_study_that_is_asked_to_end_takes_its_jobs_with_it(tmp_path: Path) -> None:
+    """SIGTERM reaches the study alone: its job saves, has no result yet, and goes on the next time."""
+    file, out = written(tmp_path, seeds=1, steps=100_000), tmp_path / "out"
+    process = subprocess.Popen([COMMAND, "study", str(file), "--out", str(out), "--quiet"])
+    patience = time.monotonic() + 90
+    while not any(path.stat().st_size for path in out.glob("*/*/*/metrics.jsonl")):
+        assert process.poll() is None
+        assert time.monotonic() < patience
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(60) == 143
+    (job,) = out.glob("*/*/*")
+    assert not (job / "result.json").exists()
+    told = json.loads((job / "run.json").read_text())
+    assert (told["stretches"][0]["how"], told["finished"]) == ("SIGTERM", False)
+    lock = Lock(job / ".lock")  # nobody trains in it any more
+    lock.release()
 
+
+def test_two_studies_in_one_folder_are_refused(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock = Lock(done / "out" / ".lock")
     try:
         assert main(["study", str(written(done)), "--out", str(done / "out")]) == 2

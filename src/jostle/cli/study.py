@@ -63,7 +63,8 @@ class Study:
 def study(arguments: list[str]) -> int:
     """``jostle study SPEC.yaml``"""
     args = parse(Study, arguments, "jostle study")
-    from jostle.study.run import found_rows, run_study  # late, so that help is quick
+    from jostle.store.signals import catch_signals  # late, so that help is quick
+    from jostle.study.run import found_rows, run_study
     from jostle.study.spec import read_study
 
     if args.minutes is not None and not args.minutes > 0:
@@ -78,7 +79,14 @@ def study(arguments: list[str]) -> int:
         return 0
     begun = time.monotonic()
     board = Board(spec, [(row["task"], row["method"]) for row in found_rows(spec, out)], args.quiet)
-    with board:
+    with catch_signals() as caught, board:
+
+        def tick() -> None:
+            """A signal ends the jobs, which save what they have; so nothing trains on behind a study that is gone."""
+            board.tick()
+            if caught.signal is not None:
+                raise SystemExit(caught.exit_code)
+
         outcome = run_study(
             spec,
             out,
@@ -89,7 +97,7 @@ def study(arguments: list[str]) -> int:
             most=args.max_jobs,
             notify=board.notify,
             stop=lambda: args.minutes is not None and time.monotonic() - begun > 60 * args.minutes,
-            tick=board.tick,
+            tick=tick,
         )
     if outcome.done:
         _tables(spec, out, args.quiet)
