@@ -8,7 +8,8 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from jostle.view import PolicyView, as_view
+from jostle.stress import Condition, Perturbation, Suite
+from jostle.view import PolicyView, Success, as_view
 
 STEPS = 3
 GREY = 100
@@ -73,3 +74,15 @@ class Watchful(nn.Module):
 def watchful(name: str = "watchful", **options: Any) -> PolicyView:
     """The view of that policy in that environment."""
     return as_view(Watchful(), kind="q", env="tests/Scene-v0", env_options=options, name=name)
+
+
+SUITE = Suite(
+    "three",
+    (
+        Condition("clean"),
+        Condition("poorer", {"loss": 2.0}),
+        Condition("bright", perturbation=Perturbation("brightness", 2)),
+    ),
+    "clean",
+    Success("info", key="lucky"),
+)

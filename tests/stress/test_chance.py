@@ -1,5 +1,6 @@
 """Random play beside every policy: what is played, the lead over it, and how much of the lead is kept."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from scene import STEPS, luck, watchful
+from scene import SUITE as THREE
 
 import jostle
 from jostle.cli import main
 from jostle.errors import ConfigError
 from jostle.scores import bootstrap
-from jostle.stress import Cell, Condition, Perturbation, StressResult, Suite, report
+from jostle.stress import Cell, StressResult, report
 from jostle.stress.chance import kept, lead
 from jostle.stress.checks import read_checks, run_checks
 from jostle.stress.figures import plot_stress
@@ -20,15 +22,7 @@ from jostle.stress.result import CHANCE, read_result
 from jostle.stress.tables import against_chance, markdown_report
 from jostle.view import Episode, PolicyView, as_view
 
-SUITE = Suite(
-    "three",
-    (
-        Condition("clean"),
-        Condition("poorer", {"loss": 2.0}),
-        Condition("bright", perturbation=Perturbation("brightness", 2)),
-    ),
-    "clean",
-)
+SUITE = dataclasses.replace(THREE, success=None)
 
 
 def always(action: int) -> PolicyView:

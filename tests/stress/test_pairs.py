@@ -6,24 +6,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from scene import STEPS, watchful
+from scene import STEPS, SUITE, watchful
 
 import jostle
 from jostle.errors import ConfigError
-from jostle.stress import Condition, Perturbation, Suite, compare_policies
+from jostle.stress import Condition, Suite, compare_policies
 from jostle.stress.pairs.compare import over_runs
-from jostle.view import PolicyView, Success, as_view
-
-SUITE = Suite(
-    "three",
-    (
-        Condition("clean"),
-        Condition("poorer", {"loss": 2.0}),
-        Condition("bright", perturbation=Perturbation("brightness", 2)),
-    ),
-    "clean",
-    Success("info", key="lucky"),
-)
+from jostle.view import PolicyView, as_view
 
 
 def pole(*weights: float, env: Any = "CartPole-v1", name: str = "pole") -> PolicyView:

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from scene import GREY, STEPS, Watchful, luck, watchful
+from scene import GREY, STEPS, SUITE, Watchful, luck, watchful
 
 import jostle
 from jostle.errors import ConfigError, EnvError
@@ -22,17 +22,6 @@ from jostle.stress.tables import markdown_report
 from jostle.view import Episode, PolicyView, Success, as_view
 
 stress_test = partial(jostle.stress_test, baseline=False)
-
-SUITE = Suite(
-    "three",
-    (
-        Condition("clean"),
-        Condition("poorer", {"loss": 2.0}),
-        Condition("bright", perturbation=Perturbation("brightness", 2)),
-    ),
-    "clean",
-    Success("info", key="lucky"),
-)
 
 
 def test_every_episode_is_kept_with_its_circumstances(tmp_path: Path) -> None:
