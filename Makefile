@@ -38,7 +38,7 @@ slow: .venv/.dev
 	@touch $@
 
 .venv/.dev: .venv/.torch pyproject.toml
-	$(BIN)/python -m pip install -q $(PIP_FLAGS) -c constraints.txt -e '.[lab,envpool,procgen,dev]'
+	$(BIN)/python -m pip install -q $(PIP_FLAGS) -c constraints.txt -e '.[lab,envpool,procgen,mujoco,ray,tune,dev]'
 	@touch $@ .venv/.demo
 
 clean:
