@@ -157,15 +157,17 @@ def details(verdict: Verdict) -> str:
     y, x = verdict.sides
     digits = min(max(verdict.difference.digits, Interval(float(np.mean(y)), math.nan, math.nan, 0.95).digits), 4)
     told = f"{number(float(np.mean(y)), digits)} against {number(float(np.mean(x)), digits)}"
+    if verdict.difference.point:
+        told += f", a difference of {number(verdict.difference.point, digits)}"
     if math.isfinite(verdict.difference.low):
-        told += f", a difference of {number(verdict.difference.point, digits)} {ends(verdict.difference, digits)}"
+        told += f" {ends(verdict.difference, digits)}"
     told += f", {_seeds(len(y), len(x))}"
     if verdict.sure == "one seed":
         few = "One seed says" if min(len(x), len(y)) == 1 else "So few seeds say"
         return f"{told}. {few} nothing about other seeds: train at least three, better ten."
     wins = sum(a > b for a in y for b in x)
     ties = sum(a == b for a in y for b in x)
-    told += f". Of {len(x) * len(y)} pairs of runs it won {wins}" + (f" and tied in {ties}" if ties else "")
+    told += f". Of {len(x) * len(y)} pairs of runs it won {wins}" + (f", and tied in {ties}" if ties else "")
     if verdict.sure == "likely":
         least = 1 / math.comb(len(x) + len(y), len(x)) * (2 if len(x) == len(y) else 1)
         why = (
@@ -176,7 +178,7 @@ def details(verdict: Verdict) -> str:
         return f"{told}. The interval leaves 0 out, but {why} (p = {verdict.p:.2g})."
     if verdict.sure == "open":
         low, high = number(verdict.difference.low, digits), number(verdict.difference.high, digits)
-        return f"{told}. No difference fits these numbers, and so does any from {low} to {high} (p = {verdict.p:.2g})."
+        return f"{told}. The numbers fit anything from {low} to {high}, no difference included (p = {verdict.p:.2g})."
     return f"{told} (p = {verdict.p:.2g})."
 
 

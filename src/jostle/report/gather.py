@@ -130,7 +130,7 @@ def _lone(folders: Sequence[Path], notes: list[str]) -> list[Run]:
     for env in dict.fromkeys(record.env for record in records):
         here = [record for record in records if record.env == env]
         going = not any(record.finished for record in here)
-        for label, group in methods(here).items():
+        for label, group in sorted(methods(here).items(), key=lambda each: not _control(each[1][0])):
             used: set[int] = set()
             for record in group:
                 if not record.finished:
@@ -147,6 +147,12 @@ def _lone(folders: Sequence[Path], notes: list[str]) -> list[Run]:
                 method = label if record.finished or going else f"{label} (unfinished)"
                 found.append(Run(_row(env, method, record), record, record.finished))
     return found
+
+
+def _control(record: Record) -> bool:
+    """No randomness but the algorithm's own: what the others are compared with, unless somebody says otherwise."""
+    none: tuple[Any, ...] = ("none", None, [], False)
+    return all(record.settings.get(name) in none for name in ("noisy", "bonus", "input_noise"))
 
 
 def _row(task: str, method: str, record: Record) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def work(folder: Path) -> None:
             scores.setdefault("stress", {})[asked["suite"]] = _stress(agent, asked, folder)
     finally:
         agent.env.close()
+    _look_after(folder)
     record = read_record(folder)
     told = [(row["step"], row[RETURN]) for row in record.rows if RETURN in row and row[RETURN] == row[RETURN]]
     thin = told[:: max(1, -(-len(told) // _POINTS))]
@@ -104,6 +105,16 @@ def _stress(agent: Any, asked: Mapping[str, Any], folder: Path) -> dict[str, Any
             "return": float(cell.returns.mean()), "success": None if won is None else float(won.mean()),
         }  # fmt: skip
     return told
+
+
+def _look_after(folder: Path) -> None:
+    """The doctor's findings into the folder; what it cannot do is no failure of the job."""
+    from jostle.doctor import keep
+
+    try:
+        keep(folder, trust=True)
+    except Exception as error:
+        print(f"note: the doctor could not look at the run ({error})", flush=True)
 
 
 def main(arguments: list[str]) -> int:
