@@ -163,6 +163,10 @@ def test_it_prints(sheet: Any, tmp_path: Path) -> None:
     sheet.emulate_media(color_scheme="dark", media="print")
     assert sheet.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not sheet.locator("nav").is_visible()
+    sheet.set_viewport_size({"width": 680, "height": 900})  # of A4 between margins
+    sheet.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert sheet.locator("details:not([open])").count() == 0
+    assert sheet.evaluate("document.documentElement.scrollWidth") == 680
     sheet.emulate_media(media="screen")
     sheet.pdf(path=str(tmp_path / "page.pdf"), format="A4")
     data = (tmp_path / "page.pdf").read_bytes()

@@ -32,7 +32,7 @@ def curves(material: Material) -> Section | None:
         else "Mean return of the episodes that ended while training, exploration included. With one seed there is no "
         "interval: another seed may do something else."
     )
-    return Section("Learning curves", join(tag("p", told, class_="quiet"), parts), "curves")
+    return Section("Learning curves", join(tag("p", told, class_="quiet"), parts), "curves", "Curves")
 
 
 def pair(material: Material, task: str, metric: str, label: str, about: str) -> Markup | None:

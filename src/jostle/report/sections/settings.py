@@ -43,7 +43,7 @@ def settings(material: Material) -> Section | None:
     if told:
         head = [Column("what"), Column("which")]
         parts += [tag("h3", "Versions and machines"), table(head, told, "versions and machines", sort=False)]
-    return Section("Settings and versions", join(parts), "settings") if parts else None
+    return Section("Settings and versions", join(parts), "settings", "Settings") if parts else None
 
 
 def versions(material: Material) -> list[list[str]]:
