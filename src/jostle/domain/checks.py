@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from jostle.domain.distributions import Categorical, Constant
+from jostle.domain.distributions import Categorical, Constant, Integers
 from jostle.domain.parameter import Parameter
 from jostle.domain.quantity import Quantity
 from jostle.errors import ConfigError, closest
@@ -35,7 +35,7 @@ def _checked(parameter: Parameter, quantity: Quantity, of: str) -> Parameter:
     law, where = parameter.distribution, f"the parameter {parameter.name} of {of}"
     if parameter.operation == "scale" and quantity.nominal == 0:
         raise ConfigError(f"{where} scales a nominal value of 0, which changes nothing: use absolute or offset.")
-    if quantity.choices and not isinstance(law, Categorical | Constant):
+    if quantity.choices and not isinstance(law, Categorical | Constant | Integers):
         raise ConfigError(f"{where} is chosen from {', '.join(quantity.choices)}: draw it categorical, not {law.kind}.")
     ends = np.array(law.support, np.float64)
     low, high = sorted(float(v) for v in parameter.value(ends, quantity.nominal))

@@ -339,6 +339,51 @@ class Categorical:
 
 
 @dataclass(frozen=True)
+class Integers:
+    """All whole numbers from low to high alike, both included: levels, delays in steps."""
+
+    low: float
+    high: float
+    kind: ClassVar[str] = "integers"
+    continuous: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        _need_finite(self.kind, low=self.low, high=self.high)
+        if self.low > self.high:
+            raise ConfigError(f"integers from {self.low:g} to {self.high:g} have inverted bounds: the lower one first.")
+        if self.low % 1 or self.high % 1:
+            raise ConfigError(f"integers from {self.low:g} to {self.high:g} cannot be drawn from: give whole numbers.")
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return int(self.high - self.low) + 1
+
+    def quantile(self, u: Array) -> Array:
+        return np.asarray(np.minimum(self.low + np.floor(u * self.count), self.high))
+
+    def cdf(self, x: Array) -> Array:
+        return np.asarray(np.clip((np.floor(x) - self.low + 1) / self.count, 0.0, 1.0))
+
+    def log_density(self, x: Array) -> Array:
+        inside = _within(x, self.low, self.high) & (np.floor(x) == x)
+        return np.where(inside, -math.log(self.count), -np.inf)
+
+    def entropy(self) -> float:
+        return math.log(self.count)
+
+    def position(self, x: Array) -> Array:
+        return np.zeros_like(x) if self.count == 1 else 2 * (x - self.low) / (self.high - self.low) - 1
+
+    def data(self) -> Any:
+        return [int(self.low), int(self.high)]
+
+
+@dataclass(frozen=True)
 class Constant:
     """Always the same value."""
 
@@ -373,7 +418,7 @@ class Constant:
 
 
 KINDS: dict[str, type[Any]] = {
-    kind.kind: kind for kind in (Uniform, LogUniform, TruncatedNormal, Beta, Categorical, Constant)
+    kind.kind: kind for kind in (Uniform, LogUniform, TruncatedNormal, Beta, Categorical, Integers, Constant)
 }
 
 
@@ -406,7 +451,7 @@ def from_data(kind: str, data: Any) -> Distribution:
         if len(listed) > len(names):
             raise ConfigError(f"{kind} takes {', '.join(names)}, not {data!r}.")
         given = dict(zip(names, listed, strict=False))
-    needed = {"uniform": 2, "log_uniform": 2, "truncated_normal": 2, "beta": 2, "constant": 1}[kind]
+    needed = {"uniform": 2, "log_uniform": 2, "truncated_normal": 2, "beta": 2, "integers": 2, "constant": 1}[kind]
     if not set(names[:needed]) <= set(given) <= set(names):
         raise ConfigError(f"{kind} takes {', '.join(names)}, not {data!r}.")
     made: Distribution = KINDS[kind](**{name: _number(kind, value) for name, value in given.items()})
