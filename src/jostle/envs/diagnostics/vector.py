@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
-from jostle.envs.counter_rng import random_bits
+from jostle.domain.counter_rng import random_bits
 from jostle.errors import CheckpointError, ConfigError, EnvError
 
 Array = NDArray[Any]
