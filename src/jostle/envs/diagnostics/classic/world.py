@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from jostle.domain import Quantity
-from jostle.envs.counter_rng import normal, random_bits, uniform
+from jostle.domain.counter_rng import normal, random_bits, uniform
 from jostle.envs.diagnostics.classic.canvas import Canvas
 from jostle.envs.diagnostics.vector import METADATA, Array, DiagnosticEnv, DiagnosticVectorEnv, Info
 from jostle.errors import ConfigError, closest
