@@ -14,6 +14,8 @@ from jostle.envs.engines.mujoco.model import is_text
 from jostle.envs.engines.mujoco.package import has_mujoco
 from jostle.envs.engines.mujoco.task import Task
 from jostle.envs.engines.mujoco.tasks.runners import HalfCheetah, Hopper, Swimmer, Walker2d
+from jostle.envs.engines.mujoco.tasks.still import InvertedPendulum, Pusher, Reacher
+from jostle.envs.engines.mujoco.tasks.walkers import Ant, Humanoid
 from jostle.errors import ConfigError, EnvError, closest
 
 PREFIX = "jostle/"
@@ -29,8 +31,13 @@ class Known(NamedTuple):
 
 
 KNOWN: dict[str, Known] = {
+    "Ant-v5": Known("ant.xml", Ant),
     "HalfCheetah-v5": Known("half_cheetah.xml", HalfCheetah),
     "Hopper-v5": Known("hopper.xml", Hopper),
+    "Humanoid-v5": Known("humanoid.xml", Humanoid),
+    "InvertedPendulum-v5": Known("inverted_pendulum.xml", InvertedPendulum),
+    "Pusher-v5": Known("pusher_v5.xml", Pusher),
+    "Reacher-v5": Known("reacher.xml", Reacher),
     "Swimmer-v5": Known("swimmer.xml", Swimmer),
     "Walker2d-v5": Known("walker2d_v5.xml", Walker2d),
 }
