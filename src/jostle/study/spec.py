@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 
 from jostle import preset_files
-from jostle.errors import ConfigError
+from jostle.errors import ConfigError, closest
 from jostle.study.jobs import Job
 from jostle.study.ranges import Range, by_chance, read_ranges
 from jostle.study.tune import Budget, Search, read_budget
@@ -33,8 +33,8 @@ from jostle.study.yaml_parts import file_name, keys, mapping, seed_list
 from jostle.yaml_text import parse_yaml
 
 _STUDY = ("name", "seeds", "steps", "tasks", "methods", "evaluate", "stress", "config", "tune")
-_TASK = ("env", "env_options", "num_envs", "steps", "config")
-_METHOD = ("algorithm", "preset", "config", "env_options", "num_envs", "sweep", "version", "tune")
+_TASK = ("env", "env_options", "num_envs", "steps", "config", "methods", "seeds", "evaluate", "stress")
+_METHOD = ("algorithm", "preset", "config", "env_options", "num_envs", "sweep", "seeds", "version", "tune")
 _EVALUATE = ("episodes", "noise", "actions", "env_options", "seed")
 _STRESS = ("suite", "episodes", "noise", "actions", "seed")
 ALGORITHMS = ("dqn", "ppo")
@@ -103,57 +103,74 @@ def make_study(data: Any, name: str = "study") -> Study:
     name = str(whole.get("name") or name)
     file_name(name, "a study")
     seeds = seed_list(whole.get("seeds", 3))
-    evaluate = None if whole.get("evaluate") is None else keys(whole["evaluate"], _EVALUATE, "evaluate")
-    given = whole.get("stress") or []
-    stress = [keys(one, _STRESS, "stress") for one in (given if isinstance(given, list) else [given])]
-    if any("suite" not in one for one in stress):
-        raise ConfigError("stress needs a suite: write stress: {suite: themes}.")
-    points = {label: point for method, each in methods.items() for label, point in _sweep(method, each)}
-    budget, shared = None, dict[str, Range]()
-    if whole.get("tune") is not None:
-        budget, shared = read_budget(whole["tune"], seeds, evaluate is not None, [one["suite"] for one in stress])
+    points = {method: dict(_sweep(method, each)) for method, each in methods.items()}
+    measured = {t: (_evaluation({**whole, **task}), _stresses({**whole, **task})) for t, task in tasks.items()}
+    told = {part for of_task in measured.values() for part in _measures(*of_task)}
+    tune = None if whole.get("tune") is None else read_budget(whole["tune"], sorted(told))
     jobs: list[Job] = []
     searches: list[Search] = []
-    for (task, of_task), (method, point) in itertools.product(tasks.items(), points.items()):
-        asked = _asking(task, of_task, method, point, whole)
-        ranges = shared | read_ranges(mapping(point.get("tune"), "tune", f"method '{method}'"), f"method '{method}'")
-        if budget is None or not ranges:
-            if ranges:
-                raise ConfigError(f"method '{method}' has a range to search: give the study a tune block.")
-            plain = asked({}, None)
-            jobs += [Job(task, method, seed, {**plain, "seed": seed}, evaluate, tuple(stress)) for seed in seeds]
-        else:
-            searches.append(_search(task, method, ranges, budget, asked, seeds, evaluate, stress))
-    if budget is not None and not searches:
+    run: set[str] = set()
+    for task, of_task in tasks.items():
+        for method, own in _of_task(task, of_task, methods).items():
+            run.add(method)
+            mine = own.pop("seeds", methods[method].get("seeds", of_task.get("seeds", seeds)))
+            mine = seed_list(mine, f"seeds of '{method}' on '{task}'")
+            for label, point in points[method].items():
+                found = _place(task, of_task, label, _on_task(point, own), whole, tune, mine, measured[task])
+                if isinstance(found, Search):
+                    searches.append(found)
+                else:
+                    jobs += found
+    for method in methods:
+        if method not in run:
+            raise ConfigError(f"no task runs the method '{method}': name it in methods of a task, or take it away.")
+    if tune is not None and not searches:
         raise ConfigError("tune has no settings to search for: give it settings, or a method its own tune.")
-    order = {seed: number for number, seed in enumerate(seeds)}
+    order = {seed: number for number, seed in enumerate(dict.fromkeys(job.seed for job in jobs))}
     jobs.sort(key=lambda job: order[job.seed])
     refuse_doubles(jobs)
-    return Study(name, list(tasks), list(points), jobs, searches)
+    return Study(name, list(tasks), [label for each in points.values() for label in each], jobs, searches)
 
 
 Asking = Callable[[Mapping[str, Any], int | None], dict[str, Any]]
+Measured = tuple[Mapping[str, Any] | None, tuple[Mapping[str, Any], ...]]
 
 
-def _search(
-    task: str, method: str, ranges: Mapping[str, Range], budget: Budget, asked: Asking, seeds: Sequence[int],
-    evaluate: Mapping[str, Any] | None, stress: Sequence[Mapping[str, Any]],
-) -> Search:  # fmt: skip
-    """A search whose trials measure what it needs and no more, checked at the ends of every range."""
+def _place(
+    task: str, of_task: Mapping[str, Any], method: str, point: Mapping[str, Any], whole: Mapping[str, Any],
+    tune: tuple[Budget, Mapping[str, Range]] | None, seeds: Sequence[int], measured: Measured,
+) -> list[Job] | Search:  # fmt: skip
+    """The jobs of a method on a task, or the search that will make them."""
+    asked = _asking(task, of_task, method, point, whole)
+    own = read_ranges(mapping(point.get("tune"), "tune", f"method '{method}'"), f"method '{method}'")
+    if tune is None or not {**tune[1], **own}:
+        if own:
+            raise ConfigError(f"method '{method}' has a range to search: give the study a tune block.")
+        return [Job(task, method, seed, {**asked({}, None), "seed": seed}, *measured) for seed in seeds]
+    budget, ranges = tune[0], {**tune[1], **own}
+    both = sorted(set(budget.seeds) & set(seeds))
+    if both:
+        raise ConfigError(f"seed {both[0]} would choose settings and report of them: give tune other seeds.")
+    evaluate, stress = measured
     kind, _, rest = budget.measure.partition("/")
-    wanted = [one for one in stress if kind == "stress" and one["suite"] == rest.partition("/")[0]]
-    measured = (evaluate if kind == "evaluate" else None), tuple(wanted)
+    wanted = tuple(one for one in stress if kind == "stress" and one["suite"] == rest.partition("/")[0])
+    of_trial = (evaluate if kind == "evaluate" else None), wanted
 
     def job(settings: Mapping[str, Any], seed: int, trial: int | None) -> Job:
         plain = asked(settings, None if trial is None else budget.steps)
-        told = (evaluate, tuple(stress)) if trial is None else measured
-        return Job(task, method, seed, {**plain, "seed": seed}, *told, trial)
+        return Job(task, method, seed, {**plain, "seed": seed}, *(measured if trial is None else of_trial), trial)
 
     middle = by_chance(ranges, budget.seed, 0)
     for name, each in ranges.items():
         for end in each.ends:
             job(middle | {name: end}, budget.seeds[0], 0)
     return Search(task, method, ranges, budget, job, seeds)
+
+
+def _measures(evaluate: Mapping[str, Any] | None, stress: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if evaluate is not None:
+        yield "evaluate"
+    yield from (f"stress/{one['suite']}/" for one in stress)
 
 
 def _asking(
@@ -172,6 +189,36 @@ def _asking(
         return known[place]
 
     return asked
+
+
+def _of_task(name: str, task: Mapping[str, Any], methods: Mapping[str, Any]) -> dict[str, Any]:
+    """The methods that run on a task, each with the settings that it has there alone."""
+    given = task.get("methods")
+    chosen = dict.fromkeys(methods) if given is None else dict.fromkeys(given) if isinstance(given, list) else given
+    if not isinstance(chosen, Mapping) or not chosen:
+        raise ConfigError(f"methods of task '{name}' must be names, or a mapping of names to settings, not {given!r}.")
+    for method in chosen:
+        if method not in methods:
+            raise ConfigError(
+                f"task '{name}' has a method '{method}', which the study has not; {closest(method, methods)}"
+            )
+    return {method: mapping(own, "settings", f"method '{method}' on task '{name}'") for method, own in chosen.items()}
+
+
+def _on_task(point: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    return {**point, "config": {**mapping(point.get("config"), "config", "a method"), **own}}
+
+
+def _evaluation(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    return None if given.get("evaluate") is None else keys(given["evaluate"], _EVALUATE, "evaluate")
+
+
+def _stresses(given: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    asked = given.get("stress") or []
+    stress = tuple(keys(one, _STRESS, "stress") for one in (asked if isinstance(asked, list) else [asked]))
+    if any("suite" not in one for one in stress):
+        raise ConfigError("stress needs a suite: write stress: {suite: themes}.")
+    return stress
 
 
 def _asked(name: str, task: Mapping[str, Any], method: str, point: Mapping[str, Any], whole: Mapping[str, Any]) -> Any:

@@ -68,7 +68,8 @@ def search_table(found: Results) -> list[str]:
 def search_told(budget: Budget, methods: Sequence[str]) -> str:
     """How settings are chosen, in words."""
     how = {"random": "by random search", "tpe": "by Optuna's TPE"}[budget.sampler]
-    seeds = f"seed{'s' * (len(budget.seeds) > 1)} {', '.join(map(str, budget.seeds))}, which do{'es' * (len(budget.seeds) == 1)} not report"
+    many = "s" * (len(budget.seeds) > 1)
+    seeds = f"seed{many} {', '.join(map(str, budget.seeds))}, which do{'' if many else 'es'} not report"
     return (
         f"Settings of {', '.join(dict.fromkeys(methods))} are chosen {how} by {seeds}: the same "
         f"{budget.trials} trials of {len(budget.seeds)} for every method and task, by the highest mean of "

@@ -164,19 +164,15 @@ class Found:
     failed: frozenset[str] = frozenset()
 
 
-def read_budget(
-    data: Any, seeds: Sequence[int], evaluated: bool, suites: Sequence[str]
-) -> tuple[Budget, dict[str, Range]]:
+def read_budget(data: Any, measured: Sequence[str]) -> tuple[Budget, dict[str, Range]]:
     """The ``tune:`` block: the budget, and the ranges that all methods have.
 
     Args:
         data: as the file has it.
-        seeds: that report.
-        evaluated: whether the study evaluates its agents.
-        suites: of its stress tests.
+        measured: what the study measures besides the training: ``evaluate``, and ``stress/SUITE/`` of its suites.
 
     Raises:
-        ConfigError: what cannot be used, and seeds that would report as well.
+        ConfigError: what cannot be used.
     """
     given = keys(data, KEYS, "tune")
     found = Budget(
@@ -185,18 +181,14 @@ def read_budget(
         steps=None if given.get("steps") is None else whole_number(given["steps"], "steps of tune"),
         sampler=given.get("sampler", "random"),
         seed=given.get("seed", 0),
-        measure=str(given.get("measure", "evaluate" if evaluated else "training")),
+        measure=str(given.get("measure", "evaluate" if "evaluate" in measured else "training")),
     )
-    both = sorted(set(found.seeds) & set(seeds))
-    if both:
-        raise ConfigError(f"seed {both[0]} would choose settings and report of them: give tune other seeds.")
     if found.sampler not in SAMPLERS:
         raise ConfigError(f"tune has sampler={found.sampler!r}; {closest(str(found.sampler), SAMPLERS)}")
     if type(found.seed) is not int or found.seed < 0:
         raise ConfigError(f"seed={found.seed!r} of tune cannot be used: give a whole number of at least 0.")
-    kind, _, rest = found.measure.partition("/")
-    known = ["training", *(["evaluate"] if evaluated else []), *(f"stress/{suite}/CONDITION|MODE" for suite in suites)]
-    stress = kind == "stress" and rest.partition("/")[0] in suites and "|" in rest
-    if not stress and found.measure not in known:
+    known = ["training", *(name + "CONDITION|MODE" * name.endswith("/") for name in measured)]
+    of_suite = "|" in found.measure and any(found.measure.startswith(name) for name in measured if name.endswith("/"))
+    if found.measure not in known and not of_suite:
         raise ConfigError(f"tune has measure={found.measure!r}, which is not measured; give {', '.join(known)}.")
     return found, read_ranges(mapping(given.get("settings"), "settings", "tune"), "tune")
