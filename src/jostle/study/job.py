@@ -22,8 +22,8 @@ from typing import Any
 from jostle.errors import CheckpointError, JostleError
 from jostle.store.files import replace_file
 from jostle.store.lock import Lock
+from jostle.study.jobs import Job
 from jostle.study.records import RETURN, read_record
-from jostle.study.spec import Job
 
 RESULT = "result.json"
 """Written last: what holds it is done."""
