@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.domain import SpaceLike, asked
 from jostle.envs.make import capped
 from jostle.envs.sources import EnvSource, rows_of
 from jostle.errors import ConfigError, closest
@@ -89,6 +90,7 @@ def evaluate(
     seed: int = 10_000,
     env: EnvSource | None = None,
     env_options: dict[str, Any] | None = None,
+    domain: SpaceLike | None = None,
     max_steps: int = PATIENCE,
     notify: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
@@ -109,6 +111,8 @@ def evaluate(
         env: another environment than the policy's own; its spaces must be the same. One that is made already is reset
             with ``seed``.
         env_options: options of the environment; None: the policy's own.
+        domain: what is randomised: None nothing, whatever the training did; "train" the whole domain of the training;
+            or another one, a `jostle.domain.Space`, a YAML file or its data.
         max_steps: of one episode. One that has not ended by then counts as it stands: it is marked as ``cut``, and a
             warning says how many there were.
         notify: called with the number of finished episodes.
@@ -127,11 +131,14 @@ def evaluate(
     seed, epsilon = int(seed), float(epsilon)
     inference, view = Inference.parse(noise), as_view(policy)
     if isinstance(env, JostleEnv):
+        if domain is not None:
+            raise ConfigError(f"domain={domain!r} comes too late: {env.id} is made already; give it to make_env.")
         vector = env
     else:
         source = source_of(view, env)
         count = rows_of(source, min(episodes, MOST_TOGETHER)) if num_envs is None else num_envs
         options = view.env_options if env_options is None else env_options
+        options = dict(options) if domain is None else asked(options, domain)
         vector = make_env(source, count, seed=seed, **capped(options, count))
     try:
         require_fit(view, vector)

@@ -18,6 +18,7 @@ from jostle.envs.domain.driver import DomainDriver
 from jostle.envs.frames import FrameStack
 from jostle.envs.masks import KEY, MaskReader
 from jostle.envs.observations import Obs, float_keys, range_checks
+from jostle.envs.world import World, world_of
 from jostle.errors import CheckpointError, ConfigError, EnvError
 from jostle.nn.privileged import PRIVILEGED, is_privileged
 
@@ -249,6 +250,11 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         """End the engine and its processes."""
         self._ended = None
         self._engine.close()
+
+    @property
+    def world(self) -> World | None:
+        """What offers the environments' quantities; None: they offer none."""
+        return world_of(self._engine)
 
     def running(self) -> tuple[np.ndarray, np.ndarray]:
         """Undiscounted raw return float64 [N] and length int64 [N] of the running episodes, zero where one ended."""

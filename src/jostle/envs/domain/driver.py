@@ -242,7 +242,7 @@ class DomainDriver:
             for i, name in enumerate(self._seen.names):
                 if name in self.names:
                     told[:, i] = self.values[:, self.names.index(name)]
-            self._position: Float32[np.ndarray, "N Q"] = _fixed(self._seen.position(told).astype(np.float32))
+            self._position: Float32[np.ndarray, "N Q"] = self._seen.position(told).astype(np.float32)
 
 
 def _success(info: Mapping[str, Any], num_envs: int) -> Float64[np.ndarray, "N"]:
