@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,8 @@ class Evaluation:
     epsilon: float
     seed: int
     episodes: list[Episode]
+    domain: str | None = None
+    """What was randomised: nothing ("nominal"), the training's ("train"), a file's ("FILE"); None: nothing could be."""
 
     @property
     def returns(self) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -76,7 +79,8 @@ class Evaluation:
 
     def _sometimes(self) -> dict[str, Any]:
         doubt = {} if self.disagreement is None else {"disagreement": self.disagreement}
-        return doubt | ({"cut": self.cut} if self.cut else {})
+        world = {} if self.domain is None else {"domain": self.domain}
+        return world | doubt | ({"cut": self.cut} if self.cut else {})
 
 
 def evaluate(
@@ -148,4 +152,13 @@ def evaluate(
         if vector is not env:
             vector.close()
     assert found is not None
-    return Evaluation(vector.id, str(inference), actions, epsilon, seed, found)
+    return Evaluation(vector.id, str(inference), actions, epsilon, seed, found, _world(vector, domain))
+
+
+def _world(vector: JostleEnv, domain: SpaceLike | None) -> str | None:
+    """What an evaluation says of the world that was played in."""
+    if domain is not None:
+        return str(domain) if isinstance(domain, str | Path) else "given"
+    if vector.domain is not None and len(vector.domain.names):
+        return "given"
+    return "nominal" if "domain_seen" in vector.made_with else None

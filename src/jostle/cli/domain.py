@@ -27,8 +27,9 @@ class Show:
     With a file of a domain: what it draws, and the values that come of it.
 
     examples:
-      jostle domain show jostle/Pendulum-v0
-      jostle domain show Hopper-v5 --domain masses.yaml
+      jostle domain show jostle/Pendulum-v1
+      jostle domain show jostle/Hopper-v5 --filter torso
+      jostle domain show jostle/Hopper-v5 --domain masses.yaml
     """
 
     env: tyro.conf.Positional[Annotated[str, named("ENV")]]
@@ -65,14 +66,14 @@ def show(arguments: list[str]) -> int:
     args = parse(Show, arguments, "jostle domain show")
     from jostle.domain import Space
     from jostle.domain.table import QUANTITY_COLUMNS, lines_of, quantity_rows
-    from jostle.envs import make_env
+    from jostle.envs.make import make_env, where_it_varies
 
     space = None if args.domain is None else Space.load(args.domain)
     env = make_env(args.env, 1, **parse_options(args.env_options))
     try:
         world = env.world
         if world is None:
-            raise ConfigError(f"{env.id} on {env.engine} offers nothing that could vary.")
+            raise ConfigError(f"{env.id} on {env.engine} offers nothing that could vary: {where_it_varies(env.id)}.")
         if space is not None:
             print(space.bind(world.quantities, env.id))
             return 0

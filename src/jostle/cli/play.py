@@ -268,6 +268,8 @@ def _table(found: "Evaluation", steps: int) -> Table:
         "mean length": f"{sum(e.length for e in found.episodes) / len(returns):.4g}",
         "seed": str(found.seed),
     }
+    if found.domain is not None:
+        rows["domain"] = found.domain
     if found.cut:
         rows["did not end"] = f"{found.cut} of {len(returns)}"
     if found.disagreement is not None:

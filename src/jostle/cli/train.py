@@ -79,7 +79,7 @@ examples:
   jostle train ppo --env jostle/DeepSea-v0 --env-options size=20 --steps 500000 --bonus rnd
   jostle train ppo --preset rnd-atari --steps 10000000 --run-dir runs/montezuma
   jostle train ppo --env MiniGrid-DoorKey-8x8-v0 --num-envs 64 --steps 2000000 --recurrent gru
-  jostle train ppo --env Hopper-v5 --steps 1000000 --domain masses.yaml --domain-schedule "adr(high=1600, low=800)"
+  jostle train ppo --env jostle/Hopper-v5 --steps 1e6 --domain masses.yaml --domain-schedule "adr(high=900, low=500)"
   jostle train ppo --preset cartpole-ppo --eval-every 10000 --eval-noise mean --run-dir runs/cartpole --resume
 """
 

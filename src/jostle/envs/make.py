@@ -157,14 +157,19 @@ def _driver(engine: Engine, name: str, num_envs: int, randomised: Mapping[str, A
         return None
     world = world_of(engine)
     if world is None:
-        raise ConfigError(
-            f"{name} on {engine.name} offers nothing that a domain could vary (`jostle domain show` lists it where "
-            "there is something): take an environment that does, or wrap a Gymnasium one in jostle.envs.Randomise."
-        )
+        raise ConfigError(f"{name} on {engine.name} offers nothing that a domain could vary: {where_it_varies(name)}.")
     return DomainDriver(
         world, num_envs, name, space=randomised.get("domain"), schedule=randomised.get("domain_schedule"),
         seen=randomised.get("domain_seen"), privileged="domain_privileged" in randomised,
     )  # fmt: skip
+
+
+def where_it_varies(name: str) -> str:
+    """What to do with an environment that offers no quantities."""
+    own = f"jostle/{name}"
+    if own in gym.registry or runs_here(own):
+        return f"take {own}, the same task, of which much can vary (`jostle domain show {own}`)"
+    return "take one that does (`jostle domain show ID` says what), or wrap it in jostle.envs.Randomise"
 
 
 def capped(options: Mapping[str, Any], num_envs: int) -> dict[str, Any]:

@@ -171,6 +171,11 @@ class DomainDriver:
         """The schedule's state in numbers, for metrics."""
         return self.schedule.log() if len(self.bound) else {}
 
+    def describe_line(self) -> str:
+        """What varies and how, in a line for people."""
+        names = ", ".join(self.names[:4]) + (f" and {len(self.names) - 4} more" if len(self.names) > 4 else "")
+        return f"{names or 'nothing varies'}; {self.schedule.kind}{'; told to critics' if self._privileged else ''}"
+
     def describe(self) -> dict[str, Any]:
         """Space and schedule as data, by which one knows whether a state is theirs."""
         return {"space": self.bound.space.data(), "schedule": self.schedule.kind}
