@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Study:
-    """Train every method on every task with every seed, measure the agents, and make tables and curves of it.
+    """Train every method on every task with every seed, measure the agents, and make tables, curves and a report of it.
 
     A job that has a result is never run again: what is added to the file runs, and nothing is written over. A study
     that was stopped or killed goes on where it was, within each job too. Exits with 1 where jobs failed.
@@ -39,7 +39,8 @@ class Study:
     spec: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="SPEC.yaml")]]
     """Tasks, methods and seeds (docs/study.md)."""
     out: Annotated[Path | None, shown("studies/NAME", "DIR")] = None
-    """The study's folder: a run's folder for each job, results.jsonl, results.csv, table.md, figures."""
+    """The study's folder: a run's folder for each job, results.jsonl, results.csv, table.md,
+    figures, report.html."""
     jobs: Annotated[int | None, shown("as many as there are cores for them")] = None
     """Jobs at once; fewer where memory is short."""
     threads: int = 1
@@ -75,7 +76,7 @@ def study(arguments: list[str]) -> int:
         _plan(spec, list(found_rows(spec, out)), args)
         return 0
     if args.table:
-        _tables(spec, out, args.quiet)
+        _tables(spec, out, args)
         return 0
     begun = time.monotonic()
     board = Board(spec, [(row["task"], row["method"]) for row in found_rows(spec, out)], args.quiet)
@@ -100,7 +101,7 @@ def study(arguments: list[str]) -> int:
             tick=tick,
         )
     if outcome.done:
-        _tables(spec, out, args.quiet)
+        _tables(spec, out, args)
     return _tell(outcome, out, args.quiet)
 
 
@@ -204,7 +205,8 @@ def _plan(spec: "Spec", rows: list[dict[str, object]], args: Study) -> None:
     print(f"{left} jobs left, {at_once} at once: {told if left else 'nothing to do'}")
 
 
-def _tables(spec: "Spec", out: Path, quiet: bool) -> None:
+def _tables(spec: "Spec", out: Path, args: Study) -> None:
+    from jostle.cli.report import report_of_study
     from jostle.study import results, tables
     from jostle.study.run import write_results
 
@@ -217,10 +219,11 @@ def _tables(spec: "Spec", out: Path, quiet: bool) -> None:
         raise ConfigError(f"cannot write in {out} ({error.strerror}): choose another folder with --out.") from error
     if importlib.util.find_spec("matplotlib") is not None:
         list(tables.figures(found, out))
-    elif not quiet:
+    elif not args.quiet:
         print('note: no figures, for they need matplotlib: pip install "jostle[lab]"')
-    if not quiet:
+    if not args.quiet:
         print(text)
+    report_of_study(args.spec, out, spec.name, args.quiet)
 
 
 def _tell(outcome: "Outcome", out: Path, quiet: bool) -> int:
