@@ -4,6 +4,7 @@ import importlib.util
 import math
 import time
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ from jostle.cli.play import console
 from jostle.errors import ConfigError
 
 if TYPE_CHECKING:
+    from jostle.study.executor import Executor
     from jostle.study.run import Event, Outcome
     from jostle.study.spec import Study as Spec
 
@@ -33,6 +35,7 @@ class Study:
       jostle study deepsea.yaml --dry-run
       jostle study deepsea.yaml
       jostle study deepsea.yaml --jobs 2 --minutes 30 --fail-fast
+      jostle study deepsea.yaml --ray auto
       jostle study deepsea.yaml --table
     """
 
@@ -45,6 +48,9 @@ class Study:
     """Jobs at once; fewer where memory is short."""
     threads: int = 1
     """Threads of each job."""
+    ray: Annotated[str | None, named("ADDRESS")] = None
+    """Run the jobs on a Ray cluster: auto (this machine's), HOST:PORT or ray://HOST:PORT. All its machines must see the
+    study's folder under the same path."""
     retries: int = 0
     """How often a job that failed is tried again; it goes on where it was."""
     fail_fast: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -80,7 +86,7 @@ def study(arguments: list[str]) -> int:
         return 0
     begun = time.monotonic()
     board = Board(spec, [(row["task"], row["method"]) for row in found_rows(spec, out)], args.quiet)
-    with catch_signals() as caught, board:
+    with _executor(args) as executor, catch_signals() as caught, board:
 
         def tick() -> None:
             """A signal ends the jobs, which save what they have; so nothing trains on behind a study that is gone."""
@@ -93,6 +99,7 @@ def study(arguments: list[str]) -> int:
             out,
             at_once=args.jobs,
             threads=args.threads,
+            executor=executor,
             retries=args.retries,
             fail_fast=args.fail_fast,
             most=args.max_jobs,
@@ -103,6 +110,15 @@ def study(arguments: list[str]) -> int:
     if outcome.done:
         _tables(spec, out, args)
     return _tell(outcome, out, args.quiet)
+
+
+def _executor(args: Study) -> "AbstractContextManager[Executor | None]":
+    """Where the jobs run; None: in processes of this machine."""
+    if args.ray is None:
+        return nullcontext(None)
+    from jostle.study.cluster import on_ray  # late, for it is seldom wanted
+
+    return on_ray(args.ray, args.jobs, args.threads)
 
 
 @dataclass
