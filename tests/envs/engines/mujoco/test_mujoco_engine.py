@@ -78,6 +78,14 @@ def test_episodes_end_at_the_limit_and_begin_by_themselves() -> None:
     assert [t for t, end in enumerate(ends) if end] == [4, 10]
 
 
+def test_a_reset_right_after_an_ending_is_a_reset_like_any_other() -> None:
+    env = make_env(CART, num_envs=2, engine="mujoco", task=Cart, threads=1)
+    for _ in range(2):
+        env.reset(seed=0)
+        ends = [bool(env.step(push(2))[3].all()) for _ in range(5)]
+        assert ends == [False, False, False, False, True]
+
+
 def test_success_and_termination_are_the_tasks() -> None:
     engine = cart(1)
     engine.reset(0, None)
@@ -263,13 +271,18 @@ def test_pushes_come_at_their_interval_and_for_their_time() -> None:
         (CART, {"task": dict}, ConfigError, "task=<class .dict.> of the MJCF text is none"),
         ("Hopper-v5", {"task": Cart}, ConfigError, "Hopper-v5 has its task"),
         ("Hopper-v5", {"threads": -1}, ConfigError, "threads=-1 of Hopper-v5"),
-        ("Hoper-v5", {}, ConfigError, "no environment Hoper-v5 on mujoco.*did you mean .*Hopper-v5"),
     ],
 )
 def test_says_what_is_wrong(id: str, options: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message) as caught:
         make_env(id, engine="mujoco", **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow  # the nearest ids are those of every engine
+def test_a_misspelt_id_gets_the_nearest_ones() -> None:
+    with pytest.raises(ConfigError, match=r"no environment Hoper-v5 on mujoco.*did you mean .*Hopper-v5"):
+        make_env("Hoper-v5", engine="mujoco")
 
 
 def test_a_model_file_and_a_task_by_name(tmp_path: Path) -> None:
@@ -309,7 +322,7 @@ def test_the_list_of_environments_has_them() -> None:
     assert found["jostle/Hopper-v5"].engine == "mujoco"
     described = describe("jostle/Hopper-v5")
     assert described.observation_space.shape == (11,)
-    assert described.options == {"threads": 0}
+    assert described.options == {"threads": 0, "masks": False}
 
 
 def test_nothing_is_imported_before_an_environment_is_made() -> None:

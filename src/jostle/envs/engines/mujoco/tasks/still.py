@@ -103,7 +103,8 @@ class Pusher(Task):
 
 def lengths(vectors: Array) -> Array:
     """Euclidean, [N]."""
-    return np.sqrt(np.einsum("nj,nj->n", vectors, vectors))
+    found: Array = np.sqrt(np.einsum("nj,nj->n", vectors, vectors))
+    return found
 
 
 def in_disc(draws: Draws, purpose: int, radius: float) -> Array:

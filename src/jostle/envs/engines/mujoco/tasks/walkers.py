@@ -49,7 +49,8 @@ class Ant(Task):
         return Outcome(velocity + healthy - costs, ~healthy)
 
     def _clipped(self) -> Array:
-        return np.clip(self.sims.contact_force, -1.0, 1.0)
+        clipped: Array = np.clip(self.sims.contact_force, -1.0, 1.0)
+        return clipped
 
 
 class Humanoid(Task):
