@@ -221,6 +221,12 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
                 f"{self.id} on {self.engine} draws no pictures: make it without render_mode, or on another engine."
             ) from error
 
+    def object_masks(self) -> dict[str, Bool[np.ndarray, "N H W"]] | None:
+        """Which pixels of the observations just returned show which object; None where the environment tells none."""
+        told = getattr(self._engine, "object_masks", None)
+        masks: dict[str, np.ndarray] | None = None if told is None else told()
+        return masks
+
     def close_extras(self, **kwargs: Any) -> None:
         """End the engine and its processes."""
         self._ended = None

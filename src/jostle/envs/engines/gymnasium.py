@@ -92,6 +92,11 @@ class GymnasiumEngine:
             raise EnvError(f"{self._id} has no pictures.")
         return np.stack([np.asarray(frame, np.uint8) for frame in frames])
 
+    def object_masks(self) -> dict[str, np.ndarray] | None:
+        """Which pixels of the last observations show which object, bool [N, H, W]; None where that is not told."""
+        told = getattr(self._vector.unwrapped, "object_masks", None)
+        return None if told is None else dict(told())
+
     def close(self) -> None:
         """Close the environments."""
         if not self._borrowed:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from jostle.envs.counter_rng import normal, random_bits, uniform
+from jostle.domain.counter_rng import normal, random_bits, uniform
 
 
 @dataclass(frozen=True)

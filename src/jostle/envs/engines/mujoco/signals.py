@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jostle.domain import Quantity
-from jostle.envs.counter_rng import normal, random_bits
+from jostle.domain.counter_rng import normal, random_bits
 from jostle.envs.engines.mujoco.offered import Slot, Target
 from jostle.envs.engines.mujoco.physics import Physics
 

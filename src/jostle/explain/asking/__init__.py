@@ -1,0 +1,8 @@
+"""What is explained: one number of a policy's output, at given steps, as a function of what the policy sees."""
+
+from jostle.explain.asking.layout import Layout, layout_of
+from jostle.explain.asking.passing import Pass
+from jostle.explain.asking.subject import Subject, ask
+from jostle.explain.asking.targets import Target, default_target, make_target
+
+__all__ = ["Layout", "Pass", "Subject", "Target", "ask", "default_target", "layout_of", "make_target"]
