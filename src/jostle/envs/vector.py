@@ -65,6 +65,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
     where environments tell which actions are legal (`masked`),
         - ``action_mask``: bool [N, P], the legal actions behind the observation just returned; in rows that tell none
           all are. P is A for Discrete, Σ nvec for MultiDiscrete and 2 D for MultiBinary actions;
+    where a simulation broke down,
+        - ``diverged``: bool [N], the rows where it did; they are truncated, and `diverged` counts them;
     and whatever the engine adds. What an environment tells under the other names is dropped.
 
     Args:
@@ -220,6 +222,11 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             raise EnvError(
                 f"{self.id} on {self.engine} draws no pictures: make it without render_mode, or on another engine."
             ) from error
+
+    @property
+    def diverged(self) -> int:
+        """How many simulations have broken down so far."""
+        return int(getattr(self._engine, "diverged", 0))
 
     def object_masks(self) -> dict[str, Bool[np.ndarray, "N H W"]] | None:
         """Which pixels of the observations just returned show which object; None where the environment tells none."""

@@ -45,7 +45,7 @@ class Cart(Task):
 
 
 def cart(rows: int = 2, **options: Any) -> MujocoEngine:
-    return make_engine(CART, rows, {"task": Cart, "threads": 1, **options}, None)
+    return make_engine(CART, rows, {"task": Cart, "threads": 1, **options})
 
 
 def push(rows: int, value: float = 1.0) -> np.ndarray:
@@ -98,7 +98,7 @@ def test_success_and_termination_are_the_tasks() -> None:
 
 
 def test_rows_owe_nothing_to_threads_or_neighbours() -> None:
-    one, many = (make_engine("Hopper-v5", n, {"threads": t}, None) for n, t in ((1, 1), (5, 4)))
+    one, many = (make_engine("Hopper-v5", n, {"threads": t}) for n, t in ((1, 1), (5, 4)))
     names = ["torso.mass", "all.friction", "observation.position.noise", "control.noise", "push.force"]
     draw = np.random.default_rng(0).uniform(0.5, 2.0, (5, len(names)))
     many.set_quantities({n: draw[:, i] for i, n in enumerate(names)}, np.arange(5))
@@ -116,7 +116,7 @@ def test_rows_owe_nothing_to_threads_or_neighbours() -> None:
 
 def busy(seed: int, rows: int = 6) -> MujocoEngine:
     """Hoppers with everything on that has a memory."""
-    engine = make_engine("Hopper-v5", rows, {"threads": 1}, None)
+    engine = make_engine("Hopper-v5", rows, {"threads": 1})
     draw(engine, seed, np.arange(rows))
     engine.reset(seed, None)
     return engine
@@ -152,7 +152,7 @@ def test_a_snapshot_goes_on_bit_for_bit() -> None:
         assert np.array_equal(state[key], value, equal_nan=True), f"{key} was written to after it was given away"
     other = busy(5)
     play(other, 11, 3)
-    for target in (engine, other, make_engine("Hopper-v5", 6, {"threads": 1}, None)):
+    for target in (engine, other, make_engine("Hopper-v5", 6, {"threads": 1})):
         target.load_state_dict(state)
         for a, b in zip(expected, play(target, 60, 2), strict=True):
             assert np.array_equal(a, b)
@@ -160,12 +160,12 @@ def test_a_snapshot_goes_on_bit_for_bit() -> None:
 
 def test_a_snapshot_of_another_model_is_refused() -> None:
     with pytest.raises(CheckpointError, match=r"saved state of Hopper-v5 has shape \[6, \d+\], and \[3, \d+\]"):
-        make_engine("Hopper-v5", 3, {"threads": 1}, None).load_state_dict(busy(0).state_dict())
+        make_engine("Hopper-v5", 3, {"threads": 1}).load_state_dict(busy(0).state_dict())
 
 
 def test_a_simulation_that_diverges_ends_alone_and_is_counted() -> None:
-    engine = make_engine("HalfCheetah-v5", 3, {"threads": 1}, None)
-    calm = make_engine("HalfCheetah-v5", 3, {"threads": 1}, None)
+    engine = make_engine("HalfCheetah-v5", 3, {"threads": 1})
+    calm = make_engine("HalfCheetah-v5", 3, {"threads": 1})
     engine.reset(0, None)
     calm.reset(0, None)
     actions = np.zeros((3, 6), np.float32)
@@ -242,7 +242,7 @@ def test_controls_act_after_their_delay() -> None:
 
 
 def test_pushes_come_at_their_interval_and_for_their_time() -> None:
-    engine = make_engine(CART, 2000, {"task": Cart, "threads": 1}, None)
+    engine = make_engine(CART, 2000, {"task": Cart, "threads": 1})
     engine.task.max_steps = 0
     rows = np.arange(2000)
     values = {"push.force": 3.0, "push.interval": 0.1, "push.duration": 0.04}
@@ -322,7 +322,7 @@ def test_the_list_of_environments_has_them() -> None:
     assert found["jostle/Hopper-v5"].engine == "mujoco"
     described = describe("jostle/Hopper-v5")
     assert described.observation_space.shape == (11,)
-    assert described.options == {"threads": 0, "masks": False}
+    assert described.options == {"threads": 0}
 
 
 def test_nothing_is_imported_before_an_environment_is_made() -> None:

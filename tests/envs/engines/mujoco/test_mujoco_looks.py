@@ -12,7 +12,7 @@ from jostle import make_env
 from jostle.envs.engines.mujoco.catalogue import make_engine
 from jostle.envs.engines.mujoco.engine import MujocoEngine
 from jostle.envs.engines.mujoco.physics import turned
-from jostle.errors import ConfigError, EnvError
+from jostle.errors import ConfigError
 
 TILES = """
 <mujoco>
@@ -53,7 +53,7 @@ def look() -> type:
 
 def tiles(look: type, rows: int, **values: list[float]) -> tuple[MujocoEngine, np.ndarray]:
     """The engine and its first pictures, [N, H, W, 3]."""
-    engine = make_engine(TILES, rows, {"task": look, "threads": 2}, None)
+    engine = make_engine(TILES, rows, {"task": look, "threads": 2})
     engine.set_quantities({name: np.array(value, float) for name, value in values.items()}, np.arange(rows))
     pictures, _ = engine.reset(0, None)
     assert isinstance(pictures, np.ndarray)
@@ -123,29 +123,26 @@ def test_pictures_owe_nothing_to_threads_or_neighbours() -> None:
 
 def test_masks_tell_objects_apart(look: type) -> None:
     engine, pictures = tiles(look, 2, **{"eye.pos.x": [0.0, 0.4]})
-    masks = engine.masks()
-    assert masks.shape == (2, 32, 32)
-    assert sorted(np.unique(masks)) == [0, 1, 2]
+    masks = engine.object_masks()
+    assert list(masks) == ["left", "right"]
+    assert masks["left"].shape == (2, 32, 32)
     red = pictures[..., 0].astype(int) > 2 * pictures[..., 1].astype(int)
-    assert ((masks == 1) == red).mean() > 0.99
-    assert (masks[0] == 2).sum() > 20
-    assert np.array_equal(engine.masks(), masks)
-    assert np.array_equal(engine._observe(None).transpose(0, 2, 3, 1), pictures)
+    assert (masks["left"] == red).mean() > 0.99
+    assert masks["right"][0].sum() > 20
+    assert not (masks["left"] & masks["right"]).any()
+    assert np.array_equal(engine._observe(None).transpose(0, 2, 3, 1), pictures)  # looking has changed nothing
     engine.close()
 
 
-def test_masks_are_given_with_every_observation_where_asked_for() -> None:
-    env = make_env("jostle/Reach-v0", num_envs=2, observation="picture", masks=True, threads=1)
-    _, info = env.reset()
-    objects = list(env._engine.task.objects)
-    assert info["objects"].shape == (2, 64, 64)
-    first = np.unique(info["objects"])
-    assert {"arm", "target", "table"} <= {objects[i - 1] for i in first if i}
-    info = env.step(np.zeros((2, 6), np.float32))[-1]
-    assert info["objects"].shape == (2, 64, 64)
+def test_masks_of_an_environment() -> None:
+    env = make_env("jostle/Reach-v0", num_envs=2, observation="picture", threads=1)
+    env.reset()
+    masks = env.object_masks()
+    assert {name for name, mask in masks.items() if mask[0].any()} >= {"arm", "hand", "target", "table"}
+    assert not masks["distractor"].any()  # it has no colour yet
     env.close()
-    with pytest.raises(ConfigError, match=r"masks=True of jostle/Reach-v0 .* observes no pictures"):
-        make_env("jostle/Reach-v0", masks=True)
+    blind = make_env("jostle/Reach-v0", threads=1)
+    assert blind.object_masks() is None
 
 
 def test_reach_is_seen_three_ways() -> None:
@@ -170,7 +167,7 @@ def test_reach_is_seen_three_ways() -> None:
 
 
 def test_reach_succeeds_where_the_fingertip_meets_the_ball() -> None:
-    engine = make_engine("jostle/Reach-v0", 3, {"threads": 1}, None)
+    engine = make_engine("jostle/Reach-v0", 3, {"threads": 1})
     obs, _ = engine.reset(0, None)
     assert np.allclose(obs[:, 15:], engine.task._ball - obs[:, 12:15], atol=1e-6)
     engine.task._ball[1] = engine.task._tip[1] + [0.02, 0.0, 0.02]
@@ -216,8 +213,3 @@ def test_turning_a_camera_by_nothing_changes_no_bit_and_turns_add_up() -> None:
     # A quarter turn about z of a camera that looks along −z with x to the right: x is now where y was.
     quarter = turned(np.array([1.0, 0, 0, 0]), np.array([[0, 0, np.pi / 2]]))[0]
     assert np.allclose(quarter, [np.sqrt(0.5), 0, 0, np.sqrt(0.5)])
-
-
-def test_no_masks_without_pictures() -> None:
-    with pytest.raises(EnvError, match="Hopper-v5 observes no pictures"):
-        make_engine("Hopper-v5", 1, {"threads": 1}, None).masks()

@@ -19,7 +19,7 @@ STEPS = 12
 
 
 def fresh_engine(name: str, rows: int) -> MujocoEngine:
-    return make_engine(name, rows, {"threads": 1}, None)
+    return make_engine(name, rows, {"threads": 1})
 
 
 def base(name: str) -> mujoco.MjModel:

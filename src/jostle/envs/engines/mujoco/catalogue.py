@@ -21,7 +21,7 @@ from jostle.envs.engines.mujoco.tasks.walkers import Ant, Humanoid
 from jostle.errors import ConfigError, EnvError, closest
 
 PREFIX = "jostle/"
-OWN = ("task", "threads", "masks")
+OWN = ("task", "threads")
 """Options of the engine; the others are the task's."""
 
 
@@ -64,25 +64,19 @@ def is_model(name: str) -> bool:
 def options_of_task(name: str) -> dict[str, Any]:
     """The options of an id with their defaults."""
     parameters = inspect.signature(KNOWN[name.removeprefix(PREFIX)].task).parameters
-    return {"threads": 0, "masks": False} | {key: parameter.default for key, parameter in parameters.items()}
+    return {"threads": 0} | {key: parameter.default for key, parameter in parameters.items()}
 
 
-def make_engine(name: str, num_envs: int, options: dict[str, Any], render_mode: str | None) -> MujocoEngine:
+def make_engine(name: str, num_envs: int, options: dict[str, Any]) -> MujocoEngine:
     """The engine of an id, or of an MJCF file with the task that the options name.
 
     Raises:
         ConfigError: options that there are not, or no task.
         EnvError: no package, no model, or one that does not compile.
     """
-    threads = options.get("threads", 0)
+    label, threads = shown(name), options.get("threads", 0)
     if not isinstance(threads, int) or isinstance(threads, bool) or threads < 0:
-        raise ConfigError(
-            f"threads={threads!r} of {shown(name)} cannot be used: give a number, or 0 for all processors."
-        )
-    label = shown(name)
-    masks = options.get("masks", False)
-    if not isinstance(masks, bool):
-        raise ConfigError(f"masks={masks!r} of {shown(name)} cannot be used: it must be True or False.")
+        raise ConfigError(f"threads={threads!r} of {label} cannot be used: give a number, or 0 for all processors.")
     own = {key: value for key, value in options.items() if key not in OWN}
     if is_model(name):
         task, model = _given_task(label, options.get("task"), own), name
@@ -91,11 +85,7 @@ def make_engine(name: str, num_envs: int, options: dict[str, Any], render_mode: 
         if "task" in options:
             raise ConfigError(f"{name} has its task: give task= with the path of an MJCF file.")
         task, model = _made(known.task, name, own), str(asset(known.model))
-    if masks and task.picture is None:
-        raise ConfigError(
-            f"masks=True of {label} cannot be had, as it observes no pictures: observe them, or leave it out."
-        )
-    return MujocoEngine(model, task, num_envs, label, threads, masks)
+    return MujocoEngine(model, task, num_envs, label, threads)
 
 
 def shown(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from jostle.domain import Quantity
 from jostle.envs.engines.mujoco.draws import Draws
@@ -47,7 +47,6 @@ class MujocoEngine:
         num_envs: N.
         env: name for messages.
         threads: of the pool; 0: as many as this process has processors.
-        masks: tell with every observation what its pictures show, as ``info["objects"]``: see `masks`.
 
     Raises:
         EnvError: MuJoCo is missing, or the model does not compile.
@@ -59,10 +58,8 @@ class MujocoEngine:
     can_snapshot = True
     counts_games = False
 
-    def __init__(
-        self, mjcf: str | Path, task: Task, num_envs: int, env: str, threads: int = 0, masks: bool = False
-    ) -> None:
-        self.id, self.task, self._count, self._masked = env, task, num_envs, masks
+    def __init__(self, mjcf: str | Path, task: Task, num_envs: int, env: str, threads: int = 0) -> None:
+        self.id, self.task, self._count = env, task, num_envs
         history = REMEMBERED * task.frame_skip
         model = compile_model(mjcf, history)
         threads = min(threads or len(os.sched_getaffinity(0)), num_envs)
@@ -119,7 +116,7 @@ class MujocoEngine:
         self._begin(np.arange(self._count))
         self._before = self.task.progress()
         self._last = self._observe(np.ones(self._count, np.bool_))
-        return self._last, {"objects": self.masks()} if self._masked else {}
+        return self._last, {}
 
     def step(self, actions: Array) -> Step:
         """One control step; rows that ended begin anew instead."""
@@ -151,8 +148,6 @@ class MujocoEngine:
             info["diverged"] = broken
         if success is not None:
             info["success"] = success if fresh is None else success & ~fresh
-        if self._masked:
-            info["objects"] = self.masks()
         self._ended, self._last = terminated | truncated, obs
         return obs, reward, terminated, truncated, info
 
@@ -162,15 +157,12 @@ class MujocoEngine:
             self._video = Studio(self._batch, self.task.camera, VIDEO, 1)
         return self._video.pictures()
 
-    def masks(self) -> Array:
-        """Which of the task's `objects` each pixel of the observed pictures shows, uint8 [N, H, W]; 0: none of them.
-
-        Raises:
-            EnvError: no pictures are observed.
-        """
+    def object_masks(self) -> dict[str, Bool[np.ndarray, "N H W"]] | None:
+        """Which pixels of the observed pictures show which of the task's `objects`; None where none are observed."""
         if self.task.picture is None:
-            raise EnvError(f"{self.id} observes no pictures to be masked: make it with pictures.")
-        return self._observer.masks()
+            return None
+        labels = self._observer.labels()
+        return {name: labels == label for label, name in enumerate(self.task.objects, start=1)}
 
     def close(self) -> None:
         """End the threads that draw."""

@@ -52,7 +52,7 @@ class Observer:
         seen = self._signals.late(seen, fresh)
         return next(iter(seen.values())) if len(seen) == 1 else seen
 
-    def masks(self) -> Array:
+    def labels(self) -> Array:
         """Which of the task's objects each pixel shows, uint8 [N, H, W]: 1 for the first of them, 0 for none."""
         assert self.studio is not None
         return self.studio.objects(self._labels)
