@@ -20,7 +20,8 @@ COMMANDS = {
     "evaluate": ("jostle.cli.play:evaluate", "mean return of a run's agent, with its 95% interval"),
     "stress": ("jostle.cli.stress:stress", "test agents under conditions seen and unseen, with intervals and checks"),
     "compare": ("jostle.cli.compare:compare", "is one agent, or one method, worse than another, on the same episodes?"),
-    "study": ("jostle.cli.study:study", "tasks × methods × seeds from one file, with tables and curves"),
+    "study": ("jostle.cli.study:study", "tasks × methods × seeds from one file, with tables, curves and a report"),
+    "report": ("jostle.cli.report:report", "one offline page of a study or of runs: the answer, curves, tables"),
     "runs": ("jostle.cli.runs:runs", "list runs: how far, how good, and in which settings they differ"),
     "plot": ("jostle.cli.runs:plot", "learning curves of runs, a curve a method with its band"),
     "watch": ("jostle.cli.play:watch", "a video of a run's agent"),
@@ -37,6 +38,7 @@ EXAMPLES = """examples:
   jostle evaluate runs/deepsea --episodes 100 --noise mean
   jostle stress runs/catch --suite themes
   jostle compare runs/old runs/new --fail-on-regression
+  jostle report runs
   jostle watch runs/deepsea --video deepsea.mp4
   jostle resume runs/deepsea --steps 50000
   jostle doctor runs/deepsea

@@ -4,6 +4,7 @@ import importlib.util
 import math
 import time
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,13 +19,14 @@ from jostle.cli.play import console
 from jostle.errors import ConfigError
 
 if TYPE_CHECKING:
+    from jostle.study.executor import Executor
     from jostle.study.run import Event, Outcome
     from jostle.study.spec import Study as Spec
 
 
 @dataclass
 class Study:
-    """Train every method on every task with every seed, measure the agents, and make tables and curves of it.
+    """Train every method on every task with every seed, measure the agents, and make tables, curves and a report of it.
 
     A job that has a result is never run again: what is added to the file runs, and nothing is written over. A study
     that was stopped or killed goes on where it was, within each job too. Exits with 1 where jobs failed.
@@ -33,17 +35,22 @@ class Study:
       jostle study deepsea.yaml --dry-run
       jostle study deepsea.yaml
       jostle study deepsea.yaml --jobs 2 --minutes 30 --fail-fast
+      jostle study deepsea.yaml --ray auto
       jostle study deepsea.yaml --table
     """
 
     spec: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="SPEC.yaml")]]
     """Tasks, methods and seeds (docs/study.md)."""
     out: Annotated[Path | None, shown("studies/NAME", "DIR")] = None
-    """The study's folder: a run's folder for each job, results.jsonl, results.csv, table.md, figures."""
+    """The study's folder: a run's folder for each job, results.jsonl, results.csv, table.md,
+    figures, report.html."""
     jobs: Annotated[int | None, shown("as many as there are cores for them")] = None
     """Jobs at once; fewer where memory is short."""
     threads: int = 1
     """Threads of each job."""
+    ray: Annotated[str | None, named("ADDRESS")] = None
+    """Run the jobs on a Ray cluster: auto (this machine's), HOST:PORT or ray://HOST:PORT. All its machines must see the
+    study's folder under the same path."""
     retries: int = 0
     """How often a job that failed is tried again; it goes on where it was."""
     fail_fast: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -75,11 +82,11 @@ def study(arguments: list[str]) -> int:
         _plan(spec, list(found_rows(spec, out)), args)
         return 0
     if args.table:
-        _tables(spec, out, args.quiet)
+        _tables(spec, out, args)
         return 0
     begun = time.monotonic()
     board = Board(spec, [(row["task"], row["method"]) for row in found_rows(spec, out)], args.quiet)
-    with catch_signals() as caught, board:
+    with _executor(args) as executor, catch_signals() as caught, board:
 
         def tick() -> None:
             """A signal ends the jobs, which save what they have; so nothing trains on behind a study that is gone."""
@@ -92,6 +99,7 @@ def study(arguments: list[str]) -> int:
             out,
             at_once=args.jobs,
             threads=args.threads,
+            executor=executor,
             retries=args.retries,
             fail_fast=args.fail_fast,
             most=args.max_jobs,
@@ -100,8 +108,17 @@ def study(arguments: list[str]) -> int:
             tick=tick,
         )
     if outcome.done:
-        _tables(spec, out, args.quiet)
+        _tables(spec, out, args)
     return _tell(outcome, out, args.quiet)
+
+
+def _executor(args: Study) -> "AbstractContextManager[Executor | None]":
+    """Where the jobs run; None: in processes of this machine."""
+    if args.ray is None:
+        return nullcontext(None)
+    from jostle.study.cluster import on_ray  # late, for it is seldom wanted
+
+    return on_ray(args.ray, args.jobs, args.threads)
 
 
 @dataclass
@@ -204,7 +221,8 @@ def _plan(spec: "Spec", rows: list[dict[str, object]], args: Study) -> None:
     print(f"{left} jobs left, {at_once} at once: {told if left else 'nothing to do'}")
 
 
-def _tables(spec: "Spec", out: Path, quiet: bool) -> None:
+def _tables(spec: "Spec", out: Path, args: Study) -> None:
+    from jostle.cli.report import report_of_study
     from jostle.study import results, tables
     from jostle.study.run import write_results
 
@@ -217,10 +235,11 @@ def _tables(spec: "Spec", out: Path, quiet: bool) -> None:
         raise ConfigError(f"cannot write in {out} ({error.strerror}): choose another folder with --out.") from error
     if importlib.util.find_spec("matplotlib") is not None:
         list(tables.figures(found, out))
-    elif not quiet:
+    elif not args.quiet:
         print('note: no figures, for they need matplotlib: pip install "jostle[lab]"')
-    if not quiet:
+    if not args.quiet:
         print(text)
+    report_of_study(args.spec, out, spec.name, args.quiet)
 
 
 def _tell(outcome: "Outcome", out: Path, quiet: bool) -> int:

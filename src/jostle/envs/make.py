@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
@@ -18,6 +18,7 @@ from jostle.envs.engines.gymnasium import (
     register_plugins,
     require_env,
 )
+from jostle.envs.engines.mujoco.catalogue import make_engine, runs_here
 from jostle.envs.engines.workers import in_workers
 from jostle.envs.sources import EnvSource, Given, MakeOne, Unrepeatable, rows_of, take_apart
 from jostle.envs.trust import vouched_id, vouched_options
@@ -25,7 +26,7 @@ from jostle.envs.vector import Engine, JostleEnv
 from jostle.errors import ConfigError, EnvError, JostleError, closest
 from jostle.plain import as_count, plain
 
-EngineName = Literal["auto", "envpool", "gymnasium", "jostle"]
+EngineName = Literal["auto", "envpool", "gymnasium", "jostle", "mujoco"]
 OWN_OPTIONS = ("engine", "frame_stack", "workers", "worker_timeout", "seed_global")
 """Options that are `make_env`'s own; the others are the environment's."""
 
@@ -46,14 +47,14 @@ def make_env(
     """Make a vector environment.
 
     Args:
-        id: an id of EnvPool, of Gymnasium (``Name-v0`` or ``module:Name-v0``) or of jostle (``jostle/DeepSea-v0``); a
-            function or class that makes one Gymnasium environment; a spec of Gymnasium; or a ready environment or
-            vector environment, which serves itself, is not closed by jostle, and whose kind is made again by its spec
-            where more are wanted.
+        id: an id of EnvPool, of Gymnasium (``Name-v0`` or ``module:Name-v0``) or of jostle (``jostle/DeepSea-v0``); an
+            MJCF file (``robot.xml``), with its ``task``; a function or class that makes one Gymnasium environment; a
+            spec of Gymnasium; or a ready environment or vector environment, which serves itself, is not closed by
+            jostle, and whose kind is made again by its spec where more are wanted.
         num_envs: how many environments are stepped together; None: 1, or as many as a ready one has.
         seed: environment i is seeded with ``seed + i``.
         engine: "auto" takes jostle's own environments, else EnvPool if it is installed and knows the id, else
-            Gymnasium.
+            Gymnasium. "mujoco" makes Gymnasium's MuJoCo tasks with physics and looks that can vary.
         frame_stack: k > 0 stacks the last k frames of uint8 images; 0 leaves it to the engine (4 for Atari on EnvPool).
         render_mode: "rgb_array" for pictures from `render()`.
         workers: 0 steps Gymnasium environments in this process, k > 0 in k processes.
@@ -89,6 +90,9 @@ def make_env(
         assert isinstance(given.source, str)
         runs = EnvPoolEngine(name, num_envs, seed, frame_stack=frame_stack, render_mode=render_mode, options=options)
         stack_here = 0 if runs.stacks_itself else frame_stack
+    elif chosen == "mujoco":
+        runs = make_engine(name, num_envs, options, render_mode)
+        name = runs.id
     elif chosen == "jostle":
         runs = GymnasiumEngine(native(name, num_envs, render_mode, options), name, "jostle")
     elif isinstance(given.ready, VectorEnv) and not workers:
@@ -193,10 +197,8 @@ def _seconds(timeout: float) -> float:
 def _choose(given: Given, engine: EngineName, workers: int, seed_global: bool, options: dict[str, Any]) -> str:
     """The engine that makes what was given."""
     id: str | MakeOne = given.source
-    if engine not in ("auto", "envpool", "gymnasium", "jostle"):
-        raise ConfigError(
-            f"engine={engine!r} is not known: {closest(str(engine), ['auto', 'envpool', 'gymnasium', 'jostle'])}"
-        )
+    if engine not in get_args(EngineName):
+        raise ConfigError(f"engine={engine!r} is not known: {closest(str(engine), get_args(EngineName))}")
     if not isinstance(id, str):
         if engine not in ("auto", "gymnasium"):
             raise ConfigError(
@@ -225,6 +227,8 @@ def _choose(given: Given, engine: EngineName, workers: int, seed_global: bool, o
         if not ids:
             raise EnvError(f"EnvPool is not installed: {INSTALL}.")
         known = id in ids
+    elif engine == "mujoco":
+        known = runs_here(id)
     else:
         register_plugins(id)
         known = registered(id)

@@ -10,8 +10,9 @@ from jostle.errors import ConfigError, JostleError
 from jostle.store.files import replace_file
 from jostle.store.lock import Lock
 from jostle.study import results
+from jostle.study.executor import Ended, Executor, last_lines
 from jostle.study.job import RESULT
-from jostle.study.pool import Ended, cores, last_lines, run_pool
+from jostle.study.pool import local_pool
 from jostle.study.spec import Job, Study
 
 
@@ -46,6 +47,7 @@ def run_study(
     *,
     at_once: int | None = None,
     threads: int = 1,
+    executor: Executor | None = None,
     retries: int = 0,
     fail_fast: bool = False,
     most: int | None = None,
@@ -60,6 +62,7 @@ def run_study(
         folder: of the study; each job has a run's folder in it.
         at_once: jobs at once; None: as many as there are cores for their threads.
         threads: of each job.
+        executor: runs the jobs, and has its own number at once and threads; None: processes of this machine.
         retries: how often a job that failed is tried again; it goes on where it was.
         fail_fast: after a failure no other job is begun.
         most: begin no more jobs than this.
@@ -71,9 +74,9 @@ def run_study(
         ConfigError: an argument that cannot be used.
         CheckpointError: another process runs a study in this folder, or it cannot be written.
     """
-    count = max(1, cores() // threads) if at_once is None else at_once
-    if count < 1 or threads < 1 or retries < 0 or (most is not None and most < 0):
+    if (at_once is not None and at_once < 1) or threads < 1 or retries < 0 or (most is not None and most < 0):
         raise ConfigError("jobs at once and threads must be at least 1, retries and the most jobs 0 or more.")
+    executor = local_pool(at_once, threads) if executor is None else executor
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -87,15 +90,15 @@ def run_study(
         todo, later = (todo, []) if most is None else (todo[:most], todo[most:])
         outcome.left = [by_folder[path] for path in later]
         write_results(study, folder)
-        _run(todo, by_folder, outcome, study, folder, count, threads, retries, fail_fast, notify, stop, tick)
+        _run(todo, by_folder, outcome, study, folder, executor, retries, fail_fast, notify, stop, tick)
         return outcome
     finally:
         lock.release()
 
 
 def _run(
-    todo: list[Path], by_folder: dict[Path, Job], outcome: Outcome, study: Study, folder: Path, count: int,
-    threads: int, retries: int, fail_fast: bool, notify: Callable[[Event], None], stop: Callable[[], bool],
+    todo: list[Path], by_folder: dict[Path, Job], outcome: Outcome, study: Study, folder: Path,
+    executor: Executor, retries: int, fail_fast: bool, notify: Callable[[Event], None], stop: Callable[[], bool],
     tick: Callable[[], None],
 ) -> None:  # fmt: skip
     tries = dict.fromkeys(todo, 0)
@@ -112,7 +115,7 @@ def _run(
         again: list[Path] = []
         for path in todo:
             prepare(path, by_folder[path])
-        for ended in run_pool(todo, count, threads=threads, stop=over, started=started, tick=tick):
+        for ended in executor(todo, stop=over, started=started, tick=tick):
             job = by_folder[ended.folder]
             if ended.code == 0 and result_of(ended.folder, job) is not None:
                 outcome.done.append(job)

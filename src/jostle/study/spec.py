@@ -28,7 +28,7 @@ from jostle.errors import ConfigError, closest
 from jostle.yaml_text import parse_yaml
 
 _STUDY = ("name", "seeds", "steps", "tasks", "methods", "evaluate", "stress", "config")
-_TASK = ("env", "env_options", "num_envs", "steps", "config")
+_TASK = ("env", "env_options", "num_envs", "steps", "config", "methods", "evaluate", "stress")
 _METHOD = ("algorithm", "preset", "config", "env_options", "num_envs", "sweep", "version")
 _EVALUATE = ("episodes", "noise", "actions", "env_options", "seed")
 _STRESS = ("suite", "episodes", "noise", "actions", "seed")
@@ -122,19 +122,54 @@ def make_study(data: Any, name: str = "study") -> Study:
     name = str(whole.get("name") or name)
     _file_name(name, "a study")
     seeds = _seeds(whole.get("seeds", 3))
-    evaluate = None if whole.get("evaluate") is None else _keys(whole["evaluate"], _EVALUATE, "evaluate")
-    given = whole.get("stress") or []
-    stress = [_keys(one, _STRESS, "stress") for one in (given if isinstance(given, list) else [given])]
-    if any("suite" not in one for one in stress):
-        raise ConfigError("stress needs a suite: write stress: {suite: themes}.")
-    points = {label: point for method, each in methods.items() for label, point in _sweep(method, each)}
-    asked = {(t, m): _asked(t, task, m, point, whole) for t, task in tasks.items() for m, point in points.items()}
+    points = {method: dict(_sweep(method, each)) for method, each in methods.items()}
+    asked = {
+        (t, label): _asked(t, task, label, _on_task(point, own), whole)
+        for t, task in tasks.items()
+        for method, own in _of_task(t, task, methods).items()
+        for label, point in points[method].items()
+    }
+    for method in methods:
+        if not any(label in points[method] for _, label in asked):
+            raise ConfigError(f"no task runs the method '{method}': name it in methods of a task, or take it away.")
+    measured = {t: (_evaluation({**whole, **task}), _stresses({**whole, **task})) for t, task in tasks.items()}
     jobs = [
-        Job(task, method, seed, {**asked[task, method], "seed": seed}, evaluate, tuple(stress))
-        for seed, task, method in itertools.product(seeds, tasks, points)
+        Job(task, label, seed, {**each, "seed": seed}, *measured[task])
+        for seed in seeds
+        for (task, label), each in asked.items()
     ]
     _refuse_doubles(jobs)
     return Study(name, jobs)
+
+
+def _of_task(name: str, task: Mapping[str, Any], methods: Mapping[str, Any]) -> dict[str, Any]:
+    """The methods that run on a task, each with the settings that it has there alone."""
+    given = task.get("methods")
+    chosen = dict.fromkeys(methods) if given is None else dict.fromkeys(given) if isinstance(given, list) else given
+    if not isinstance(chosen, Mapping) or not chosen:
+        raise ConfigError(f"methods of task '{name}' must be names, or a mapping of names to settings, not {given!r}.")
+    for method in chosen:
+        if method not in methods:
+            raise ConfigError(
+                f"task '{name}' has a method '{method}', which the study has not; {closest(method, methods)}"
+            )
+    return {method: _mapping(own, "settings", f"method '{method}' on task '{name}'") for method, own in chosen.items()}
+
+
+def _on_task(point: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    return {**point, "config": {**_mapping(point.get("config"), "config", "a method"), **own}}
+
+
+def _evaluation(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    return None if given.get("evaluate") is None else _keys(given["evaluate"], _EVALUATE, "evaluate")
+
+
+def _stresses(given: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    asked = given.get("stress") or []
+    stress = tuple(_keys(one, _STRESS, "stress") for one in (asked if isinstance(asked, list) else [asked]))
+    if any("suite" not in one for one in stress):
+        raise ConfigError("stress needs a suite: write stress: {suite: themes}.")
+    return stress
 
 
 def _asked(name: str, task: Mapping[str, Any], method: str, point: Mapping[str, Any], whole: Mapping[str, Any]) -> Any:

@@ -1,0 +1,185 @@
+"""From folders to the material of a report: studies, runs, stress tests and comparisons, wherever they lie in them."""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jostle.errors import CheckpointError, ConfigError, JostleError
+from jostle.report.material import Material, Run
+from jostle.report.stresses import gather_tests
+from jostle.report.words import counted, listed
+from jostle.study import results
+from jostle.study.records import RETURN, Record, methods, read_record
+
+_DEEPEST = 6  # folders below the one that was given
+_LARGEST = 20_000_000  # bytes of a file that may be a comparison
+_EVALUATED = "eval/return_mean"
+
+
+@dataclass
+class Found:
+    """Folders by what they hold."""
+
+    studies: list[Path] = field(default_factory=list)
+    runs: list[Path] = field(default_factory=list)
+    tests: list[Path] = field(default_factory=list)
+    comparisons: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def gather(folders: Sequence[Path], title: str | None = None) -> Material:
+    """Read everything in these folders that a report can show.
+
+    What cannot be read becomes a note, as long as anything else can be.
+
+    Raises:
+        CheckpointError: a folder is none, or nothing that can be shown is in them.
+    """
+    found = Found()
+    for folder in folders:
+        if not folder.is_dir():
+            what = "is no folder" if folder.exists() else "does not exist"
+            raise CheckpointError(f"{folder} {what}: give the folder of a study, of a run, or one that holds some")
+        _look(folder, found, _DEEPEST)
+    notes: list[str] = []
+    runs = [run for study in found.studies for run in _study(study, found.studies, notes)]
+    runs += _lone(found.runs, notes)
+    stress = gather_tests(runs, found.tests, notes)
+    if not runs and not stress and not found.comparisons:
+        where = listed(folders, 3)
+        why = f": {notes[0]}" if notes else ": give the folder of a study, of a run, or one that holds some"
+        raise CheckpointError(f"nothing in {where} can be shown{why}")
+    named = {path.resolve().name: text for path in found.studies if (text := _text(path / "study.yaml")) is not None}
+    return Material(
+        title or listed([folder.resolve().name for folder in folders], 3),
+        runs, stress, found.comparisons, named, notes, folders=folders,
+    )  # fmt: skip
+
+
+def _look(folder: Path, found: Found, depth: int) -> None:
+    if (folder / results.FILE).is_file():
+        found.studies += [folder] if folder not in found.studies else []
+        _comparisons(folder, found)
+        return
+    if (folder / "run.json").is_file():
+        found.runs.append(folder)
+        return
+    if (folder / "summary.json").is_file() and (folder / "episodes.jsonl").is_file():
+        found.tests.append(folder)
+        return
+    _comparisons(folder, found)
+    if depth:
+        with os.scandir(folder) as entries:
+            inner = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        for name in inner:
+            _look(folder / name, found, depth - 1)
+
+
+def _comparisons(folder: Path, found: Found) -> None:
+    """Files that `jostle compare --json` has written."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            if path.stat().st_size < _LARGEST:
+                told = json.loads(path.read_text(encoding="utf-8"))
+                if isinstance(told, dict) and {"verdict", "conditions", "before", "after", "metric"} <= told.keys():
+                    found.comparisons[path.stem] = told
+        except (OSError, ValueError):
+            continue
+
+
+def _study(folder: Path, studies: Sequence[Path], notes: list[str]) -> Iterator[Run]:
+    """The runs of a study's results, with their folders where those are there."""
+    name = folder.resolve().name
+    try:
+        rows = results.read(folder).rows
+    except CheckpointError as error:
+        notes.append(f"{error}.")
+        rows = []
+    known: set[str] = set()
+    for row in rows:
+        path = folder / str(row.get("folder", ""))
+        known.add(path.name)
+        record = _record(path, notes) if (path / "run.json").is_file() else None
+        task = f"{name}: {row['task']}" if len(studies) > 1 else row["task"]
+        yield Run({**row, "task": task}, record)
+    open_jobs = sorted(job.parent for job in folder.glob("*/*/*/job.json") if job.parent.name not in known)
+    if open_jobs:
+        told = [f"{path.parent.parent.name} / {path.parent.name} / {path.name.split('-')[0]}" for path in open_jobs]
+        one = len(open_jobs) == 1
+        state = "has no result yet, or belongs" if one else "have no result yet, or belong"
+        notes.append(
+            f"{counted(len(open_jobs), 'job')} in {name} {state} to another file, and count{'s' * one} nowhere on this "
+            f"page: {listed(told)}."
+        )
+        if not rows:
+            yield from _lone([path for path in open_jobs if (path / "run.json").is_file()], notes)
+
+
+def _lone(folders: Sequence[Path], notes: list[str]) -> list[Run]:
+    """Runs that belong to no study: an environment is a task, and runs asked for the same are a method."""
+    seen: dict[Path, Record] = {}
+    for folder in folders:
+        record = _record(folder, notes)
+        if record is not None:
+            seen.setdefault(folder.resolve(), record)
+    records = list(seen.values())
+    found: list[Run] = []
+    for env in dict.fromkeys(record.env for record in records):
+        here = [record for record in records if record.env == env]
+        going = not any(record.finished for record in here)
+        for label, group in methods(here).items():
+            used: set[int] = set()
+            for record in group:
+                if not record.finished:
+                    planned = "" if record.planned is None else f" of {record.planned:,}"
+                    notes.append(f"{record.name} stands at step {record.steps:,}{planned}: its training has not ended.")
+                if record.seed is not None and record.seed in used:
+                    notes.append(
+                        f"{record.name} is left out: another run of {label} has its seed {record.seed}, and the same "
+                        "training twice is one."
+                    )
+                    continue
+                if record.seed is not None:
+                    used.add(record.seed)
+                method = label if record.finished or going else f"{label} (unfinished)"
+                found.append(Run(_row(env, method, record), record, record.finished))
+    return found
+
+
+def _row(task: str, method: str, record: Record) -> dict[str, Any]:
+    """A lone run as a line of results."""
+    told = [(row["step"], row[RETURN]) for row in record.rows if math.isfinite(row.get(RETURN, math.nan))]
+    evaluated = [row for row in record.rows if math.isfinite(row.get(_EVALUATED, math.nan))]
+    late = evaluated and evaluated[-1]["step"] >= 0.9 * record.steps
+    return {
+        "task": task, "method": method, "seed": record.seed, "steps": record.steps, "settings": record.settings,
+        "versions": record.info.get("versions"),
+        "curve": {"steps": [step for step, _ in told], "return": [value for _, value in told]},
+        "scores": {"evaluate": {"return": evaluated[-1][_EVALUATED]}} if late else {},
+    }  # fmt: skip
+
+
+def _record(folder: Path, notes: list[str]) -> Record | None:
+    """A run's folder; of damaged metrics what stands before the damage, of a damaged run a note."""
+    try:
+        return read_record(folder, damaged=lambda text: notes.append(f"{text}."))
+    except JostleError as error:
+        notes.append(f"{error}.")
+        return None
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+def check_baseline(material: Material, name: str | None) -> None:
+    """Raises: ConfigError where no task has such a method."""
+    if name is not None and name not in material.methods:
+        raise ConfigError(f"there is no method '{name}' to compare with; give one of {listed(material.methods)}.")
+    material.baseline = name
