@@ -11,8 +11,8 @@ from jostle.stress.perturbation import Perturbation
 from jostle.stress.pictures import picture_layouts
 from jostle.stress.procgen import training_levels
 from jostle.stress.target import Target
-from jostle.stress.yaml_file import known_keys, read_yaml
 from jostle.view import Success
+from jostle.yaml_file import known_keys, read_yaml
 
 _TOP = ("name", "about", "reference", "success", "conditions")
 _CONDITION = ("name", "env", "env_options", "perturbation", "seed_offset", "labels")

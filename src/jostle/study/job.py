@@ -1,25 +1,34 @@
 """One job in a process of its own: train or go on training, evaluate, stress, and write down what was found.
 
-python -m jostle.study.job FOLDER
+python -m jostle.study.job FOLDER [PARENT]
+
+PARENT is the process that started this one. When it is gone, killed or lost with its machine, this one saves and ends,
+and who goes on with the job finds its folder free.
 """
 
+import errno
 import json
+import os
 import platform
 import resource
+import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jostle.errors import JostleError
+from jostle.errors import CheckpointError, JostleError
 from jostle.store.files import replace_file
+from jostle.store.lock import Lock
+from jostle.study.jobs import Job
 from jostle.study.records import RETURN, read_record
-from jostle.study.spec import Job
 
 RESULT = "result.json"
 """Written last: what holds it is done."""
 _POINTS = 200  # of a curve: more are not seen
+_PATIENCE = 60.0  # seconds, for a former process of the same job to save and end
 
 
 def work(folder: Path) -> None:
@@ -107,6 +116,32 @@ def _stress(agent: Any, asked: Mapping[str, Any], folder: Path) -> dict[str, Any
     return told
 
 
+def _follow(parent: int) -> None:
+    """Ask this process to end once it has another parent."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _wait_for(folder: Path) -> None:
+    """Until nobody writes to the run, or nobody can wait any longer: then the run itself says who does."""
+    patience = time.monotonic() + _PATIENCE
+    while time.monotonic() < patience:
+        try:
+            Lock(folder / ".lock").release()
+        except CheckpointError as error:
+            held = getattr(error.__cause__, "errno", None) in (errno.EAGAIN, errno.EWOULDBLOCK)
+            if not held:
+                return
+            time.sleep(0.2)
+        else:
+            return
+
+
 def _look_after(folder: Path) -> None:
     """The doctor's findings into the folder; what it cannot do is no failure of the job."""
     from jostle.doctor import keep
@@ -119,8 +154,12 @@ def _look_after(folder: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """0, or 2 with one sentence behind what the log holds."""
+    folder, *parent = arguments
+    if parent:
+        _follow(int(parent[0]))
+    _wait_for(Path(folder))
     try:
-        work(Path(arguments[0]))
+        work(Path(folder))
     except JostleError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 2

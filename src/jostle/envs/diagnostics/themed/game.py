@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from jaxtyping import Bool, Float64, Int64, UInt8
 
-from jostle.envs.counter_rng import integers
+from jostle.domain.counter_rng import integers
 from jostle.envs.diagnostics.themed.render import CELLS, Painter
 from jostle.envs.diagnostics.themed.themes import choose_themes, theme
 from jostle.envs.diagnostics.vector import Array, DiagnosticEnv, DiagnosticVectorEnv, Info

@@ -30,6 +30,12 @@ def uniform(bits: UInt64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]
     return unit
 
 
+def open_uniform(bits: UInt64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
+    """Doubles in (0, 1), the middles of 2^52 equal cells: a quantile of one is never an end of an open range."""
+    unit: Float64[np.ndarray, "*shape"] = ((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    return unit
+
+
 def integers(bits: UInt64[np.ndarray, "*shape"], high: int) -> Int64[np.ndarray, "*shape"]:
     """Integers in [0, high). The remainder's bias is below high / 2^64."""
     return (bits % np.uint64(high)).astype(np.int64)
