@@ -44,7 +44,7 @@ def model_constants(model: Any) -> Constants:
 
 def _fields(holder: Any, prefix: str) -> Constants:
     found = {}
-    kind: Hashable = type(holder)
+    kind: Any = type(holder)
     for name in _numeric(kind):
         value = getattr(holder, name, None)
         if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.size:
