@@ -42,7 +42,8 @@ METHODS = ["ppo", "dqn", "bonuses", "rnd", "icm", "e3b"]
 
 
 @pytest.mark.parametrize(
-    "name", ["environments", "diagnostics", "classic-control", "statistics", "callbacks", *METHODS]
+    "name",
+    ["environments", "diagnostics", "classic-control", "domain-randomisation", "statistics", "callbacks", *METHODS],
 )
 def test_python_runs(name: str) -> None:
     known: dict[str, Any] = {"__name__": "docs"}  # by the blocks before
