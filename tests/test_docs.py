@@ -43,7 +43,16 @@ METHODS = ["ppo", "dqn", "bonuses", "rnd", "icm", "e3b"]
 
 @pytest.mark.parametrize(
     "name",
-    ["environments", "diagnostics", "classic-control", "domain-randomisation", "statistics", "callbacks", *METHODS],
+    [
+        "environments",
+        "diagnostics",
+        "classic-control",
+        "domain-randomisation",
+        "randomise",
+        "statistics",
+        "callbacks",
+        *METHODS,
+    ],
 )
 def test_python_runs(name: str) -> None:
     known: dict[str, Any] = {"__name__": "docs"}  # by the blocks before
