@@ -42,7 +42,17 @@ METHODS = ["ppo", "dqn", "bonuses", "rnd", "icm", "e3b"]
 
 
 @pytest.mark.parametrize(
-    "name", ["environments", "diagnostics", "classic-control", "randomise", "statistics", "callbacks", *METHODS]
+    "name",
+    [
+        "environments",
+        "diagnostics",
+        "classic-control",
+        "domain-randomisation",
+        "randomise",
+        "statistics",
+        "callbacks",
+        *METHODS,
+    ],
 )
 def test_python_runs(name: str) -> None:
     known: dict[str, Any] = {"__name__": "docs"}  # by the blocks before
