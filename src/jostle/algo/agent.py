@@ -387,6 +387,8 @@ class Agent(ABC):
 
     def _drain_episodes(self) -> dict[str, float]:
         out: dict[str, float] = {"charts/episodes": self.episodes}
+        if self.env.diverged:
+            out["charts/diverged"] = self.env.diverged
         if self._finished:
             returns, lengths = zip(*self._finished, strict=True)
             out["charts/episodic_return"] = float(np.mean(returns))

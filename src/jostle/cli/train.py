@@ -14,6 +14,7 @@ from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.schedule import Schedule
 from jostle.algo.settings import SAVED, Settings, merged
 from jostle.cli.flags import flag_value, named, parse, refuse_twice, shown
+from jostle.cli.health import look_after
 from jostle.cli.output import outliving_its_reader
 from jostle.cli.plan import Evaluating, Saving, from_training, training_of
 from jostle.cli.recipe import overlay, parse_options, starting_point
@@ -146,6 +147,8 @@ def _train(algorithm: str, arguments: list[str]) -> int:
         agent.env.close()
     if not args.quiet:
         print(summary(agent, run_dir), flush=True)
+    del agent  # with its replay, of which the doctor loads another
+    look_after(run_dir, args.quiet)
     return 0
 
 

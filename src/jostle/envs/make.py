@@ -110,7 +110,7 @@ def make_env(
         runs = EnvPoolEngine(name, num_envs, seed, frame_stack=frame_stack, render_mode=render_mode, options=options)
         stack_here = 0 if runs.stacks_itself else frame_stack
     elif chosen == "mujoco":
-        runs = make_engine(name, num_envs, options, render_mode)
+        runs = make_engine(name, num_envs, options)
         name = runs.id
     elif chosen == "jostle":
         runs = GymnasiumEngine(native(name, num_envs, render_mode, options), name, "jostle")

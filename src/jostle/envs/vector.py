@@ -72,6 +72,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         - ``domain``: float64 [N, P], the values of its parameters under which the transition was made and the
           observation just returned was seen (`DomainDriver.names` says which);
         - ``domain_log_density``: float64 [N], of each episode's draw when it was drawn;
+    where a simulation broke down,
+        - ``diverged``: bool [N], the rows where it did; they are truncated, and `diverged` counts them;
     and whatever the engine adds. What an environment tells under the other names is dropped.
 
     Args:
@@ -245,6 +247,11 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             raise EnvError(
                 f"{self.id} on {self.engine} draws no pictures: make it without render_mode, or on another engine."
             ) from error
+
+    @property
+    def diverged(self) -> int:
+        """How many simulations have broken down so far."""
+        return int(getattr(self._engine, "diverged", 0))
 
     def object_masks(self) -> dict[str, Bool[np.ndarray, "N H W"]] | None:
         """Which pixels of the observations just returned show which object; None where the environment tells none."""

@@ -129,7 +129,7 @@ def make(source: Source) -> gym.Env[Any, Any]:
         if is_model(source):
             return ModelEnv(source)
         if source in mujoco_ids():
-            return EngineEnv(make_engine(source, 1, {"threads": 1}, None))
+            return EngineEnv(make_engine(source, 1, {"threads": 1}))
         try:
             return one_env(source, "rgb_array", {})
         except Exception:  # it takes no render_mode, or not this one
