@@ -210,6 +210,22 @@ def test_a_colour_is_a_method_everywhere(page: Path) -> None:
     assert {name: found[name] for name in order} == {name: {f"c{number}"} for number, name in enumerate(order)}
 
 
+def test_ranges_of_a_domain_are_drawn(runs: Path, tmp_path: Path) -> None:
+    """Of a parameter whose upper end rises in each run, in the unit that was logged."""
+    copy = Path(shutil.copytree(runs, tmp_path / "copy"))
+    for seed in (1, 2, 3):
+        file = copy / f"factorised-s{seed}" / "metrics.jsonl"
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        ends = [{"domain/gravity/low": 9.0, "domain/gravity/high": 10.0 + seed * row["step"] / 160} for row in rows]
+        file.write_text("".join(json.dumps(row | end) + "\n" for row, end in zip(rows, ends, strict=True)))
+    out = write_report(copy)
+    (drawing,) = [a["aria-label"] for name, a in Reader(out.read_text()).tags
+                  if name == "svg" and "Range of gravity" in (a.get("aria-label") or "")]  # fmt: skip
+    assert drawing is not None
+    assert "factorised: 10.5 [9.0, 12.0] at 160, 3 seeds." in drawing
+    assert "noisy=none" not in drawing
+
+
 def test_what_was_searched_for_is_told(study: Path, tmp_path: Path) -> None:
     for name in ("results.jsonl", "study.yaml"):
         shutil.copy(study / name, tmp_path)

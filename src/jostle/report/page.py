@@ -27,9 +27,10 @@ from jostle.report.sections.search import search
 from jostle.report.sections.settings import mixtures, settings
 from jostle.report.sections.stress import stress
 from jostle.report.sections.videos import videos as worst
+from jostle.report.sections.world import world
 
 SECTIONS: list[SectionOf] = [
-    answer, curves, stress, scores, profiles, comparison, coverage, worst, health, search, settings, repeat,
+    answer, curves, stress, scores, profiles, comparison, coverage, world, worst, health, search, settings, repeat,
 ]  # fmt: skip
 """The parts of the page in order. A function more here is a part more there."""
 LARGEST = 10_000_000
