@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from jostle.study.records import RETURN, Record, methods, read_record
 _DEEPEST = 6  # folders below the one that was given
 _LARGEST = 20_000_000  # bytes of a file that may be a comparison
 _EVALUATED = "eval/return_mean"
+METRICS = (RETURN, "charts/SPS", _EVALUATED, "coverage/")
+"""Beginnings of the names of metrics that sections show; the others are not kept, for they are most of the memory."""
 
 
 @dataclass
@@ -130,7 +132,7 @@ def _lone(folders: Sequence[Path], notes: list[str]) -> list[Run]:
     for env in dict.fromkeys(record.env for record in records):
         here = [record for record in records if record.env == env]
         going = not any(record.finished for record in here)
-        for label, group in methods(here).items():
+        for label, group in sorted(methods(here).items(), key=lambda each: not _control(each[1][0])):
             used: set[int] = set()
             for record in group:
                 if not record.finished:
@@ -149,6 +151,12 @@ def _lone(folders: Sequence[Path], notes: list[str]) -> list[Run]:
     return found
 
 
+def _control(record: Record) -> bool:
+    """No randomness but the algorithm's own: what the others are compared with, unless somebody says otherwise."""
+    none: tuple[Any, ...] = ("none", None, [], False)
+    return all(record.settings.get(name) in none for name in ("noisy", "bonus", "input_noise"))
+
+
 def _row(task: str, method: str, record: Record) -> dict[str, Any]:
     """A lone run as a line of results."""
     told = [(row["step"], row[RETURN]) for row in record.rows if math.isfinite(row.get(RETURN, math.nan))]
@@ -165,10 +173,12 @@ def _row(task: str, method: str, record: Record) -> dict[str, Any]:
 def _record(folder: Path, notes: list[str]) -> Record | None:
     """A run's folder; of damaged metrics what stands before the damage, of a damaged run a note."""
     try:
-        return read_record(folder, damaged=lambda text: notes.append(f"{text}."))
-    except JostleError as error:
+        found = read_record(folder, damaged=lambda text: notes.append(f"{text}."))
+    except (JostleError, OSError) as error:
         notes.append(f"{error}.")
         return None
+    kept = ("step", "time", *METRICS)
+    return replace(found, rows=[{k: v for k, v in row.items() if k.startswith(kept)} for row in found.rows])
 
 
 def _text(path: Path) -> str | None:

@@ -1,5 +1,6 @@
 """`MujocoEngine`: N simulations of one model as an engine and as a world."""
 
+import copy
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,18 +8,22 @@ from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from jostle.domain import Quantity
 from jostle.envs.engines.mujoco.draws import Draws
 from jostle.envs.engines.mujoco.model import compile_model
+from jostle.envs.engines.mujoco.observing import Observer, keep
 from jostle.envs.engines.mujoco.offered import offered
 from jostle.envs.engines.mujoco.package import batch_class, require_mujoco
 from jostle.envs.engines.mujoco.physics import Physics
 from jostle.envs.engines.mujoco.pushes import Pushes, push_slots
+from jostle.envs.engines.mujoco.renderer import VIDEO
 from jostle.envs.engines.mujoco.signals import Signals, signal_slots
 from jostle.envs.engines.mujoco.simulations import Simulations
+from jostle.envs.engines.mujoco.studio import Studio
 from jostle.envs.engines.mujoco.task import Task
+from jostle.envs.observations import Obs
 from jostle.envs.vector import Step
 from jostle.errors import CheckpointError, EnvError
 
@@ -62,11 +67,16 @@ class MujocoEngine:
         self.sims = Simulations(self._batch, task.frame_skip)
         task.bind(self.sims)
         self.frame_skip = task.frame_skip
-        self.single_observation_space: spaces.Space[Any] = task.observation_space()
         self.single_action_space = task.action_space()
-        slots = offered(model) | signal_slots(model, task.groups, history) | push_slots(self.sims.dt)
+        slots = (
+            offered(model)
+            | signal_slots(model, task.groups, task.picture is not None, history)
+            | push_slots(self.sims.dt)
+        )
         self._physics = Physics(self._batch, slots, env)
         self._signals = Signals(self._physics, task.groups)
+        self._observer = Observer(self._batch, task, self._signals, threads)
+        self.single_observation_space: spaces.Space[Any] = self._observer.space
         self._pushes = Pushes(self._batch, self._physics, self._pushed(), task.push_axes, self.sims.dt)
         mujoco = require_mujoco()
         self._scratch, self._post_constraint = mujoco.MjData(model), mujoco.mj_rnePostConstraint
@@ -77,8 +87,9 @@ class MujocoEngine:
         self._episode = np.zeros(num_envs, np.int64)
         self._elapsed = np.zeros(num_envs, np.int64)
         self._ended = np.zeros(num_envs, np.bool_)
-        self._last: Array | None = None
+        self._last: Obs | None = None
         self._before: Array = task.progress()
+        self._video: Studio | None = None
         self.diverged = 0
 
     @property
@@ -94,15 +105,15 @@ class MujocoEngine:
         """
         self._physics.set(values, np.asarray(rows))
 
-    def reset(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Array, dict[str, Any]]:
+    def reset(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]:
         """Begin all episodes."""
         if seed is None:
             self._episode += 1
         else:
             self._seed = seed + np.arange(self._count, dtype=np.int64)
             self._episode[:] = 0
-        rows = np.arange(self._count)
-        self._begin(rows)
+        self._ended = np.zeros(self._count, np.bool_)
+        self._begin(np.arange(self._count))
         self._before = self.task.progress()
         self._last = self._observe(np.ones(self._count, np.bool_))
         return self._last, {}
@@ -133,7 +144,7 @@ class MujocoEngine:
         obs = self._observe(fresh)
         if broken is not None:
             assert self._last is not None
-            obs[broken] = self._last[broken]
+            keep(obs, self._last, broken)
             info["diverged"] = broken
         if success is not None:
             info["success"] = success if fresh is None else success & ~fresh
@@ -141,18 +152,31 @@ class MujocoEngine:
         return obs, reward, terminated, truncated, info
 
     def render(self) -> Array:
-        """Pictures of all simulations."""
-        raise NotImplementedError
+        """Pictures of all simulations for videos, uint8 [N, 480, 480, 3], in the looks of each."""
+        if self._video is None:
+            self._video = Studio(self._batch, self.task.camera, VIDEO, 1)
+        return self._video.pictures()
+
+    def object_masks(self) -> dict[str, Bool[np.ndarray, "N H W"]] | None:
+        """Which pixels of the observed pictures show which of the task's `objects`; None where none are observed."""
+        if self.task.picture is None:
+            return None
+        labels = self._observer.labels()
+        return {name: labels == label for label, name in enumerate(self.task.objects, start=1)}
 
     def close(self) -> None:
-        """Nothing is held beyond memory."""
+        """End the threads that draw."""
+        self._observer.close()
+        if self._video is not None:
+            self._video.close()
+            self._video = None
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step reads."""
         return {
             "state": self._batch.state.copy(),
             "before": self._before.copy(),
-            "last": None if self._last is None else self._last.copy(),
+            "last": copy.deepcopy(self._last),
             "seed": self._seed.copy(),
             "episode": self._episode.copy(),
             "elapsed": self._elapsed.copy(),
@@ -177,13 +201,14 @@ class MujocoEngine:
         self._physics.load_state_dict({name: np.asarray(value) for name, value in state["values"].items()})
         self._batch.state[:] = rows
         self._signals.load_state_dict(state["signals"])
-        for key in ("before", "last", "seed", "episode", "elapsed", "ended"):
-            setattr(self, f"_{key}", None if state[key] is None else np.array(state[key]))
+        for key in ("before", "seed", "episode", "elapsed", "ended"):
+            setattr(self, f"_{key}", np.array(state[key]))
+        self._last = copy.deepcopy(state["last"])
         self.diverged = int(state["diverged"])
 
     def _begin(self, rows: Array) -> None:
         """Put these rows into the first state of their episode."""
-        draws = Draws(self._seed[rows], self._episode[rows])
+        draws = Draws(rows, self._seed[rows], self._episode[rows])
         ids = None if len(rows) == self._count else rows
         self._batch.reset(ids, stage=0)
         qpos, qvel = self.task.start(draws)
@@ -205,10 +230,8 @@ class MujocoEngine:
         if self.task.contact_forces:
             self._read_contact_forces(running)
 
-    def _observe(self, fresh: Array | None) -> Array:
-        obs = np.empty((self._count, self.task.size), np.float32)
-        self.task.observe(obs)
-        return self._signals.observations(obs, self._seed, self._episode, self._elapsed, fresh)
+    def _observe(self, fresh: Array | None) -> Obs:
+        return self._observer.observe(self._seed, self._episode, self._elapsed, fresh)
 
     def _broken(self) -> Array | None:
         """The rows whose simulation has diverged in the step just made; None where none has."""

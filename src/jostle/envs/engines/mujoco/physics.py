@@ -31,6 +31,7 @@ class _Plan(NamedTuple):
     low: Float64[np.ndarray, "P"]
     high: Float64[np.ndarray, "P"]
     fields: list[str]
+    cameras: list[int]
     bodies: bool
     derived: bool
 
@@ -79,6 +80,8 @@ class Physics:
             self._write(field, rows, current)
         if plan.bodies:
             self._write_bodies(rows, current)
+        for camera in plan.cameras:
+            self._write_turn(camera, rows, current)
         if plan.derived:
             self._batch.set_const(None if len(rows) == self._count else np.sort(rows))
 
@@ -111,6 +114,7 @@ class Physics:
         for field in fields:
             self._fields[field] = self._written(field)
             self._expand(field)
+        cameras = list(dict.fromkeys(slot.camera for slot in slots if slot.camera is not None))
         bodies = any(slot.body is not None for slot in slots)
         if bodies:
             self._expand("body_mass")
@@ -120,6 +124,7 @@ class Physics:
             np.array([slot.quantity.low for slot in slots]),
             np.array([slot.quantity.high for slot in slots]),
             fields,
+            cameras,
             bodies,
             any(slot.derived for slot in slots),
         )
@@ -189,6 +194,14 @@ class Physics:
         self._own["body_mass"][rows] = mass
         self._own["body_inertia"][rows] = inertia.reshape(len(rows), -1)
 
+    def _write_turn(self, camera: int, rows: Array, current: Array) -> None:
+        """A camera's orientation: the nominal one, then a rotation by a vector in its own frame."""
+        vector = np.zeros((len(rows), 3))
+        for name, column in self._columns.items():
+            if self.slots[name].camera == camera:
+                vector[:, "xyz".index(name[-1])] = current[:, column]
+        self._batch.expand("cam_quat")[rows, camera] = turned(self._batch.model.cam_quat[camera], vector)
+
     def _refuse(self, names: tuple[str, ...], given: Array, inside: Array) -> None:
         row, column = (int(i) for i in np.argwhere(~inside)[0])
         quantity = self.slots[names[column]].quantity
@@ -196,3 +209,20 @@ class Physics:
             f"{self._env} was given {quantity.name} = {given[row, column]:g} {quantity.unit}".rstrip()
             + f", which makes no sense outside {quantity.low:g} to {quantity.high:g}: give a value within."
         )
+
+
+def turned(quat: Float64[np.ndarray, "4"], vector: Float64[np.ndarray, "R 3"]) -> Float64[np.ndarray, "R 4"]:
+    """The orientation `quat` (w, x, y, z) after a rotation about its own axes; a vector of zeros changes no bit."""
+    angle = np.linalg.norm(vector, axis=1, keepdims=True)
+    axis = vector / np.where(angle == 0, 1.0, angle)
+    w, x, y, z = np.hstack([np.cos(angle / 2), axis * np.sin(angle / 2)]).T
+    a, b, c, d = quat
+    return np.stack(
+        [
+            a * w - b * x - c * y - d * z,
+            a * x + b * w + c * z - d * y,
+            a * y - b * z + c * w + d * x,
+            a * z + b * y - c * x + d * w,
+        ],
+        axis=1,
+    )
