@@ -24,8 +24,8 @@ import numpy as np
 
 from jostle.scores.plots import COLOURS, counted
 from jostle.study import read_study
-from jostle.study.conditions import chances, columns, difference
 from jostle.study.machine import processor, versions
+from jostle.study.shown.conditions import chances, columns, difference
 from jostle.study.state import Shelf
 
 HERE = Path(__file__).parent

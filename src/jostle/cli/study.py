@@ -206,7 +206,7 @@ class Board:
 def _plan(spec: "Spec", done: "list[tuple[Job, dict[str, Any]]]", args: Study) -> None:
     """What would run, and for how long, by what like jobs took."""
     from jostle.study.pool import cores
-    from jostle.study.tables import search_told
+    from jostle.study.shown.tables import search_told
 
     took: dict[tuple[str, str], list[float]] = {}
     for job, row in done:
@@ -234,8 +234,9 @@ def _plan(spec: "Spec", done: "list[tuple[Job, dict[str, Any]]]", args: Study) -
 
 def _tables(spec: "Spec", out: Path, args: Study) -> None:
     from jostle.cli.report import report_of_study
-    from jostle.study import results, tables
-    from jostle.study.figures import figures
+    from jostle.study import results
+    from jostle.study.shown import tables
+    from jostle.study.shown.figures import figures
     from jostle.study.state import write_results
 
     write_results(spec, out)

@@ -56,6 +56,7 @@ def work(folder: Path) -> None:
             scores = {"last": _last(agent), **_measured(agent, job, folder)}
         finally:
             agent.env.close()
+        _look_after(folder)
     whole = {
         **{name: getattr(job, name) for name in ("task", "method", "seed", "key", "measured")},
         **learned,
@@ -169,6 +170,16 @@ def _wait_for(folder: Path) -> None:
             time.sleep(0.2)
         else:
             return
+
+
+def _look_after(folder: Path) -> None:
+    """The doctor's findings into the folder; what it cannot do is no failure of the job."""
+    from jostle.doctor import keep
+
+    try:
+        keep(folder, trust=True)
+    except Exception as error:
+        print(f"note: the doctor could not look at the run ({error})", flush=True)
 
 
 def main(arguments: list[str]) -> int:

@@ -27,9 +27,9 @@ import yaml
 from jostle import preset_files
 from jostle.errors import ConfigError, closest
 from jostle.study.jobs import RANDOM, Job
-from jostle.study.ranges import Range, by_chance, read_ranges
-from jostle.study.show import Show, read_show
-from jostle.study.tune import Budget, Search, read_budget
+from jostle.study.search.ranges import Range, by_chance, read_ranges
+from jostle.study.search.tune import Budget, Search, read_budget
+from jostle.study.shown.show import Show, read_show
 from jostle.study.yaml_parts import file_name, keys, mapping, seed_list
 from jostle.yaml_text import parse_yaml
 

@@ -12,8 +12,8 @@ from jostle.store.files import replace_file
 from jostle.study import results
 from jostle.study.job import RESULT
 from jostle.study.jobs import Job
+from jostle.study.search.tune import Found, Search, Trial
 from jostle.study.spec import Study
-from jostle.study.tune import Found, Search, Trial
 
 CARRIED = "carried.jsonl"
 """Rows whose runs have no folder here, and which the study does not ask for any more."""

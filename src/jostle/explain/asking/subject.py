@@ -107,7 +107,11 @@ class Subject(nn.Module):
 
     def about(self, target: str | Target) -> "Subject":
         """The same policy and steps with another target."""
-        return Subject(self.view, self.steps, target, key=self.key)
+        if target in (self.target, self.target.name):
+            return self
+        other = Subject(self.view, self.steps, target, key=self.key)
+        other.action = self.action
+        return other
 
     def of(self, view: PolicyView) -> "Subject":
         """The same steps and target under another view, such as one with other weights; actions stay the steps'."""
@@ -153,14 +157,17 @@ def ask(policy: Any, steps: Any, target: str | Target | None = None, *, key: str
     """A `Subject` of whatever may be meant by a policy and steps.
 
     Args:
-        policy: a subject, which is taken as it is where nothing else is said, or what `jostle.as_view` takes.
-        steps: `Steps`, observations [B, …], or a `Trace`, of which `STEPS` steps are taken.
+        policy: a `Subject`, which has its steps and its target (where no other is asked for), or what `jostle.as_view`
+            takes.
+        steps: `Steps`, observations [B, …], or a `Trace`, of which `STEPS` steps are taken; None of a subject.
         target, key: as of `Subject`.
         **view: further arguments of `jostle.as_view`.
 
     Raises:
         ConfigError: the trace is another policy's, or holds no step.
     """
+    if isinstance(policy, Subject):
+        return policy if target is None else policy.about(target)
     seen = as_view(policy, **view)
     if isinstance(steps, Trace):
         steps = steps.steps(steps.spread(STEPS))
