@@ -12,14 +12,14 @@ import yaml
 from jostle.cli import main
 from jostle.errors import ConfigError
 from jostle.study import make_study, read
-from jostle.study import sampler as sampler_module
 from jostle.study.executor import Ended
 from jostle.study.jobs import Job
-from jostle.study.ranges import Range, by_chance, read_ranges
 from jostle.study.run import run_study
-from jostle.study.sampler import STARTUP, propose
+from jostle.study.search import sampler as sampler_module
+from jostle.study.search.ranges import Range, by_chance, read_ranges
+from jostle.study.search.sampler import STARTUP, propose
+from jostle.study.search.tune import Found
 from jostle.study.state import known, trial_rows
-from jostle.study.tune import Found
 
 RATE = {"learning_rate": {"log_uniform": [1e-4, 1e-2]}}
 SPEC: dict[str, Any] = {

@@ -1,11 +1,19 @@
-"""What Network Randomization does to hidden states: the paper's analyses, of the agents of `network_randomization.py`.
+"""What Network Randomization does to hidden states: the paper's analyses, of agents of a study's.
+
+    python benchmarks/hidden_states.py studies/network_randomization   # agents not looked into yet, then the tables
+    python benchmarks/hidden_states.py --table                         # the tables and figures alone
 
 The same games in seen and unseen looks, played by one that always moves towards the ball, and what an agent's features
 behind the last fully connected layer make of them: cycle-consistency of trajectories, distance of clean and randomised
 features, and how returns and probabilities settle as more draws are averaged. The same measures of an encoder before
 training and of the pictures themselves are the nulls: pictures of one state are alike without any learning.
+
+It is no study: nothing is trained here, and what is measured is no score. An agent is one line of
+benchmarks/results/hidden_states.jsonl.
 """
 
+import argparse
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -13,8 +21,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from runs import Row  # beside this file
 
+from jostle.scores.plots import COLOURS, counted
+from jostle.study import read_study
+from jostle.study.machine import processor, versions
+from jostle.study.shown.conditions import chances, columns, difference
+from jostle.study.state import Shelf
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+RAW = RESULTS / "hidden_states.jsonl"
+SPEC = HERE / "studies" / "network_randomization.yaml"
+Row = dict[str, Any]
 TASK = "themed-4"
 NULLS = ("pixels", "untrained")
 METHODS = (*NULLS, "ppo", "netrand", "netrand-env", "netrand-no-matching", "rad-conv")
@@ -23,11 +41,16 @@ PAIRS = (
     ("ppo", "untrained"), ("netrand", "untrained"), ("netrand-env", "untrained"), ("netrand", "ppo"),
     ("netrand-env", "ppo"), ("netrand", "netrand-no-matching"),
 )  # fmt: skip
+WITHOUT = (
+    "netrand",
+    "netrand-no-matching",
+)  # with feature matching and without: also how often one ends above the other
 """What is compared seed by seed: equal seeds begin with equal weights, and with those of the untrained encoder."""
 GAMES, STEPS = 64, 7
 EPISODES = 128  # played with each number of draws
 SEEN, UNSEEN = (0, 1, 2, 3), tuple(range(144, 208, 4))
 SIZES = (1, 2, 5, 10, 20)
+MARKS = tuple(zip(COLOURS, ("o", "s", "D", "^", "v", "P", "X"), strict=True))
 LAYER, INPUT = "actor.1", "encoder.input"
 """The ReLU behind the last fully connected layer; the layer that noise is in, which hands pictures on."""
 MEASURES = {
@@ -107,8 +130,6 @@ def analyse(agent: Any, method: str) -> Row:
 
 def write(rows: Iterable[Row], folder: Path) -> None:
     """Tables and figures of the runs whose agents were looked at."""
-    from network_randomization_tables import columns  # beside this file
-
     from jostle import stress
 
     of: dict[str, dict[int, Row]] = defaultdict(dict)
@@ -118,7 +139,7 @@ def write(rows: Iterable[Row], folder: Path) -> None:
     lines = [
         "# Hidden states under Network Randomization",
         "",
-        "Made by `python benchmarks/network_randomization.py --table` from `network_randomization.jsonl`.",
+        "Made by `python benchmarks/hidden_states.py --table` from `hidden_states.jsonl`.",
         f"Agents of {TASK}; IQM over training seeds with 95% intervals.",
         f"{GAMES} games of {STEPS} steps in {len(UNSEEN)} unseen themes against the {len(SEEN)} of training. Chance",
         f"is {CHANCE['cycle_2way']:.2f} for 2-way cycles with a tolerance of one step,",
@@ -136,8 +157,8 @@ def write(rows: Iterable[Row], folder: Path) -> None:
         rows.append((f"| {method} | {len(found)} |", [stress.interval(v, "iqm") if v else None for v in values]))
     lines += columns(rows)
     lines += differences(by_method)
-    figure_of_measures(by_method, folder / "network_randomization_hidden.png")
-    lines += ["", "![Every measure of every method, with its nulls](network_randomization_hidden.png)"]
+    figure_of_measures(by_method, folder / "hidden_states.png")
+    lines += ["", "![Every measure of every method, with its nulls](hidden_states.png)"]
     noisy = {
         m: [row["draws"] for row in found.values()]
         for m, found in by_method.items()
@@ -145,15 +166,13 @@ def write(rows: Iterable[Row], folder: Path) -> None:
     }
     if noisy:
         lines += averages(noisy)
-        figure(noisy, folder / "network_randomization_analysis.png")
-    (folder / "network_randomization_analysis.md").write_text("\n".join(lines) + "\n")
+        figure(noisy, folder / "hidden_states_draws.png")
+    (folder / "hidden_states.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
 
 def differences(by_method: Mapping[str, Mapping[int, Row]]) -> list[str]:
     """The table of differences between methods, seed by seed."""
-    from network_randomization_tables import WITHOUT, chances, columns, difference  # beside this file
-
     lines = [
         "",
         "Mean difference over the seeds that both have, pairs kept together in the bootstrap. A seed's agents,",
@@ -166,7 +185,7 @@ def differences(by_method: Mapping[str, Mapping[int, Row]]) -> list[str]:
     for x, y in PAIRS:
         if {x, y} <= by_method.keys():
             sides = [[{s: r[name] for s, r in by_method[m].items() if name in r} for name in MEASURES] for m in (x, y)]
-            found = [difference(a, b) if a.keys() & b.keys() else None for a, b in zip(*sides, strict=True)]
+            found = [difference(a, b) for a, b in zip(*sides, strict=True)]
             rows.append((f"| {x} − {y} | {len(by_method[x].keys() & by_method[y].keys())} |", found))
             if (x, y) == WITHOUT:
                 rows.append(chances(x, y, *sides))
@@ -176,12 +195,10 @@ def differences(by_method: Mapping[str, Mapping[int, Row]]) -> list[str]:
 def figure_of_measures(by_method: Mapping[str, Mapping[int, Row]], path: Path) -> None:
     """A panel for each measure, a row for each method, nulls in grey above."""
     import matplotlib.pyplot as plt
-    from network_randomization_tables import LABELS  # beside this file
 
     from jostle import stress
-    from jostle.scores.plots import counted
 
-    labels = LABELS | {"pixels": "the pictures", "untrained": "untrained network"}
+    labels = {**labels_of(), "pixels": "the pictures", "untrained": "untrained network"}
 
     drawn, panels = plt.subplots(1, len(MEASURES), figsize=(14.0, 3.4), sharey=True, layout="constrained")
     order = list(reversed(by_method))
@@ -236,20 +253,19 @@ def averages(noisy: dict[str, list[Row]]) -> list[str]:
         shown += [str(stress.paired_interval(returns[:, -1], returns[:, SIZES.index(few)])) for few in against]
         variances = [f"{np.mean([d['variance'][i] for d in draws]):.2g}" for i in range(len(SIZES))]
         lines += [f"| {method} | return | {' | '.join(shown)} |", f"| | variance | {' | '.join(variances)} | | |"]
-    return [*lines, "", "![Returns and variances as more draws are averaged](network_randomization_analysis.png)"]
+    return [*lines, "", "![Returns and variances as more draws are averaged](hidden_states_draws.png)"]
 
 
 def figure(noisy: dict[str, list[Row]], path: Path) -> None:
     """Return and variance over the number of draws, a line for each method that has noise."""
     import matplotlib.pyplot as plt
-    from network_randomization_tables import LABELS, MARKS  # beside this file
 
     from jostle import stress
-    from jostle.scores.plots import counted
 
+    labels = labels_of()
     drawn, (left, right) = plt.subplots(1, 2, figsize=(8.4, 4.2), layout="constrained")
     for (method, draws), (colour, marker), factor in zip(noisy.items(), MARKS, (0.92, 0.97, 1.03, 1.08), strict=False):
-        label, at = counted(LABELS[method], len(draws)), [size * factor for size in SIZES]  # a little aside
+        label, at = counted(labels[method], len(draws)), [size * factor for size in SIZES]  # a little aside
         found = [stress.interval(np.array([d["return"][i] for d in draws]), "mean") for i in range(len(SIZES))]
         left.semilogx(at, [f.point for f in found], f"{marker}-", color=colour, ms=4.5, label=label)
         left.vlines(at, [f.low for f in found], [f.high for f in found], color=colour, alpha=0.6)
@@ -270,3 +286,59 @@ def figure(noisy: dict[str, list[Row]], path: Path) -> None:
     drawn.legend(*right.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=2)
     drawn.savefig(path, dpi=150)
     plt.close(drawn)
+
+
+def labels_of() -> Mapping[str, str]:
+    """Methods as the study's figures call them."""
+    return read_study(SPEC).show.labels
+
+
+def look(folder: Path, have: set[tuple[str, int]]) -> Iterable[Row]:
+    """The agents of a study's folder that are not looked into yet, and the nulls: an untrained one for every seed, and
+    the pictures, which have no seed."""
+    import jostle
+
+    shelf, study = Shelf(folder), read_study(SPEC)
+    for job in study.jobs:
+        if job.task != TASK:
+            continue
+        if job.method in METHODS and (job.method, job.seed) not in have and shelf.path(job).exists():
+            yield looked(jostle.load(shelf.path(job)), job.method, job.seed)
+        if job.method == "netrand":
+            for null in ("untrained", *(["pixels"] if job.seed == 0 else [])):
+                if (null, job.seed) not in have:
+                    asked = job.asked
+                    fresh = jostle.PPO(
+                        asked["env"], seed=job.seed, num_envs=asked["num_envs"], env_options=asked["env_options"],
+                        **asked["config"],
+                    )  # fmt: skip
+                    yield looked(fresh, null, job.seed)
+
+
+def looked(agent: Any, method: str, seed: int) -> Row:
+    """An agent's row."""
+    told = analyse(agent, method)
+    agent.env.close()
+    place = {"task": TASK, "method": method, "seed": seed, "analysis": told}
+    return place | {"versions": versions(), "machine": processor()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", help="of the study, with its runs")
+    parser.add_argument("--table", action="store_true", help="look into nothing")
+    args = parser.parse_args()
+    rows = [json.loads(line) for line in RAW.read_text().splitlines()] if RAW.exists() else []
+    if not args.table:
+        if args.folder is None:
+            parser.error("give the study's folder, or --table")
+        for row in look(args.folder, {(row["method"], row["seed"]) for row in rows}):
+            with RAW.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            rows.append(row)
+    rows.sort(key=lambda row: (row["method"], row["seed"]))
+    write(rows, RESULTS)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jostle.errors import ConfigError
-from jostle.study.ranges import Range, by_chance
+from jostle.study.search.ranges import Range, by_chance
 
 STARTUP = 5
 """Trials by chance, before there is enough to learn from."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from jostle.errors import ConfigError, closest
 from jostle.study.jobs import Job, digest
-from jostle.study.ranges import Range, by_chance, read_ranges
+from jostle.study.search.ranges import Range, by_chance, read_ranges
 from jostle.study.yaml_parts import keys, mapping, seed_list, whole_number
 
 KEYS = ("settings", "trials", "seeds", "steps", "sampler", "seed", "measure")
@@ -120,7 +120,7 @@ class Search:
 
     def _asked(self, found: "Found") -> Iterator[Trial]:
         """Trials in turn, each proposed from those before it, as it is written down or else now."""
-        from jostle.study.sampler import propose  # late, for it needs Optuna
+        from jostle.study.search.sampler import propose  # late, for it needs Optuna
 
         path = self._proposals(found.folder)
         known = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
