@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from jostle.errors import ConfigError, closest
-from jostle.store.files import replace_file
 from jostle.study.jobs import Job, digest
 from jostle.study.ranges import Range, by_chance, read_ranges
 from jostle.study.yaml_parts import keys, mapping, seed_list, whole_number
@@ -137,6 +136,8 @@ class Search:
     def keep(self, trials: Sequence[Trial], folder: Path) -> None:
         """Write down what was proposed, so that the search goes on with it, whatever another version would propose."""
         if self.budget.sampler != "random":
+            from jostle.store.files import replace_file  # late, for it needs torch, and reading studies does not
+
             path = self._proposals(folder)
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, "".join(json.dumps(dict(trial.settings)) + "\n" for trial in trials))
