@@ -42,9 +42,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 METHODS = ["ppo", "dqn", "bonuses", "rnd", "icm", "e3b"]
 
 
-@pytest.mark.parametrize(
-    "name", ["environments", "diagnostics", "classic-control", "statistics", "callbacks", "explain", *METHODS]
-)
+RUN = ["environments", "diagnostics", "classic-control", "domain-check", "domain-randomisation", "randomise"]
+
+
+@pytest.mark.parametrize("name", [*RUN, "statistics", "callbacks", "explain", *METHODS])
 def test_python_runs(name: str) -> None:
     known: dict[str, Any] = {"__name__": "docs"}  # by the blocks before
     for block in blocks(DOCS / f"{name}.md", "python"):

@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.domain import SpaceLike, asked
 from jostle.envs.make import capped
 from jostle.errors import ConfigError, EnvError
 from jostle.nn.inference import Inference
@@ -53,6 +54,7 @@ def record(
     seed: int = 10_000,
     env: EnvSource | None = None,
     env_options: dict[str, Any] | None = None,
+    domain: SpaceLike | None = None,
     observe: Observe | None = None,
     overwrite: bool = False,
     max_frames: int = MAX_FRAMES,
@@ -70,6 +72,7 @@ def record(
         fps: frames per second; None: 30, or fewer where the whole would be over in three seconds.
         seed: seed of the environment and of the draws.
         env, env_options: the environment and its options; None: the policy's own.
+        domain: what is randomised, as in `jostle.evaluate`; None: nothing.
         observe: what the policy sees of an observation, as in `jostle.view.play`; the pictures are the environment's.
         overwrite: replace an existing file.
         max_frames: of one episode; the video ends with one that has not ended by then, and a warning says so.
@@ -93,6 +96,7 @@ def record(
     make_folder(path.parent)
     view = as_view(policy)
     options = dict(view.env_options if env_options is None else env_options)
+    options = options if domain is None else asked(options, domain)
     made = make_env(source_of(view, env), 1, seed=seed, render_mode="rgb_array", **capped(options, 1))
     returns: list[float] = []
     try:

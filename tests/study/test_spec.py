@@ -7,7 +7,7 @@ import pytest
 
 from jostle.errors import ConfigError
 from jostle.study import make_study, read_study
-from jostle.study.spec import Job
+from jostle.study.jobs import Job
 
 SMALL: dict[str, Any] = {
     "name": "sea",

@@ -67,6 +67,9 @@ def test_results_can_be_read(done: Path, capsys: pytest.CaptureFixture[str]) -> 
         (done / "out" / "results.csv").read_text().startswith("task,method,seed,key,steps,seconds,megabytes,evaluate")
     )
     assert "| epsilon | 2 | 1 |" in (done / "out" / "table.md").read_text()
+    assert '<section id="answer"' in (done / "out" / "report.html").read_text()
+    assert yaml.safe_load((done / "out" / "study.yaml").read_text())["methods"]
+    assert json.loads((run / "doctor.json").read_text())["checks"]
     with pytest.raises(ConfigError, match="no task 'sea'; did you mean sea-3"):
         found.scores("sea")
     with pytest.raises(ConfigError, match="nothing measured 'evaluat'"):

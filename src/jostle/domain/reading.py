@@ -8,8 +8,8 @@ from jostle.domain.correlation import Correlated
 from jostle.domain.distributions import KINDS, Constant, Distribution, Uniform, from_data
 from jostle.domain.parameter import Parameter
 from jostle.errors import ConfigError, closest
-from jostle.plain import plain
 from jostle.yaml_file import known_keys, read_yaml
+from jostle.yaml_text import plain
 
 _MORE = ("operation", "when", "interval")
 

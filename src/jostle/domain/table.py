@@ -40,13 +40,15 @@ def text_table(
 ) -> str:
     """The space as text, with its correlated groups below."""
     columns, rows = parameter_rows(parameters, quantities)
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [columns, *rows]
-    ]
     groups = [f"correlated: {', '.join(g.names)} ({g.data()['correlation']})" for g in correlated]
-    return "\n".join(lines + groups)
+    return "\n".join(lines_of(columns, rows) + groups)
+
+
+def lines_of(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table as aligned lines, the columns' names first."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    whole = [columns, *rows]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in whole]
 
 
 def _law(law: Distribution) -> str:

@@ -141,7 +141,7 @@ def describe(env_id: str) -> EnvDescription:
     if engine == "envpool":
         return EnvDescription(env_id, engine, *pool_spaces(pool_spec(env_id), env_id), pool_options(env_id))
     if engine == "mujoco":
-        runs = make_engine(env_id, 1, {}, None)
+        runs = make_engine(env_id, 1, {})
         spaces_of = runs.single_observation_space, runs.single_action_space
         return EnvDescription(env_id, engine, *spaces_of, options_of_task(env_id))
     if engine == "jostle" or only_as_vector(env_id):

@@ -9,6 +9,8 @@ import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
 from jostle.envs.catalogue import engine_of, registered, unknown
+from jostle.envs.domain.driver import DomainDriver
+from jostle.envs.domain.options import DOMAIN_OPTIONS, whole_options
 from jostle.envs.engines.envpool import INSTALL, EnvPoolEngine, envpool_ids
 from jostle.envs.engines.gymnasium import (
     GymnasiumEngine,
@@ -23,11 +25,12 @@ from jostle.envs.engines.workers import in_workers
 from jostle.envs.sources import EnvSource, Given, MakeOne, Unrepeatable, rows_of, take_apart
 from jostle.envs.trust import vouched_id, vouched_options
 from jostle.envs.vector import Engine, JostleEnv
+from jostle.envs.world import world_of
 from jostle.errors import ConfigError, EnvError, JostleError, closest
 from jostle.plain import as_count, plain
 
 EngineName = Literal["auto", "envpool", "gymnasium", "jostle", "mujoco"]
-OWN_OPTIONS = ("engine", "frame_stack", "workers", "worker_timeout", "seed_global")
+OWN_OPTIONS = ("engine", "frame_stack", "workers", "worker_timeout", "seed_global", *DOMAIN_OPTIONS)
 """Options that are `make_env`'s own; the others are the environment's."""
 
 
@@ -42,6 +45,10 @@ def make_env(
     workers: int = 0,
     seed_global: bool = False,
     worker_timeout: float = 300.0,
+    domain: Any = None,
+    domain_schedule: Any = None,
+    domain_privileged: bool = False,
+    domain_seen: Any = None,
     **options: Any,
 ) -> JostleEnv:
     """Make a vector environment.
@@ -61,6 +68,12 @@ def make_env(
         seed_global: also seed what environments draw from beside their own generator: while they are reset and stepped,
             the global generators of `numpy.random` and `random` are theirs, and their spaces are seeded.
         worker_timeout: seconds after which a worker that does not answer is ended, with an error; 0: none.
+        domain: what varies from episode to episode: a `jostle.domain.Space`, a YAML file or its data; None: nothing.
+        domain_schedule: how the domain is drawn: "uniform" (None), "linear(steps=1e6)", "adr(high=…, low=…)",
+            "doraemon(threshold=…)", "rollback(high=…, low=…)", "plr", a YAML file or its data.
+        domain_privileged: tell each row's draw as the observation "privileged"; who sees it is the agents' setting
+            `privileged`.
+        domain_seen: the domain of the training, in whose ranges that is told; None: `domain`.
         options: handed to the environments: the pool's configuration on EnvPool, the constructor on Gymnasium. A
             function takes none.
 
@@ -78,6 +91,12 @@ def make_env(
         raise ConfigError(f"{id.id} is made already, by make_env: use it as it is, or give a function or an id.")
     num_envs, seed, frame_stack, workers = as_count(num_envs), plain(seed), as_count(frame_stack), as_count(workers)
     seed_global, options = plain(seed_global), vouched_options(plain(options))
+    randomised = whole_options(
+        {
+            "domain": domain, "domain_schedule": domain_schedule, "domain_privileged": plain(domain_privileged),
+            "domain_seen": domain_seen,
+        }
+    )  # fmt: skip
     given = take_apart(vouched_id(id) if isinstance(id, str) else id)
     num_envs = rows_of(id, 1) if num_envs is None else num_envs
     _check_arguments(num_envs, seed, frame_stack, render_mode, workers, seed_global)
@@ -91,7 +110,7 @@ def make_env(
         runs = EnvPoolEngine(name, num_envs, seed, frame_stack=frame_stack, render_mode=render_mode, options=options)
         stack_here = 0 if runs.stacks_itself else frame_stack
     elif chosen == "mujoco":
-        runs = make_engine(name, num_envs, options, render_mode)
+        runs = make_engine(name, num_envs, options)
         name = runs.id
     elif chosen == "jostle":
         runs = GymnasiumEngine(native(name, num_envs, render_mode, options), name, "jostle")
@@ -121,7 +140,8 @@ def make_env(
             render_mode=render_mode,
             options=options,
             source=given.source,
-            made_with={key: value for key, (value, default) in made_with.items() if value != default} | options,
+            made_with={k: v for k, (v, default) in made_with.items() if v != default} | randomised | options,
+            domain=_driver(runs, name, num_envs, randomised),
         )
     except (MemoryError, ValueError) as error:
         runs.close()
@@ -129,6 +149,27 @@ def make_env(
             raise
         text = " ".join(str(error).split())
         raise EnvError(f"{num_envs} of {name} cannot be made ({text}): use fewer, or other options.") from error
+
+
+def _driver(engine: Engine, name: str, num_envs: int, randomised: Mapping[str, Any]) -> DomainDriver | None:
+    """What draws the domain, where there is one, or where it would be told."""
+    if "domain" not in randomised and "domain_privileged" not in randomised:
+        return None
+    world = world_of(engine)
+    if world is None:
+        raise ConfigError(f"{name} on {engine.name} offers nothing that a domain could vary: {where_it_varies(name)}.")
+    return DomainDriver(
+        world, num_envs, name, space=randomised.get("domain"), schedule=randomised.get("domain_schedule"),
+        seen=randomised.get("domain_seen"), privileged="domain_privileged" in randomised,
+    )  # fmt: skip
+
+
+def where_it_varies(name: str) -> str:
+    """What to do with an environment that offers no quantities."""
+    own = f"jostle/{name}"
+    if own in gym.registry or runs_here(own):
+        return f"take {own}, the same task, of which much can vary (`jostle domain show {own}`)"
+    return "take one that does (`jostle domain show ID` says what), or wrap it in jostle.envs.Randomise"
 
 
 def capped(options: Mapping[str, Any], num_envs: int) -> dict[str, Any]:

@@ -6,28 +6,20 @@ likely where the interval alone does.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from jostle.report.material import Material
+from jostle.report.measures import Measure
 from jostle.report.words import counted, ends, number
 from jostle.scores.differences import contrast, holm, relabelled
 from jostle.scores.intervals import Interval, improvement_interval
 
 LEVEL = 0.05
 Sure = Literal["certain", "likely", "open", "alike", "one seed"]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One way in which the runs of a task were measured: what it is called, and method -> seed -> score."""
-
-    task: str
-    title: str
-    scores: Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -55,48 +47,6 @@ class Verdict:
     def sides(self) -> tuple[list[float], list[float]]:
         """Scores of the method's runs, and of the baseline's."""
         return list(self.measure.scores[self.method].values()), list(self.measure.scores[self.baseline].values())
-
-
-def headlines(material: Material) -> list[Measure]:
-    """The measures that the answer is about: of a stress test what was not seen in training, else the trained agents'
-    return, else that of the end of the training."""
-    found = []
-    for task in material.tasks:
-        measures = material.measures(task)
-        if "evaluate" in measures:
-            found.append(Measure(task, "return of the trained agents", material.scores(task, "evaluate")))
-        elif "training" in measures:
-            title = "return over the last tenth of the training"
-            found.append(Measure(task, title, material.scores(task, "training")))
-    found += unseen(material)
-    return [measure for measure in found if measure.scores]
-
-
-def unseen(material: Material) -> list[Measure]:
-    """Of each stress test the mean over the conditions that are not its reference, a number a run."""
-    found = []
-    for tested in material.stress:
-        result = tested.result
-        others = [name for name in result.suite.names if name != result.suite.reference]
-        scores: dict[str, dict[str, float]] = {}
-        told = all(cell.successes is not None for cell in result.cells)
-        for method in result.methods:
-            modes = result.modes(method)
-            if not modes or not others:
-                continue
-            noise = "mean" if "mean" in modes else modes[0]
-            for number_of, seed in enumerate(result.runs[method]):
-                cells = [
-                    cell for name in others for cell in result.select(method, noise, name) if cell.run == number_of
-                ]
-                if len(cells) == len(others):
-                    means = [float(np.mean(cell.successes if told else cell.returns)) for cell in cells]  # type: ignore[arg-type]
-                    scores.setdefault(method, {})[seed] = float(np.mean(means))
-        what = "success" if told else "return"
-        found.append(
-            Measure(tested.task, f"{what} under conditions not seen in training ({result.suite.name})", scores)
-        )
-    return found
 
 
 def verdicts(material: Material, measures: Sequence[Measure]) -> list[Verdict]:
@@ -157,15 +107,17 @@ def details(verdict: Verdict) -> str:
     y, x = verdict.sides
     digits = min(max(verdict.difference.digits, Interval(float(np.mean(y)), math.nan, math.nan, 0.95).digits), 4)
     told = f"{number(float(np.mean(y)), digits)} against {number(float(np.mean(x)), digits)}"
+    if verdict.difference.point:
+        told += f", a difference of {number(verdict.difference.point, digits)}"
     if math.isfinite(verdict.difference.low):
-        told += f", a difference of {number(verdict.difference.point, digits)} {ends(verdict.difference, digits)}"
+        told += f" {ends(verdict.difference, digits)}"
     told += f", {_seeds(len(y), len(x))}"
     if verdict.sure == "one seed":
         few = "One seed says" if min(len(x), len(y)) == 1 else "So few seeds say"
         return f"{told}. {few} nothing about other seeds: train at least three, better ten."
     wins = sum(a > b for a in y for b in x)
     ties = sum(a == b for a in y for b in x)
-    told += f". Of {len(x) * len(y)} pairs of runs it won {wins}" + (f" and tied in {ties}" if ties else "")
+    told += f". Of {len(x) * len(y)} pairs of runs it won {wins}" + (f", and tied in {ties}" if ties else "")
     if verdict.sure == "likely":
         least = 1 / math.comb(len(x) + len(y), len(x)) * (2 if len(x) == len(y) else 1)
         why = (
@@ -176,7 +128,7 @@ def details(verdict: Verdict) -> str:
         return f"{told}. The interval leaves 0 out, but {why} (p = {verdict.p:.2g})."
     if verdict.sure == "open":
         low, high = number(verdict.difference.low, digits), number(verdict.difference.high, digits)
-        return f"{told}. No difference fits these numbers, and so does any from {low} to {high} (p = {verdict.p:.2g})."
+        return f"{told}. The numbers fit anything from {low} to {high}, no difference included (p = {verdict.p:.2g})."
     return f"{told} (p = {verdict.p:.2g})."
 
 

@@ -1,7 +1,7 @@
 """What a report is made of: runs by task and method, their scores, stress tests, comparisons, and what went wrong."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jostle.study.records import RETURN, Record
-from jostle.study.results import Results
+from jostle.study.results import Results, score
 
 if TYPE_CHECKING:
     from jostle.stress.result import StressResult
@@ -129,7 +129,9 @@ class Material:
         notes: sentences about what is missing, damaged or doubtful.
         baseline: the method that others are compared with; None: the first of each task.
         videos: how many of the worst episodes are recorded.
+        trust: the modules that runs may name may be imported, to play in their environments.
         folders: what the report was asked for.
+        notify: is told of what takes long.
     """
 
     title: str
@@ -140,7 +142,9 @@ class Material:
     notes: list[str] = field(default_factory=list)
     baseline: str | None = None
     videos: int = 0
+    trust: bool = False
     folders: Sequence[Path] = ()
+    notify: Callable[[str], None] = lambda _: None
 
     @cached_property
     def tasks(self) -> list[str]:
@@ -180,10 +184,9 @@ class Material:
         """Method -> seed -> score."""
         found: dict[str, dict[str, float]] = {}
         for run in self.of(task):
-            one = Results([run.row])
-            if measure in one.measures(task):
-                for values in one.scores(task, measure).values():
-                    found.setdefault(run.method, {})[run.seed] = float(values[0])
+            value = score(run.row, measure)
+            if math.isfinite(value):
+                found.setdefault(run.method, {})[run.seed] = value
         return found
 
 

@@ -25,8 +25,11 @@ from jostle.report.sections.repeat import repeat
 from jostle.report.sections.scores import scores
 from jostle.report.sections.settings import mixtures, settings
 from jostle.report.sections.stress import stress
+from jostle.report.sections.videos import videos as worst
 
-SECTIONS: list[SectionOf] = [answer, curves, stress, scores, profiles, comparison, coverage, health, settings, repeat]
+SECTIONS: list[SectionOf] = [
+    answer, curves, stress, scores, profiles, comparison, coverage, worst, health, settings, repeat,
+]  # fmt: skip
 """The parts of the page in order. A function more here is a part more there."""
 LARGEST = 10_000_000
 """Bytes of a page, at most."""
@@ -70,7 +73,7 @@ def write_report(
     _refuse(target, overwrite)
     material = gather(places, title)
     check_baseline(material, baseline)
-    material.videos = videos
+    material.videos, material.trust, material.notify = videos, trust, notify
     _write(target, render(material, sections))
     return target
 
@@ -98,7 +101,7 @@ def render(material: Material, sections: Sequence[SectionOf] | None = None) -> s
 
 
 def _refuse(target: Path, overwrite: bool) -> None:
-    """Raises: ConfigError where another file stands, or the folder cannot be written."""
+    """Raises: ConfigError where a folder stands, or another file."""
     try:
         if target.is_dir():
             raise ConfigError(f"{target} is a folder: give a file, such as {target / 'report.html'}.")
@@ -106,7 +109,6 @@ def _refuse(target: Path, overwrite: bool) -> None:
             with target.open(encoding="utf-8", errors="replace") as file:
                 if _MARK not in file.read(2000):
                     raise ConfigError(f"{target} exists and is no report: choose another file, or give --overwrite.")
-        target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write {target} ({error.strerror}): choose another file with --out.") from error
 
@@ -115,6 +117,7 @@ def _write(target: Path, text: str) -> None:
     """The file, whole or not at all."""
     staged = target.with_name(f".staging-{target.name}")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             staged.write_text(text, encoding="utf-8")
             os.replace(staged, target)

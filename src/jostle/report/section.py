@@ -18,11 +18,13 @@ class Section:
         title: its heading, and its name in the contents.
         html: what stands below the heading; made with `jostle.report.html.tag`, all text in it is escaped.
         anchor: what links to it end in.
+        short: its name in the contents, where the title is long.
     """
 
     title: str
     html: Markup
     anchor: str
+    short: str = ""
 
 
 SectionOf = Callable[[Material], Section | None]

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from jostle.study.jobs import Job
 from jostle.study.records import Record, find_records, methods, read_record
 from jostle.study.results import Results, read
-from jostle.study.spec import Job, Study, make_study, read_study
+from jostle.study.spec import Study, make_study, read_study
 
 if TYPE_CHECKING:
     from jostle.study.cluster import on_ray

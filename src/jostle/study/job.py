@@ -22,8 +22,8 @@ from typing import Any
 from jostle.errors import CheckpointError, JostleError
 from jostle.store.files import replace_file
 from jostle.store.lock import Lock
+from jostle.study.jobs import Job
 from jostle.study.records import RETURN, read_record
-from jostle.study.spec import Job
 
 RESULT = "result.json"
 """Written last: what holds it is done."""
@@ -51,6 +51,7 @@ def work(folder: Path) -> None:
             scores.setdefault("stress", {})[asked["suite"]] = _stress(agent, asked, folder)
     finally:
         agent.env.close()
+    _look_after(folder)
     record = read_record(folder)
     told = [(row["step"], row[RETURN]) for row in record.rows if RETURN in row and row[RETURN] == row[RETURN]]
     thin = told[:: max(1, -(-len(told) // _POINTS))]
@@ -139,6 +140,16 @@ def _wait_for(folder: Path) -> None:
             time.sleep(0.2)
         else:
             return
+
+
+def _look_after(folder: Path) -> None:
+    """The doctor's findings into the folder; what it cannot do is no failure of the job."""
+    from jostle.doctor import keep
+
+    try:
+        keep(folder, trust=True)
+    except Exception as error:
+        print(f"note: the doctor could not look at the run ({error})", flush=True)
 
 
 def main(arguments: list[str]) -> int:

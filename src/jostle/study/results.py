@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from jostle.errors import CheckpointError, ConfigError, closest
 
-FILE, TABLE = "results.jsonl", "results.csv"
+FILE, TABLE, SEARCH = "results.jsonl", "results.csv", "search.jsonl"
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,11 @@ class Results:
 
     Attributes:
         rows: plain dictionaries, as the file holds them.
+        search: a row a trial of the search for settings, where there was one.
     """
 
     rows: Sequence[Mapping[str, Any]]
+    search: Sequence[Mapping[str, Any]] = ()
 
     @property
     def tasks(self) -> list[str]:
@@ -62,7 +64,7 @@ class Results:
         found = {}
         for method in self.methods(task):
             rows = [row for row in self.rows if (row["task"], row["method"]) == (task, method)]
-            values = [value for row in rows if math.isfinite(value := _score(row, measure))]
+            values = [value for row in rows if math.isfinite(value := score(row, measure))]
             if values:
                 found[method] = np.array(values)
         return found
@@ -83,16 +85,20 @@ def read(folder: Path | str) -> Results:
     Raises:
         CheckpointError: there are none, or they are damaged.
     """
-    path = Path(folder) / FILE
+    path, rows = Path(folder) / FILE, list[Any]()
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         for row in rows:
             _ = row["task"], row["method"], row["seed"], row["scores"], row["curve"]["steps"], row["curve"]["return"]
+        searched = path.with_name(SEARCH)
+        search = [json.loads(line) for line in searched.read_text().splitlines()] if searched.exists() else []
+        for row in search:
+            _ = row["task"], row["method"], row["trial"], row["settings"], row["value"], row["chosen"]
     except OSError as error:
         raise CheckpointError(f"there are no results {path} ({error.strerror}): give a study's folder") from error
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged: run the study again, which makes it anew from its runs") from error
-    return Results(rows)
+    return Results(rows, search)
 
 
 def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -108,7 +114,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["task", "method", "seed", "key", "steps", "seconds", "megabytes", *measures])
     for row in rows:
-        scores = [_score(row, measure) for measure in measures]
+        scores = [score(row, measure) for measure in measures]
         place = [row[name] for name in ("task", "method", "seed", "key", "steps")]
         writer.writerow(
             [
@@ -121,8 +127,8 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return out.getvalue()
 
 
-def _score(row: Mapping[str, Any], measure: str) -> float:
-    """NaN where the run has it not."""
+def score(row: Mapping[str, Any], measure: str) -> float:
+    """A row's score by a measure (`Results.measures`); NaN where the run has it not."""
     if measure == "training":
         steps, values = (np.array(row["curve"][name], np.float64) for name in ("steps", "return"))
         return float(values[steps >= 0.9 * steps[-1]].mean()) if len(steps) else math.nan

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from jostle.envs.domain import off
 from jostle.errors import ConfigError
 from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.distributions import Categorical, Distribution, MultiCategorical
@@ -125,7 +126,7 @@ def agent_view(agent: Any) -> NetworkView:
         coefficient=getattr(agent, "coefficient", None),
         agent=agent,
         env_source=agent.env_source,
-        env_options=agent.env_options,
+        env_options=off(agent.env_options),  # tested in the nominal world, unless asked otherwise
     )
     view.seed = getattr(agent, "seed", None)
     view.streams = tuple(getattr(getattr(agent, "streams", None), "names", ()))

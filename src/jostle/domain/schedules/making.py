@@ -15,9 +15,8 @@ from jostle.domain.schedules.rollback import Rollback
 from jostle.domain.schedules.uniform import UniformSchedule
 from jostle.domain.space import Bound
 from jostle.errors import ConfigError, closest
-from jostle.plain import plain
 from jostle.yaml_file import read_yaml
-from jostle.yaml_text import parse_yaml
+from jostle.yaml_text import parse_yaml, plain
 
 KINDS: dict[str, type[Any]] = {s.kind: s for s in (UniformSchedule, LinearSchedule, ADR, DORAEMON, Rollback, PLR)}
 _CALL = re.compile(r"\s*(\w+)\s*(?:\((.*)\))?\s*$", re.DOTALL)

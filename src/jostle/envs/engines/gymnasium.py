@@ -72,6 +72,11 @@ class GymnasiumEngine:
             paths = flat_paths(self._raw_space)
             self._paths = None if all(path == (key,) for key, path in paths.items()) else paths
 
+    @property
+    def world(self) -> object:
+        """What may offer quantities: the vector environment itself."""
+        return self._vector.unwrapped
+
     def reset(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]:
         """Reset all environments, seeded with ``seed + i``."""
         obs, info = self._guarded("reset", lambda: self._vector.reset(seed=seed, options=options))

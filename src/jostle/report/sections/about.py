@@ -1,6 +1,6 @@
 """What was run, in words, for the head of the page."""
 
-from jostle.report.material import Material
+from jostle.report.material import Material, Run
 from jostle.report.words import counted, duration, listed
 
 
@@ -21,7 +21,7 @@ def about(material: Material) -> str:
         tasks = listed(material.tasks) if len(material.tasks) < 4 else counted(len(material.tasks), "task")
         each = f", {seeds} each" if len(material.runs) > 1 else ", one seed"
         told.append(f"{what} trained on {tasks}{each}: {counted(len(material.runs), 'run')}.")
-        steps = sorted({int(run.row.get("steps") or 0) for run in material.runs} - {0})
+        steps = sorted({_planned(run) for run in material.runs} - {0})
         if steps:
             span = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
             told.append(f"Each was trained for {span} environment steps.")
@@ -34,6 +34,12 @@ def about(material: Material) -> str:
     if material.comparisons:
         told.append(f"{counted(len(material.comparisons), 'comparison')} of policies on the same episodes.")
     return " ".join(told)
+
+
+def _planned(run: Run) -> int:
+    """Steps that were asked for; where nobody has noted them, or they were not reached, those that were trained."""
+    trained, asked = int(run.row.get("steps") or 0), (run.row.get("settings") or {}).get("steps")
+    return asked if isinstance(asked, int) and run.finished else trained
 
 
 def facts(material: Material) -> list[tuple[str, str]]:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from jostle.report.answer import Measure, Verdict, details, headlines, summary, verdicts
+from jostle.report.answer import Sure, Verdict, details, summary, verdicts
 from jostle.report.html import join, tag
 from jostle.report.material import Material
+from jostle.report.measures import Measure, headlines
 from jostle.report.section import Section
 from jostle.report.svg.dots import Row, dots
 from jostle.report.words import counted, listed, span
-from jostle.scores.intervals import Interval, improvement_interval
-from jostle.scores.summary import aggregate
+from jostle.scores.intervals import improvement_interval
 
 _FEW = 5
 _SIGNS = {"certain": ("▲", "▼"), "likely": ("△", "▽"), "open": ("○", "○"), "alike": ("=", "="), "one seed": ("·", "·")}
@@ -23,7 +23,7 @@ def answer(material: Material) -> Section | None:
     if not measures:
         return None
     found = verdicts(material, measures)
-    parts: list[Markup | None] = [_lead(found, measures)]
+    parts: list[Markup | None] = [_lead(found)]
     for task in dict.fromkeys(measure.task for measure in measures):
         here = [measure for measure in measures if measure.task == task]
         several = len({measure.task for measure in measures}) > 1
@@ -35,32 +35,35 @@ def answer(material: Material) -> Section | None:
     return Section("The answer", join(parts), "answer")
 
 
-def scored(scores: Sequence[float]) -> Interval:
-    """The mean with its bootstrap interval; NaN ends with one run."""
-    return aggregate(scores).mean
-
-
-def _lead(found: Sequence[Verdict], measures: Sequence[Measure]) -> Markup:
+def _lead(found: Sequence[Verdict]) -> Markup:
     """The whole in one or two sentences."""
-    certain = [verdict for verdict in found if verdict.sure == "certain"]
     if not found:
         return tag("p", "There is one method, and nothing to compare it with: these are its scores.", class_="lead")
+    certain, likely = _claims(found, "certain"), _claims(found, "likely")
     if certain:
-        told = listed([f"{summary(verdict)} on {verdict.measure.task}" for verdict in certain], 3)
-        rest = len(found) - len(certain)
-        more = (
-            f" {_capital(counted(rest, 'other comparison'))} on this page {'is' if rest == 1 else 'are'} not certain."
-            if rest
-            else ""
-        )
-        return tag("p", f"{told}.{more}", class_="lead")
+        rest = sum(verdict.sure != "certain" for verdict in found)
+        one = rest == 1
+        more = f" {'One' if one else rest} other comparison{'' if one else 's'} {'is' if one else 'are'} not certain."
+        return tag("p", f"{certain}.{more if rest else ''}", class_="lead")
+    if likely:
+        return tag("p", f"{likely}; nothing is certain.", class_="lead")
     if all(verdict.sure == "one seed" for verdict in found):
         return tag("p", "Nothing is certain: one seed of a method says nothing about other seeds.", class_="lead")
-    likely = [verdict for verdict in found if verdict.sure == "likely"]
-    if likely:
-        told = listed([f"{summary(verdict)} on {verdict.measure.task}" for verdict in likely], 3)
-        return tag("p", f"{told}; nothing is certain.", class_="lead")
     return tag("p", "No difference between the methods is certain.", class_="lead")
+
+
+def _claims(found: Sequence[Verdict], sure: Sure) -> str:
+    """What may be said so surely: each claim once, with where it holds, and in what where that is not clear."""
+    several = len({verdict.measure.short for verdict in found}) > 1
+    claims: dict[str, dict[str, list[str]]] = {}
+    for verdict in found:
+        if verdict.sure == sure:
+            claims.setdefault(summary(verdict), {}).setdefault(verdict.measure.task, []).append(verdict.measure.short)
+    told = []
+    for claim, tasks in claims.items():
+        where = [f"on {task}{f' in {listed(what)}' if several else ''}" for task, what in tasks.items()]
+        told.append(f"{claim} {listed(where, 4)}")
+    return listed(told, 4) if told else ""
 
 
 def _capital(text: str) -> str:
@@ -84,8 +87,9 @@ def _figure(material: Material, measure: Measure) -> Markup:
     for method, scores in measure.scores.items():
         each = list(scores.items()) if len(scores) > 1 else []
         seeds = [(name if name.startswith("seed") else f"seed {name}", value) for name, value in each]
-        value = scored(list(scores.values()))
-        rows.append(Row(method, material.colour(method), value, seeds, quiet=counted(len(scores), "seed")))
+        rows.append(
+            Row(method, material.colour(method), measure.mean(method), seeds, quiet=counted(len(scores), "seed"))
+        )
     return dots(rows, measure.title, f"{_capital(measure.title)} on {measure.task}, each method with its seeds.")
 
 

@@ -26,12 +26,13 @@ def curves(material: Material) -> Section | None:
     several = any(len(material.of(task, method)) > 1 for task in material.tasks for method in material.methods_of(task))
     told = (
         "Mean return of the episodes that ended while training, exploration included. A line is the interquartile mean "
-        "over seeds, a band its 95% interval (bootstrap over seeds, at each place for itself), a faint line one seed."
+        "over seeds, a band its 95% interval (bootstrap over seeds, at each place for itself), a faint line one seed. "
+        "A line ends where the first of its seeds ends."
         if several
         else "Mean return of the episodes that ended while training, exploration included. With one seed there is no "
         "interval: another seed may do something else."
     )
-    return Section("Learning curves", join(tag("p", told, class_="quiet"), parts), "curves")
+    return Section("Learning curves", join(tag("p", told, class_="quiet"), parts), "curves", "Curves")
 
 
 def pair(material: Material, task: str, metric: str, label: str, about: str) -> Markup | None:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jostle.report.html import join, tag
@@ -36,7 +37,7 @@ def health(material: Material) -> Section | None:
     for (name, status, method), each in sorted(groups.items(), key=lambda item: _ORDER[item[0][1]]):
         who = f"{method}, {listed([f'{run.task} seed {run.seed}' for run, _ in each], 3)}"
         sign = tag("span", _SIGNS[status], class_=f"status {status.lower()}")
-        rows[status == "OK"].append([name, sign, who, each[0][1]["finding"], each[0][1]["remedy"] or "nothing"])
+        rows[status == "OK"].append([name, sign, who, _once(each, "finding"), _once(each, "remedy")])
     fine = table(columns[:-1], [row[:-1] for row in rows[True]], "checks that are fine")
     return Section(
         "Health",
@@ -47,6 +48,11 @@ def health(material: Material) -> Section | None:
         ),
         "health",
     )  # fmt: skip
+
+
+def _once(each: Sequence[tuple[Run, Mapping[str, str]]], what: str) -> str:
+    """What was said of the runs, each sentence once."""
+    return listed(dict.fromkeys(check[what] or "nothing" for _, check in each), 3)
 
 
 def _checks(run: Run) -> list[dict[str, str]]:

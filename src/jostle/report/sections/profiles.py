@@ -3,9 +3,9 @@
 import numpy as np
 from markupsafe import Markup
 
-from jostle.report.answer import headlines
 from jostle.report.html import join, tag
 from jostle.report.material import Material
+from jostle.report.measures import headlines
 from jostle.report.section import Section
 from jostle.report.svg.lines import Axis, Line, chart, legend
 from jostle.report.words import number

@@ -44,7 +44,7 @@ def repeat(material: Material) -> Section | None:
     if places:
         parts.append(tag("p", "This page:"))
         parts.append(code(f"jostle report {places}"))
-    return Section("How to repeat it", join(parts), "repeat") if parts else None
+    return Section("How to repeat it", join(parts), "repeat", "Repeat it") if parts else None
 
 
 def _commands(material: Material) -> list[str]:

@@ -16,24 +16,23 @@ def scores(material: Material) -> Section | None:
     """A table a task and measure; those of single conditions are folded away."""
     parts: list[Markup | None] = []
     for task in material.tasks:
-        shown = [measure for measure in material.measures(task) if _table(material, task, measure)]
-        plain = [measure for measure in shown if not measure.startswith("stress/")]
-        if not shown:
+        made = {measure: _table(material, task, measure) for measure in material.measures(task)}
+        whole = {measure: told for measure, told in made.items() if told is not None}
+        if not whole:
             continue
         parts.append(tag("h3", task) if len(material.tasks) > 1 else None)
-        for measure in plain:
-            parts += [tag("h4", _capital(titled(measure))), _table(material, task, measure)]
-        single = [part for measure in shown if measure not in plain
-                  for part in (tag("h4", _capital(titled(measure))), _table(material, task, measure))]  # fmt: skip
+        single: list[Markup] = []
+        for measure, told in whole.items():
+            (single if measure.startswith("stress/") else parts).extend([tag("h4", _capital(titled(measure))), told])
         if single:
             parts.append(details("Every condition of the stress tests, seed by seed", single))
     if not parts:
         return None
-    told = (
+    about = (
         "IQM is the interquartile mean, the mean of the middle half of the seeds; intervals are of 95%, by bootstrap "
         "over seeds."
     )
-    return Section("Scores", join(tag("p", told, class_="quiet"), parts), "scores")
+    return Section("Scores", join(tag("p", about, class_="quiet"), parts), "scores")
 
 
 def titled(measure: str) -> str:

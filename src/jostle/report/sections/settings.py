@@ -43,7 +43,7 @@ def settings(material: Material) -> Section | None:
     if told:
         head = [Column("what"), Column("which")]
         parts += [tag("h3", "Versions and machines"), table(head, told, "versions and machines", sort=False)]
-    return Section("Settings and versions", join(parts), "settings") if parts else None
+    return Section("Settings and versions", join(parts), "settings", "Settings") if parts else None
 
 
 def versions(material: Material) -> list[list[str]]:
@@ -148,13 +148,13 @@ def _commit(run: Run) -> str | None:
 
 
 def _values(material: Material, of: Callable[[Run], Any]) -> dict[str, int]:
-    """What the runs say, each with the number of runs that say it."""
+    """What the runs say, each with the number of runs that say it, what most say first."""
     found: dict[str, int] = {}
     for run in material.runs:
         value = of(run)
         if value is not None:
             found[str(value)] = found.get(str(value), 0) + 1
-    return found
+    return dict(sorted(found.items(), key=lambda each: -each[1]))
 
 
 def _counts(told: Mapping[str, int]) -> str:

@@ -61,7 +61,7 @@ def _tested(material: Material, tested: Stressed) -> Markup | None:
         f"{counted(episodes, 'episode')} a condition and run, actions {result.actions}. {over}. "
         f"The reference, “{result.suite.reference}”, is what was seen in training."
     )
-    chance = [f"{_capital(sentence)}." for sentence in against_chance(result) if "no certain lead" in sentence]
+    chance = [f"{sentence}." for sentence in against_chance(result) if "no certain lead" in sentence]
     return join(
         tag("h3", title),
         tag("p", f"{result.suite.about}. " if result.suite.about else "", told, class_="quiet"),
@@ -72,10 +72,6 @@ def _tested(material: Material, tested: Stressed) -> Markup | None:
         tag("ul", [tag("li", sentence) for sentence in chance]) if chance else None,
         details("Every condition in numbers", _table(material, result, found, tested.task)),
     )  # fmt: skip
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _value(line: "Line") -> Interval:

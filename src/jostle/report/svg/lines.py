@@ -46,15 +46,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis shows: its title, how its numbers are written, and by which round numbers it is divided."""
+    """What an axis shows: its title, how its numbers are written, what divides it, where it begins."""
 
     title: str
     write: Callable[[float], str]
     base: float = 10.0
+    from_zero: bool = False
 
 
-STEPS = Axis("environment steps", steps)
-SECONDS = Axis("wall-clock time of the training", duration, 60.0)
+STEPS = Axis("environment steps", steps, from_zero=True)
+SECONDS = Axis("wall-clock time of the training", duration, 60.0, from_zero=True)
 
 
 def chart(lines: Sequence[Line], x: Axis, y: str, about: str, *, stairs: bool = False,
@@ -69,8 +70,9 @@ def chart(lines: Sequence[Line], x: Axis, y: str, about: str, *, stairs: bool = 
         stairs: a value holds until the next x.
         bounds: of the vertical axis; None: of the data.
     """
-    across = Scale(*_ends(lines), LEFT, WIDTH - RIGHT)
-    seen = [value for line in lines for part in (line.point, line.low, line.high) for value in part]
+    across = Scale(*_ends(lines, x), LEFT, WIDTH - RIGHT)
+    shown = [part for line in lines for part in (line.point, line.low, line.high, *line.seeds.values())]
+    seen = [float(value) for part in shown for value in part]
     up = Scale(*(bounds or extent(seen)), HEIGHT - BOTTOM, TOP)
     digits = decimals([line.at(k) for line in lines for k in {0, len(line.x) // 2, len(line.x) - 1}])
     told = f"{about} {' '.join(_in_words(line, x, digits) for line in lines)}"
@@ -124,8 +126,9 @@ def look(colour: int) -> str:
     return f"c{colour % 7}" + (f" d{round_of}" if round_of else "")
 
 
-def _ends(lines: Sequence[Line]) -> tuple[float, float]:
+def _ends(lines: Sequence[Line], x: Axis) -> tuple[float, float]:
     low, high = min(float(line.x[0]) for line in lines), max(float(line.x[-1]) for line in lines)
+    low = 0.0 if x.from_zero else low
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 

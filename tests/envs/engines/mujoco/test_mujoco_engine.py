@@ -45,7 +45,7 @@ class Cart(Task):
 
 
 def cart(rows: int = 2, **options: Any) -> MujocoEngine:
-    return make_engine(CART, rows, {"task": Cart, "threads": 1, **options}, None)
+    return make_engine(CART, rows, {"task": Cart, "threads": 1, **options})
 
 
 def push(rows: int, value: float = 1.0) -> np.ndarray:
@@ -78,6 +78,14 @@ def test_episodes_end_at_the_limit_and_begin_by_themselves() -> None:
     assert [t for t, end in enumerate(ends) if end] == [4, 10]
 
 
+def test_a_reset_right_after_an_ending_is_a_reset_like_any_other() -> None:
+    env = make_env(CART, num_envs=2, engine="mujoco", task=Cart, threads=1)
+    for _ in range(2):
+        env.reset(seed=0)
+        ends = [bool(env.step(push(2))[3].all()) for _ in range(5)]
+        assert ends == [False, False, False, False, True]
+
+
 def test_success_and_termination_are_the_tasks() -> None:
     engine = cart(1)
     engine.reset(0, None)
@@ -90,7 +98,7 @@ def test_success_and_termination_are_the_tasks() -> None:
 
 
 def test_rows_owe_nothing_to_threads_or_neighbours() -> None:
-    one, many = (make_engine("Hopper-v5", n, {"threads": t}, None) for n, t in ((1, 1), (5, 4)))
+    one, many = (make_engine("Hopper-v5", n, {"threads": t}) for n, t in ((1, 1), (5, 4)))
     names = ["torso.mass", "all.friction", "observation.position.noise", "control.noise", "push.force"]
     draw = np.random.default_rng(0).uniform(0.5, 2.0, (5, len(names)))
     many.set_quantities({n: draw[:, i] for i, n in enumerate(names)}, np.arange(5))
@@ -108,7 +116,7 @@ def test_rows_owe_nothing_to_threads_or_neighbours() -> None:
 
 def busy(seed: int, rows: int = 6) -> MujocoEngine:
     """Hoppers with everything on that has a memory."""
-    engine = make_engine("Hopper-v5", rows, {"threads": 1}, None)
+    engine = make_engine("Hopper-v5", rows, {"threads": 1})
     draw(engine, seed, np.arange(rows))
     engine.reset(seed, None)
     return engine
@@ -144,7 +152,7 @@ def test_a_snapshot_goes_on_bit_for_bit() -> None:
         assert np.array_equal(state[key], value, equal_nan=True), f"{key} was written to after it was given away"
     other = busy(5)
     play(other, 11, 3)
-    for target in (engine, other, make_engine("Hopper-v5", 6, {"threads": 1}, None)):
+    for target in (engine, other, make_engine("Hopper-v5", 6, {"threads": 1})):
         target.load_state_dict(state)
         for a, b in zip(expected, play(target, 60, 2), strict=True):
             assert np.array_equal(a, b)
@@ -152,12 +160,12 @@ def test_a_snapshot_goes_on_bit_for_bit() -> None:
 
 def test_a_snapshot_of_another_model_is_refused() -> None:
     with pytest.raises(CheckpointError, match=r"saved state of Hopper-v5 has shape \[6, \d+\], and \[3, \d+\]"):
-        make_engine("Hopper-v5", 3, {"threads": 1}, None).load_state_dict(busy(0).state_dict())
+        make_engine("Hopper-v5", 3, {"threads": 1}).load_state_dict(busy(0).state_dict())
 
 
 def test_a_simulation_that_diverges_ends_alone_and_is_counted() -> None:
-    engine = make_engine("HalfCheetah-v5", 3, {"threads": 1}, None)
-    calm = make_engine("HalfCheetah-v5", 3, {"threads": 1}, None)
+    engine = make_engine("HalfCheetah-v5", 3, {"threads": 1})
+    calm = make_engine("HalfCheetah-v5", 3, {"threads": 1})
     engine.reset(0, None)
     calm.reset(0, None)
     actions = np.zeros((3, 6), np.float32)
@@ -182,6 +190,41 @@ def test_a_simulation_that_diverges_ends_alone_and_is_counted() -> None:
     *_, info = engine.step(actions)
     assert info["diverged"].tolist() == [False, False, True]
     assert engine.diverged == 3
+
+
+def test_what_breaks_in_the_last_simulation_step_is_noticed_at_once() -> None:
+    """MuJoCo looks at a state when it steps on from it: a broken one could be observed once before."""
+    engine = make_engine("HalfCheetah-v5", 3, {"threads": 1})
+    engine.reset(0, None)
+    step = engine._simulate
+
+    def break_after(running: Any) -> None:
+        step(running)
+        engine.sims.qvel[2] = np.inf
+
+    engine._simulate = break_after
+    before = engine._last.copy()
+    obs, reward, terminated, truncated, info = engine.step(np.zeros((3, 6), np.float32))
+    assert info["diverged"].tolist() == truncated.tolist() == [False, False, True]
+    assert np.array_equal(obs[2], before[2])
+    assert reward[2] == 0.0
+    assert not terminated.any()
+    engine._simulate = step
+    *_, info = engine.step(np.zeros((3, 6), np.float32))
+    assert "diverged" not in info
+
+
+def test_a_task_that_pays_no_number_is_told() -> None:
+    class Odd(Cart):
+        def outcome(self, actions: np.ndarray, before: np.ndarray, after: np.ndarray) -> Outcome:
+            return Outcome(np.array([0.0, np.nan]), np.zeros(2, bool))
+
+    env = make_env(CART, num_envs=2, engine="mujoco", task=Odd, threads=1)
+    env.reset()
+    with pytest.raises(
+        EnvError, match=r"reward or observation of environment 1 is not finite, though .* mend the task"
+    ):
+        env.step(push(2))
 
 
 def test_controls_that_are_no_numbers_are_refused() -> None:
@@ -234,7 +277,7 @@ def test_controls_act_after_their_delay() -> None:
 
 
 def test_pushes_come_at_their_interval_and_for_their_time() -> None:
-    engine = make_engine(CART, 2000, {"task": Cart, "threads": 1}, None)
+    engine = make_engine(CART, 2000, {"task": Cart, "threads": 1})
     engine.task.max_steps = 0
     rows = np.arange(2000)
     values = {"push.force": 3.0, "push.interval": 0.1, "push.duration": 0.04}
@@ -263,13 +306,18 @@ def test_pushes_come_at_their_interval_and_for_their_time() -> None:
         (CART, {"task": dict}, ConfigError, "task=<class .dict.> of the MJCF text is none"),
         ("Hopper-v5", {"task": Cart}, ConfigError, "Hopper-v5 has its task"),
         ("Hopper-v5", {"threads": -1}, ConfigError, "threads=-1 of Hopper-v5"),
-        ("Hoper-v5", {}, ConfigError, "no environment Hoper-v5 on mujoco.*did you mean .*Hopper-v5"),
     ],
 )
 def test_says_what_is_wrong(id: str, options: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message) as caught:
         make_env(id, engine="mujoco", **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow  # the nearest ids are those of every engine
+def test_a_misspelt_id_gets_the_nearest_ones() -> None:
+    with pytest.raises(ConfigError, match=r"no environment Hoper-v5 on mujoco.*did you mean .*Hopper-v5"):
+        make_env("Hoper-v5", engine="mujoco")
 
 
 def test_a_model_file_and_a_task_by_name(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def gymnasium_env(name: str) -> gym.Env:
 @pytest.mark.parametrize("name", TASKS)
 def test_equals_gymnasium_over_an_episode(name: str) -> None:
     rows = 2
-    engine = make_engine(name, rows, {"threads": 1}, None)
+    engine = make_engine(name, rows, {"threads": 1})
     theirs = [gymnasium_env(name) for _ in range(rows)]
     space = theirs[0].action_space
     assert engine.single_action_space == space
@@ -68,7 +68,7 @@ def test_equals_gymnasium_over_an_episode(name: str) -> None:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_first_states_are_distributed_as_gymnasiums(name: str) -> None:
-    engine = make_engine(name, 400, {"threads": 1}, None)
+    engine = make_engine(name, 400, {"threads": 1})
     engine.reset(0, None)
     ours = np.empty((400, engine.task.size))
     engine.task.observe(ours)

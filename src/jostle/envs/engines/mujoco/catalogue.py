@@ -13,6 +13,8 @@ from jostle.envs.engines.mujoco.engine import MujocoEngine
 from jostle.envs.engines.mujoco.model import is_text
 from jostle.envs.engines.mujoco.package import has_mujoco
 from jostle.envs.engines.mujoco.task import Task
+from jostle.envs.engines.mujoco.tasks.reach import MODEL as REACH
+from jostle.envs.engines.mujoco.tasks.reach import Reach
 from jostle.envs.engines.mujoco.tasks.runners import HalfCheetah, Hopper, Swimmer, Walker2d
 from jostle.envs.engines.mujoco.tasks.still import InvertedPendulum, Pusher, Reacher
 from jostle.envs.engines.mujoco.tasks.walkers import Ant, Humanoid
@@ -37,6 +39,7 @@ KNOWN: dict[str, Known] = {
     "Humanoid-v5": Known("humanoid.xml", Humanoid),
     "InvertedPendulum-v5": Known("inverted_pendulum.xml", InvertedPendulum),
     "Pusher-v5": Known("pusher_v5.xml", Pusher),
+    "Reach-v0": Known(str(REACH), Reach),
     "Reacher-v5": Known("reacher.xml", Reacher),
     "Swimmer-v5": Known("swimmer.xml", Swimmer),
     "Walker2d-v5": Known("walker2d_v5.xml", Walker2d),
@@ -64,17 +67,16 @@ def options_of_task(name: str) -> dict[str, Any]:
     return {"threads": 0} | {key: parameter.default for key, parameter in parameters.items()}
 
 
-def make_engine(name: str, num_envs: int, options: dict[str, Any], render_mode: str | None) -> MujocoEngine:
+def make_engine(name: str, num_envs: int, options: dict[str, Any]) -> MujocoEngine:
     """The engine of an id, or of an MJCF file with the task that the options name.
 
     Raises:
         ConfigError: options that there are not, or no task.
         EnvError: no package, no model, or one that does not compile.
     """
-    threads = options.get("threads", 0)
+    label, threads = shown(name), options.get("threads", 0)
     if not isinstance(threads, int) or isinstance(threads, bool) or threads < 0:
-        raise ConfigError(f"threads={threads!r} of {name} cannot be used: give a number, or 0 for all processors.")
-    label = shown(name)
+        raise ConfigError(f"threads={threads!r} of {label} cannot be used: give a number, or 0 for all processors.")
     own = {key: value for key, value in options.items() if key not in OWN}
     if is_model(name):
         task, model = _given_task(label, options.get("task"), own), name
@@ -83,7 +85,7 @@ def make_engine(name: str, num_envs: int, options: dict[str, Any], render_mode: 
         if "task" in options:
             raise ConfigError(f"{name} has its task: give task= with the path of an MJCF file.")
         task, model = _made(known.task, name, own), str(asset(known.model))
-    return MujocoEngine(model, task, num_envs, shown(name), threads)
+    return MujocoEngine(model, task, num_envs, label, threads)
 
 
 def shown(name: str) -> str:
@@ -92,12 +94,12 @@ def shown(name: str) -> str:
 
 
 def asset(name: str) -> Path:
-    """A model that lies in Gymnasium's package.
+    """A model that lies in Gymnasium's package; a whole path stays what it is.
 
     Raises:
         EnvError: this Gymnasium does not have it.
     """
-    path = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / name
+    path = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / name  # "/" leaves a whole path alone
     if not path.is_file():
         raise EnvError(f"Gymnasium {gymnasium.__version__} brings no model {name}: pip install -U gymnasium.")
     return path

@@ -14,10 +14,12 @@ class Draws:
     """The randomness of the R episodes that begin. What is drawn for different purposes is independent.
 
     Args:
+        rows: [R], which they are.
         seed: [R], of each row's environment.
         episode: [R], which of its episodes begins.
     """
 
+    rows: Int64[np.ndarray, "R"]
     seed: Int64[np.ndarray, "R"]
     episode: Int64[np.ndarray, "R"]
 

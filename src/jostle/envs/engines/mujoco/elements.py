@@ -79,6 +79,11 @@ def _has_mass(model: Any, body: int) -> bool:
     return body > 0 and bool(model.body_mass[body] > 0)
 
 
+def _own_colour(model: Any, geom: int) -> bool:
+    """MuJoCo draws a geom that has a material in the material's colour, unless its own is no longer the default."""
+    return not _has_material(model, geom) or model.geom_rgba[geom].tolist() != [0.5, 0.5, 0.5, 1.0]
+
+
 def _has_material(model: Any, geom: int) -> bool:
     return int(model.geom_matid[geom]) >= 0
 
@@ -122,7 +127,7 @@ NUMBERS: list[Number] = [
     Number("geom", "friction.slide", "geom_friction", 0, (0.0, 10.0), "", "sliding friction", only=_condim(3)),
     Number("geom", "friction.spin", "geom_friction", 1, (0.0, 10.0), "m", "torsional friction", only=_condim(4)),
     Number("geom", "friction.roll", "geom_friction", 2, (0.0, 10.0), "m", "rolling friction", only=_condim(6)),
-    *_vector("geom", "rgba", "geom_rgba", UNIT, "", "colour", "rgba"),
+    *_vector("geom", "rgba", "geom_rgba", UNIT, "", "colour", "rgba", only=_own_colour),
     Number("geom", "material", "geom_matid", None, UNIT, "", "material", only=_has_material, choices="material"),
     Number("actuator", "gear", "actuator_gear", 0, positive, "", "gear", derived=True),
     *_vector("material", "rgba", "mat_rgba", UNIT, "", "colour", "rgba"),

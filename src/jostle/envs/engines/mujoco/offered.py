@@ -36,6 +36,7 @@ class Slot:
         scales: the field that the value multiplies as a whole.
         derived: `mj_setConst` must run after a change.
         codes: of a choice, the number in the model that stands for each of its values.
+        camera: which one it turns; None: none.
         body: whose mass or shape of inertia it is; 0, the world, for the mass of all bodies; None: no such thing.
     """
 
@@ -44,6 +45,7 @@ class Slot:
     scales: str = ""
     derived: bool = False
     codes: tuple[int, ...] = ()
+    camera: int | None = None
     body: int | None = None
 
     @property
@@ -71,6 +73,11 @@ def offered(model: Any) -> dict[str, Slot]:
                 if slot is not None:
                     found[path] = slot
     _add_servos(found, model)
+    for camera, name in enumerate(_elements(model, "camera")):
+        for axis in "xyz":
+            full = f"{name}.turn.{axis}"
+            about = f"turned about its own axis {axis}"
+            found[full] = Slot(Quantity(full, 0.0, -np.pi, np.pi, "rad", about), derived=True, camera=camera)
     for name, (field, about) in FACTORS.items():
         if np.any(getattr(model, field)):
             derived = any(number.derived for number in NUMBERS if number.field == field)
@@ -154,7 +161,9 @@ def _add_bodies(found: dict[str, Slot], model: Any) -> None:
 
 
 def _add_servos(found: dict[str, Slot], model: Any) -> None:
-    """Gains. A position servo's force is kp·(control − place) − kv·velocity: its gain stands in two places."""
+    """Gains. Those of servos stand in two places: the force is kp·(control − place) − kv·velocity of one that holds a
+    place, kv·(control − velocity) of one that holds a velocity.
+    """
     gains, biases = model.actuator_gainprm, model.actuator_biasprm
     wide, broad = gains.shape[1], biases.shape[1]
     for i, name in enumerate(_elements(model, "actuator")):
@@ -165,6 +174,8 @@ def _add_servos(found: dict[str, Slot], model: Any) -> None:
         numbers: dict[str, tuple[float, tuple[Target, ...], str]] = {}
         if model.actuator_biastype[i] == 1 and biases[i, 1] == -gain:
             numbers["kp"] = gain, (at, Target("actuator_biasprm", i * broad + 1, -1.0)), "gain of the servo"
+        elif model.actuator_biastype[i] == 1 and biases[i, 1] == 0 and biases[i, 2] == -gain:
+            numbers["kv"] = gain, (at, Target("actuator_biasprm", i * broad + 2, -1.0)), "gain of the servo"
         elif model.actuator_biastype[i] == 0:
             numbers["gain"] = gain, (at,), "force per control"
         if "kp" in numbers and biases[i, 2] < 0:

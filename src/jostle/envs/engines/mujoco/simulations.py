@@ -35,9 +35,9 @@ class Simulations:
         self.contact_force: Float64[np.ndarray, "N B 6"] = np.zeros((self.count, batch.model.nbody, 6))
 
     def read(self, field: str) -> Array:
-        """A live, read-only array [N, …] of an MjData field, such as "xpos".
+        """A live array [N, …] of an MjData field, such as "xpos".
 
-        As after `mj_step`, it describes the state before the last simulation step.
+        As after `mj_step`, what is computed describes the state before the last simulation step, and is read-only.
         """
         view: Array = self._batch.bind(field)
         return view
