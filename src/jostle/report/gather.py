@@ -112,7 +112,7 @@ def _study(folder: Path, found: Found, notes: list[str]) -> Iterator[Run]:
         known.add(path.name)
         record = _record(path, notes) if (path / "run.json").is_file() else None
         task = f"{name}: {row['task']}" if len(found.studies) > 1 else row["task"]
-        yield Run({**row, "task": task}, record)
+        yield Run({**row, "task": task}, record, folder=path if row.get("folder") and path.is_dir() else None)
     missing = [job.parent for job in sorted(folder.glob("*/*/*/job.json")) if not (job.parent / RESULT).exists()]
     missing = [path for path in missing if path.name not in known]
     if missing:
@@ -162,7 +162,7 @@ def _lone(folders: Sequence[Path], notes: list[str]) -> list[Run]:
                 if record.seed is not None:
                     used.add(record.seed)
                 method = label if record.finished or going else f"{label} (unfinished)"
-                found.append(Run(_row(env, method, record), record, record.finished))
+                found.append(Run(_row(env, method, record), record, record.finished, record.path))
     return found
 
 

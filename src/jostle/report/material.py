@@ -29,11 +29,13 @@ class Run:
         row: as a line of a study's results; of a lone run the same, made of its folder.
         record: what its folder says; None where only the line is left.
         finished: the training came to its planned end.
+        folder: where it lies, also where it is no run's, as of play by chance; None where only the line is left.
     """
 
     row: Mapping[str, Any]
     record: Record | None = None
     finished: bool = True
+    folder: Path | None = None
 
     @property
     def task(self) -> str:

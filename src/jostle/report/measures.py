@@ -41,12 +41,15 @@ def headlines(material: Material) -> list[Measure]:
     tested = {measure.task for measure in beyond if measure.scores}
     found = []
     for task in material.tasks:
-        measures = material.measures(task)
-        if "evaluate" in measures:
-            found.append(Measure(task, "return of the trained agents", "return", material.scores(task, "evaluate")))
-        elif "training" in measures and task not in tested:
-            title = "return over the last tenth of the training"
-            found.append(Measure(task, title, "return while training", material.scores(task, "training")))
+        evaluated = material.scores(task, "evaluate")
+        if evaluated:
+            found.append(Measure(task, "return of the trained agents", "return", evaluated))
+        elif task not in tested:
+            training, last = (material.scores(task, measure) for measure in ("training", "last"))
+            title = (
+                "return over the last tenth of the training" if training else "return of the training's last episodes"
+            )
+            found.append(Measure(task, title, "return while training", training or last))
     return [measure for measure in [*found, *beyond] if measure.scores]
 
 
