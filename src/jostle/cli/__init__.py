@@ -19,6 +19,10 @@ COMMANDS = {
     "resume": ("jostle.cli.resume:resume", "go on with a run that ended or was stopped"),
     "evaluate": ("jostle.cli.play:evaluate", "mean return of a run's agent, with its 95% interval"),
     "stress": ("jostle.cli.stress:stress", "test agents under conditions seen and unseen, with intervals and checks"),
+    "explain": (
+        "jostle.cli.explain:explain",
+        "what an agent looks at: saliency by many techniques, with nulls and checks",
+    ),
     "compare": ("jostle.cli.compare:compare", "is one agent, or one method, worse than another, on the same episodes?"),
     "study": ("jostle.cli.study:study", "tasks × methods × seeds from one file, with tables, curves and a report"),
     "report": ("jostle.cli.report:report", "one offline page of a study or of runs: the answer, curves, tables"),
@@ -38,6 +42,7 @@ EXAMPLES = """examples:
   jostle train ppo --env jostle/DeepSea-v0 --env-options size=20 --steps 500000 --bonus rnd
   jostle evaluate runs/deepsea --episodes 100 --noise mean
   jostle stress runs/catch --suite themes
+  jostle explain runs/catch
   jostle compare runs/old runs/new --fail-on-regression
   jostle report runs
   jostle watch runs/deepsea --video deepsea.mp4

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PARTS = {
     "show": ("jostle.cli.domain:show", "what can vary in an environment, and what a file draws of it"),
+    "check": ("jostle.cli.domain_check:check", "does each parameter act, where it should and nowhere else?"),
 }
 """Each part: where its function is (it takes the remaining arguments and returns the exit code), what it does."""
 

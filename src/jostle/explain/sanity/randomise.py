@@ -28,7 +28,7 @@ class Randomisation:
     Attributes:
         method: the technique.
         mode: ``cascade``: each layer and all above it, from the output down; ``independent``: each layer alone.
-        layers: L, the one next to the output first.
+        layers: L, the one next to the output first; those after which maps were made.
         signed, absolute, structure: [L, B]: Spearman's ρ of the maps, of their absolute numbers, and SSIM. A map whose
             numbers are all equal is like no other: 0.
     """
@@ -66,6 +66,7 @@ def randomisation(
     mode: Literal["cascade", "independent"] = "cascade",
     seed: int = 0,
     layers: list[str] | None = None,
+    most: int | None = None,
     own: Maps | None = None,
 ) -> Randomisation:
     """Maps of a policy whose layers get fresh weights, compared with the policy's own maps. The policy is not changed.
@@ -76,6 +77,8 @@ def randomisation(
         mode: see `Randomisation`.
         seed: of the fresh weights.
         layers: which ones; None: all that the target depends on.
+        most: layers, at least two, after which maps are made, at equal distances, the first and the last among them; a
+            cascade goes through the others, too. None: all.
         own: the policy's maps, if they are there already.
 
     Raises:
@@ -85,16 +88,21 @@ def randomisation(
     if not names:
         raise ConfigError(f"{subject.view.name} has no weights that '{subject.target.name}' depends on.")
     own = method(subject) if own is None else own
-    found = []
+    found, shown = [], set(range(len(names)))
+    if most is not None:
+        shown = set(np.linspace(0, len(names) - 1, min(max(most, 2), len(names))).round().astype(int).tolist())
     view = subject.view.clone()
     for place, layer in enumerate(names):
         if mode == "independent":
             view = subject.view.clone()
         refresh(view.module, layer, seed + place)
+        if place not in shown:
+            continue
         maps = method(subject.of(view))
         found.append([similarities(a, b) for a, b in zip(own.values, maps.values, strict=True)])
     signed, absolute, structure = np.moveaxis(np.array(found), -1, 0)
-    return Randomisation(own.method, mode, names, signed, absolute, structure)
+    kept = [name for place, name in enumerate(names) if place in shown]
+    return Randomisation(own.method, mode, kept, signed, absolute, structure)
 
 
 def similarities(a: Float[np.ndarray, "H W"], b: Float[np.ndarray, "H W"]) -> tuple[float, float, float]:

@@ -93,6 +93,7 @@ def check(
     taught: Students | None = None,
     fill: Any = "blur",
     seed: int = 0,
+    most: int | None = None,
     notify: Callable[[str], None] = lambda _: None,
 ) -> tuple[Maps, Sanity]:
     """A technique's maps, marked in their title where they failed, and what the checks found.
@@ -104,16 +105,19 @@ def check(
         taught: students of permuted actions, from `jostle.explain.sanity.permuted.students`; None leaves that out.
         fill: what covers in deletion and insertion.
         seed: of fresh weights and of nulls.
+        most: see `randomisation`.
         notify: called with the name of each check as it begins.
     """
     own = method(subject) if own is None else own
+    subject = subject.about(own.target)  # techniques that explain a number of their own are measured by it
     left_out: dict[str, str] = {}
     cascade = independent = None
     try:
         notify("cascade")
-        cascade = randomisation(method, subject, mode="cascade", seed=seed, own=own)
+        how: dict[str, Any] = {"seed": seed, "own": own, "most": most}
+        cascade = randomisation(method, subject, mode="cascade", **how)
         notify("independent")
-        independent = randomisation(method, subject, mode="independent", seed=seed, own=own, layers=cascade.layers)
+        independent = randomisation(method, subject, mode="independent", **how)
     except ConfigError as error:
         left_out["randomisation"] = str(error)
     control = None

@@ -20,10 +20,11 @@ from jostle.stress.lint.constants import Constants, constants_of, model_constant
 
 
 class Truth(NamedTuple):
-    """What the constants should be, and which of them were named themselves (the others follow)."""
+    """What the constants should be, which of them were named themselves, and whether those that follow are seen."""
 
     constants: Constants
     named: set[str]
+    whole: bool = True
 
 
 _PLACES: dict[str, tuple[str, str, int | None]] = {
@@ -101,7 +102,7 @@ class Alone:
 
     def _by_quantities(self, values: Mapping[str, float]) -> Truth:
         changed = {name: np.full_like(self._held[name], value) for name, value in values.items()}
-        return Truth({**self._held, **changed}, set(values))
+        return Truth({**self._held, **changed}, set(values), whole=False)
 
 
 def _edit(mujoco: Any, model: Any, nominal: Any, name: str, value: float) -> bool:
@@ -122,11 +123,11 @@ def _edit(mujoco: Any, model: Any, nominal: Any, name: str, value: float) -> boo
     elif ".inertia." in name:
         element, _, part = name.partition(".inertia.")
         body = _found(mujoco, model, "body", element)
-        shape = np.zeros((1, 6))
-        shape[0, list(SHAPE).index(part)] = value
-        moments, axes = reshaped(nominal.body_inertia[body], nominal.body_iquat[body], shape)
-        model.body_inertia[body] = moments[0] * model.body_mass[body] / nominal.body_mass[body]
-        model.body_iquat[body] = axes[0]
+        shape = np.zeros((1, 1, 6))
+        shape[0, 0, list(SHAPE).index(part)] = value
+        moments, axes = reshaped(nominal.body_inertia[[body]], nominal.body_iquat[[body]], shape)
+        model.body_inertia[body] = moments[0, 0] * model.body_mass[body] / nominal.body_mass[body]
+        model.body_iquat[body] = axes[0, 0]
     elif ".turn." in name:
         camera = _found(mujoco, model, "camera", name.partition(".turn.")[0])
         turn, axis = np.zeros(4), np.zeros(3)

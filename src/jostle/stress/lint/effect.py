@@ -57,7 +57,8 @@ class Effects:
             reach.name,
             question,
             "failed",
-            f"at {value:g} instead of {reach.nominal:g} nothing changes in {len(SEEDS)} × {self._steps} steps",
+            f"at {value:g} instead of {reach.nominal:g} nothing changes in {len(SEEDS)} × {self._steps} steps "
+            "of random actions",
         )
 
     def _seen_in_pictures(self, name: str, value: float) -> bool | None:

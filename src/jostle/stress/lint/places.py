@@ -30,6 +30,8 @@ def compared(
         return [Finding(name, q, "unknown", unknown) for q in ("applied", "nothing-else", "derived")]
     wrong = differing(found, truth.constants, names & truth.constants.keys())
     at: dict[str, Places] = {"applied": {}, "nothing-else": {}, "derived": {}}
+    if not truth.whole:
+        del at["derived"]
     for field, where in wrong.items():
         meant = where & apart(nominal[field], truth.constants[field])
         at["applied" if field in truth.named else "derived"][field] = meant
