@@ -1,6 +1,6 @@
 """What can be read off a network's weights alone."""
 
-from jostle.explain.weights.compare import Comparison, compare_weights
+from jostle.explain.weights.compare import compare_weights
 from jostle.explain.weights.kernels import Kernels, kernels
 from jostle.explain.weights.moments import moments
 from jostle.explain.weights.spectra import Spectra, power_spectrum, relative_entropy, spectra
@@ -9,7 +9,6 @@ from jostle.explain.weights.statistics import WeightStatistics, weight_statistic
 from jostle.explain.weights.tensors import WeightTensor, weight_tensors
 
 __all__ = [
-    "Comparison",
     "Kernels",
     "Spectra",
     "WeightStatistics",

@@ -1,53 +1,12 @@
 """Two methods' weights over their seeds: which numbers differ, by how much, and how sure that is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jostle.errors import ConfigError
-from jostle.explain.results.effects import Effect, effects
-from jostle.explain.results.kept import keep
+from jostle.explain.results.comparison import Comparison, compare_numbers
 from jostle.explain.weights.moments import numbers_of
 from jostle.view import as_view
-
-if TYPE_CHECKING:
-    import matplotlib.figure
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Effects y − x of many numbers.
-
-    Attributes:
-        names: of x and y.
-        what: what the numbers are of.
-        effects: one a number.
-    """
-
-    names: tuple[str, str]
-    what: str
-    effects: list[Effect]
-
-    def __getitem__(self, name: str) -> Effect:
-        return next(each for each in self.effects if each.name == name)
-
-    def plot(self) -> "matplotlib.figure.Figure":
-        """Hedges' g of each with its interval."""
-        from jostle.explain.weights.figures import plot_effects
-
-        return plot_effects(self)
-
-    def save(self, folder: str | Path, name: str = "comparison") -> list[Path]:
-        """Write ``NAME.json`` and ``NAME.png``.
-
-        Raises:
-            ConfigError: the folder cannot be written.
-        """
-        table = {each.name: each.as_dict() for each in self.effects}
-        return keep(
-            folder, name, {"x": self.names[0], "y": self.names[1], "what": self.what, "effects": table}, self.plot
-        )
 
 
 def compare_weights(
@@ -87,4 +46,4 @@ def compare_weights(
                         raise ConfigError(f"there is no number '{number}' of weights here: known: {', '.join(found)}.")
                     side.setdefault(f"{layer} {number}", []).append(found[number])
         sides.append(side)
-    return Comparison(names, "weights", effects(sides[0], sides[1]))
+    return compare_numbers(sides[0], sides[1], names=names, what="weights")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jostle.scores.plots import COLOURS, FAINT, INK, bare, new_figure, style
+from jostle.scores.plots import COLOURS, bare, new_figure, style
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -101,27 +101,6 @@ def plot_spectra(found: Any) -> "matplotlib.figure.Figure":
         bare(panels[2])
         told = f"D = {found.mean_divergence:.3g} nats beyond fresh kernels, p = {found.p:.2g}"
         figure.suptitle(f"spectra of {found.layer}: {told}", fontsize=9.5)
-    return figure
-
-
-def plot_effects(found: Any) -> "matplotlib.figure.Figure":
-    """Of a `Comparison`."""
-    count = len(found.effects)
-    figure = new_figure(5.2, 0.9 + 0.27 * count)
-    with style():
-        panel = figure.subplots()
-        for row, each in enumerate(found.effects):
-            sure = each.g.low > 0 or each.g.high < 0
-            colour = COLOURS[0] if sure else INK
-            panel.plot([each.g.low, each.g.high], [row, row], color=colour, lw=1.6)
-            panel.plot([each.g.point], [row], "o", color=colour, ms=5, mfc=colour if sure else "white")
-        panel.axvline(0, color=FAINT, lw=1.2, zorder=0)
-        panel.set_yticks(range(count), [each.name for each in found.effects], fontsize=8)
-        panel.set_ylim(count - 0.5, -0.5)
-        panel.tick_params(axis="y", length=0)
-        panel.tick_params(axis="x", labelsize=8)
-        panel.set_xlabel(f"Hedges' g, {found.names[1]} − {found.names[0]} (95% interval)", fontsize=9)
-        bare(panel, keep=("bottom",))
     return figure
 
 
