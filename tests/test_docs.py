@@ -42,7 +42,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 METHODS = ["ppo", "dqn", "bonuses", "rnd", "icm", "e3b"]
 
 
-RUN = ["environments", "diagnostics", "classic-control", "domain-check", "domain-randomisation", "randomise"]
+RUN = ["environments", "diagnostics", "classic-control", "domain-check", "domain-randomisation", "randomise", "mujoco"]
 
 
 @pytest.mark.parametrize("name", [*RUN, "statistics", "callbacks", "explain", *METHODS])
