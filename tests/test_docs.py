@@ -44,7 +44,7 @@ METHODS = ["ppo", "dqn", "bonuses", "rnd", "icm", "e3b"]
 RUN = ["environments", "diagnostics", "classic-control", "domain-check", "domain-randomisation", "randomise"]
 
 
-@pytest.mark.parametrize("name", [*RUN, "statistics", "callbacks", *METHODS])
+@pytest.mark.parametrize("name", [*RUN, "explain-inside", "statistics", "callbacks", *METHODS])
 def test_python_runs(name: str) -> None:
     known: dict[str, Any] = {"__name__": "docs"}  # by the blocks before
     for block in blocks(DOCS / f"{name}.md", "python"):
