@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from jostle.study import job, make_study
-from jostle.study.run import places, prepare, write_results
+from jostle.study.run import prepare
+from jostle.study.state import places, write_results
 
 OUT = Path(__file__).parent / "results" / "report_speed.json"
 SMALL = {"encoder": "flat", "num_steps": 8, "hidden": [16]}
@@ -52,7 +53,7 @@ def study(folder: Path, runs: int, lines: int) -> None:
     )
     rng = np.random.default_rng(0)
     first: dict[str, Path] = {}
-    for one, path in places(spec, folder).items():
+    for one, path in places(spec.jobs, folder).items():
         if one.method not in first:
             prepare(path, one)
             job.work(path)

@@ -1,5 +1,6 @@
 """Agents in randomised environments: settings, metrics, resuming, evaluation, and who sees the draws."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ SCHEDULES = [
     "linear(steps=300)",
     "adr(high=12, low=8, episodes=2)",
     "rollback(high=12, low=8, episodes=2)",
-    "doraemon(threshold=12, episodes=20)",
+    "doraemon(threshold=12, episodes=8)",
 ]
 PPO: dict[str, Any] = {"num_envs": 4, "num_steps": 16, "hidden": (8,), "minibatches": 2, "epochs": 1}
 DQN: dict[str, Any] = {"num_envs": 4, "hidden": (8,), "warmup": 20, "replay_size": 400, "batch_size": 8}
@@ -54,22 +55,44 @@ def without_clocks(state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_a_stopped_run_goes_on_exactly_with_every_schedule(schedule: str, tmp_path: Path) -> None:
-    whole = ppo(domain_schedule=schedule).learn(640, run_dir=tmp_path / "whole", log_every=64)
-    ppo(domain_schedule=schedule).learn(
-        640, run_dir=tmp_path / "run", log_every=64, checkpoint_every=64, callback=lambda agent: agent.steps < 400
+CARRIERS = {
+    "jostle/CartPole-v1": {
+        "pole.half_length": [0.25, 0.75],
+        "pole.mass": {"log_uniform": [0.5, 4], "operation": "scale"},
+    },
+    "jostle/Hopper-v5": {"torso.mass": {"uniform": [0.5, 2], "operation": "scale"}, "gravity.z": [-14, -7]},
+}
+WITHIN = {"jostle/CartPole-v1": "action.delay", "jostle/Hopper-v5": "push.force"}
+
+
+@pytest.mark.parametrize(
+    ("env", "schedule"),
+    [("jostle/CartPole-v1", schedule) for schedule in SCHEDULES]
+    + [
+        pytest.param("jostle/Hopper-v5", s, marks=[] if s[:3] in ("adr", "dor") else pytest.mark.slow)
+        for s in SCHEDULES
+    ],
+)
+def test_a_killed_run_goes_on_exactly_with_every_schedule(env: str, schedule: str, tmp_path: Path) -> None:
+    domain = CARRIERS[env] | {WITHIN[env]: {"integers": [0, 2], "when": "interval", "interval": 5}}
+    whole = ppo(env, domain=domain, domain_schedule=schedule).learn(512, run_dir=tmp_path / "whole", log_every=128)
+    ppo(env, domain=domain, domain_schedule=schedule).learn(
+        512, run_dir=tmp_path / "run", log_every=128, checkpoint_every=128, callback=lambda agent: agent.steps < 300
     )
+    shutil.rmtree(max((tmp_path / "run" / "checkpoints").glob("step_*")))  # killed before the last one was whole
     again = jostle.resume(tmp_path / "run")
     same(without_clocks(again.state_dict()), without_clocks(whole.state_dict()))
-    lines = [
-        {k: v for k, v in line.items() if k not in ("charts/SPS", "charts/FPS", "time")}
+    clocks = ("charts/SPS", "charts/FPS", "time")
+    one, two = (
+        [{k: v for k, v in line.items() if k not in clocks} for line in jostle.read_metrics(tmp_path / d)]
         for d in ("whole", "run")
-        for line in jostle.read_metrics(tmp_path / d)
-    ]
-    assert lines[: len(lines) // 2] == lines[len(lines) // 2 :]
-    assert {"domain/entropy", "domain/mass/low", "domain/mass/high", "domain/length/low"} <= set(lines[-1])
-    assert schedule == "uniform" or lines[-1]["domain/entropy"] != lines[0]["domain/entropy"]
+    )
+    assert one == two
+    names = list(CARRIERS[env])
+    assert {"domain/entropy", *(f"domain/{n}/{end}" for n in names for end in ("low", "high"))} <= set(one[-1])
+    assert schedule == "uniform" or one[-1]["domain/entropy"] != one[0]["domain/entropy"]
+    for n in names:
+        assert one[-1][f"domain/{n}/low"] <= one[-1][f"domain/{n}/high"]
 
 
 def test_dqn_goes_on_exactly(tmp_path: Path) -> None:
@@ -82,8 +105,8 @@ def test_dqn_goes_on_exactly(tmp_path: Path) -> None:
 
 def test_level_replay_goes_on_exactly(tmp_path: Path) -> None:
     settings = {"domain": {"level": {"integers": [0, 19]}}, "domain_schedule": "plr"}
-    whole = ppo(**settings).learn(640)
-    ppo(**settings).learn(640, run_dir=tmp_path / "run", callback=lambda agent: agent.steps < 400)
+    whole = ppo(**settings).learn(400)
+    ppo(**settings).learn(400, run_dir=tmp_path / "run", callback=lambda agent: agent.steps < 200)
     same(without_clocks(jostle.resume(tmp_path / "run").state_dict()), without_clocks(whole.state_dict()))
     assert whole.metrics["domain/levels_seen"] > 5
     assert whole.metrics["domain/level_score"] > 0
@@ -110,7 +133,7 @@ def test_a_schedule_goes_on_where_episodes_cannot(tmp_path: Path) -> None:
     schedule = "adr(high=12, low=8, episodes=2)"
     agent = ppo("TinyUnsaved-v0", domain_schedule=schedule)
     assert not agent.env.can_snapshot
-    agent.learn(640, run_dir=tmp_path / "run")
+    agent.learn(400, run_dir=tmp_path / "run")
     told: list[str] = []
     again = jostle.resume(tmp_path / "run", steps=1, notify=told.append)
     assert any("new episodes begin" in text for text in told)
@@ -185,7 +208,7 @@ def test_a_made_environment_brings_its_own_domain() -> None:
 
 
 def test_another_schedule_on_resume_begins_anew(tmp_path: Path) -> None:
-    ppo(domain_schedule="adr(high=12, low=8, episodes=2)").learn(640, run_dir=tmp_path / "run")
+    ppo(domain_schedule="adr(high=12, low=8, episodes=2)").learn(400, run_dir=tmp_path / "run")
     again = jostle.resume(tmp_path / "run", steps=1, env_options={"domain_schedule": "linear(steps=1e6)"})
     assert again.env_options["domain_schedule"] == {"linear": {"steps": 1e6}}
     assert 0 <= again.env.domain.schedule.share < 1e-3

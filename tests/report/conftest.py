@@ -9,7 +9,8 @@ import pytest
 
 import jostle
 from jostle.study import job, make_study
-from jostle.study.run import places, prepare, write_results
+from jostle.study.run import prepare
+from jostle.study.state import places, write_results
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (
@@ -39,7 +40,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two methods with two seeds each, evaluated and tested; the jobs run in this process, which is quicker."""
     folder = tmp_path_factory.mktemp("studies") / "catch"
     spec = make_study(SPEC)
-    for one, path in places(spec, folder).items():
+    for one, path in places(spec.jobs, folder).items():
         prepare(path, one)
         job.work(path)
     write_results(spec, folder)

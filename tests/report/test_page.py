@@ -185,15 +185,29 @@ def test_an_unfinished_study(study: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(study, tmp_path / "copy"))
     rows = (copy / "results.jsonl").read_text().splitlines(keepends=True)
     (copy / "results.jsonl").write_text("".join(rows[:3]))
+    last = copy / json.loads(rows[3])["folder"]
+    (last / "result.json").unlink()
     said = words(write_report(copy))
-    assert (
-        "1 job in copy has no result yet, or belongs to another file, and counts nowhere on this page: catch / noisy"
-        in said
-    )
+    told = "1 job has no result in copy, and no part in any number on this page: catch / noisy / s1"
+    assert f"{told}." in said
+    (last / "failed.json").write_text(json.dumps({"code": 2, "said": ["first", "error: no memory"]}))
+    assert f"{told} (failed: error: no memory)." in words(write_report(copy))
     (copy / "results.jsonl").write_text("")
+    for result in copy.rglob("result.json"):
+        result.unlink()
     said = words(write_report(copy))
-    assert "4 jobs in copy have no result yet" in said
+    assert "4 jobs have no result in copy" in said
     assert "Each was trained for 256 environment steps." in said
+
+
+def test_a_colour_is_a_method_everywhere(page: Path) -> None:
+    """In the order in which the page names them, whatever the task."""
+    order = ["plain", "noisy", "noisy=none", "factorised"]
+    found: dict[str, set[str]] = {}
+    told = re.findall(r'<line [^>]*class="line (c\d)"></line></svg>(?:<span class="name">| )([^<]+)', page.read_text())
+    for colour, name in told:
+        found.setdefault(name.strip(), set()).add(colour)
+    assert {name: found[name] for name in order} == {name: {f"c{number}"} for number, name in enumerate(order)}
 
 
 def test_only_results_are_enough(study: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jostle.report.svg.dots import Row, dots
-from jostle.report.svg.lines import SECONDS, STEPS, Line, chart, look
+from jostle.report.svg.lines import BOTTOM, HEIGHT, SECONDS, STEPS, TOP, Line, chart, look
 from jostle.report.svg.scale import Scale, extent, tick_digits, ticks
 from jostle.scores.intervals import Interval
 
@@ -60,6 +60,15 @@ def test_a_curve_is_drawn_to_scale() -> None:
     assert min(box) >= 0
     drawing = next(figure.iter("svg"))
     assert drawing.attrib["aria-label"] == "About. rnd: 0.80 [0.60, 1.00] at 100, 2 seeds."
+
+
+def test_no_seed_leaves_the_picture() -> None:
+    wide = line()
+    wild = Line("a", 0, wide.x, wide.point, wide.low, wide.high, {"1": np.array([0.0, 5.0, -5.0]), "2": wide.point}, 2)
+    figure = parsed(str(chart([wild], STEPS, "return", "About.")))
+    seeds = [each for each in figure.iter("path") if "seed" in each.attrib["class"].split()]
+    ys = [float(y) for each in seeds for _, y in re.findall(r"([\d.-]+) ([\d.-]+)", each.attrib["d"])]
+    assert TOP <= min(ys) <= max(ys) <= HEIGHT - BOTTOM
 
 
 def test_stairs_hold_their_value_until_the_next_place() -> None:

@@ -134,8 +134,9 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._check_actions = action_check(self.single_action_space, num_envs, env_id)
         self._masks = MaskReader(self.single_action_space, num_envs, env_id)
         self.masked = False
-        # The diagnostics are ours and compute nothing that could overflow: their tests vouch for them.
-        self._foreign = engine.name != "jostle"
+        # The diagnostics are ours and compute nothing that could overflow: their tests vouch for them. The MuJoCo
+        # engine looks by itself, to end what broke down.
+        self._foreign = engine.name not in ("jostle", "mujoco")
         self._float_keys = float_keys(engine.single_observation_space) if self._foreign else []
         self._ranges = range_checks(engine.single_observation_space, engine.name) if self._foreign else []
         self._finite: dict[tuple[int, ...], np.ndarray] = {}

@@ -11,13 +11,15 @@ from typing import Any
 from jostle.errors import CheckpointError, ConfigError, JostleError
 from jostle.report.material import Material, Run
 from jostle.report.stresses import gather_tests
-from jostle.report.words import counted, listed
+from jostle.report.words import listed
 from jostle.study import results
 from jostle.study.records import RETURN, Record, methods, read_record
 
 _DEEPEST = 6  # folders below the one that was given
 _LARGEST = 20_000_000  # bytes of a file that may be a comparison
 _EVALUATED = "eval/return_mean"
+RESULT, FAILED = "result.json", "failed.json"
+"""In a job's folder: what it found, or why it failed when it was last tried."""
 METRICS = (RETURN, "charts/SPS", _EVALUATED, "coverage/")
 """Beginnings of the names of metrics that sections show; the others are not kept, for they are most of the memory."""
 
@@ -107,17 +109,26 @@ def _study(folder: Path, studies: Sequence[Path], notes: list[str]) -> Iterator[
         record = _record(path, notes) if (path / "run.json").is_file() else None
         task = f"{name}: {row['task']}" if len(studies) > 1 else row["task"]
         yield Run({**row, "task": task}, record)
-    open_jobs = sorted(job.parent for job in folder.glob("*/*/*/job.json") if job.parent.name not in known)
-    if open_jobs:
-        told = [f"{path.parent.parent.name} / {path.parent.name} / {path.name.split('-')[0]}" for path in open_jobs]
-        one = len(open_jobs) == 1
-        state = "has no result yet, or belongs" if one else "have no result yet, or belong"
-        notes.append(
-            f"{counted(len(open_jobs), 'job')} in {name} {state} to another file, and count{'s' * one} nowhere on this "
-            f"page: {listed(told)}."
-        )
+    missing = [job.parent for job in sorted(folder.glob("*/*/*/job.json")) if not (job.parent / RESULT).exists()]
+    missing = [path for path in missing if path.name not in known]
+    if missing:
+        notes.append(_missing(name, missing))
         if not rows:
-            yield from _lone([path for path in open_jobs if (path / "run.json").is_file()], notes)
+            yield from _lone([path for path in missing if (path / "run.json").is_file()], notes)
+
+
+def _missing(name: str, jobs: Sequence[Path]) -> str:
+    """The jobs of a study that have no result, and what those that failed said last."""
+    told = []
+    for path in jobs:
+        where = f"{path.parent.parent.name} / {path.parent.name} / {path.name.rpartition('-')[0]}"
+        try:
+            said = json.loads((path / FAILED).read_text(encoding="utf-8"))["said"][-1:]
+        except (OSError, ValueError, LookupError, TypeError):
+            said = []
+        told.append(f"{where} (failed{''.join(f': {line}' for line in said)})" if (path / FAILED).exists() else where)
+    many = "s have" if len(jobs) > 1 else " has"
+    return f"{len(jobs)} job{many} no result in {name}, and no part in any number on this page: {listed(told)}."
 
 
 def _lone(folders: Sequence[Path], notes: list[str]) -> list[Run]:

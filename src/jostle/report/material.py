@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jostle.study.records import RETURN, Record
-from jostle.study.results import Results
+from jostle.study.results import Results, score
 
 if TYPE_CHECKING:
     from jostle.stress.result import StressResult
@@ -184,10 +184,9 @@ class Material:
         """Method -> seed -> score."""
         found: dict[str, dict[str, float]] = {}
         for run in self.of(task):
-            one = Results([run.row])
-            if measure in one.measures(task):
-                for values in one.scores(task, measure).values():
-                    found.setdefault(run.method, {})[run.seed] = float(values[0])
+            value = score(run.row, measure)
+            if math.isfinite(value):
+                found.setdefault(run.method, {})[run.seed] = value
         return found
 
 

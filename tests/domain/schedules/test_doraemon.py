@@ -132,7 +132,7 @@ def test_the_optimum_of_two_parameters_is_another_optimisers(threshold: float, a
         outside = max(0.0, divergence(now, p).value - 0.08)
         return 1e3 * outside + (1e3 * max(0.0, alpha - rate) - entropy(p).value if feasible else -rate)
 
-    other = differential_evolution(cost, [(-0.8, 0.8)] * 4, seed=0, maxiter=150, popsize=12, tol=1e-8)
+    other = differential_evolution(cost, [(-0.8, 0.8)] * 4, seed=0, maxiter=70, popsize=10, tol=1e-8)
     mine = cost(np.log(step.parameters / now).ravel())
     assert mine <= other.fun + 2e-3
 

@@ -25,7 +25,9 @@ def plot_randomisation(found: Any) -> "matplotlib.figure.Figure":
             panel.fill_between(x, values.min(1), values.max(1), color=colour, alpha=0.12, lw=0)
         if found.mode == "cascade":
             panel.axhline(0.5, color=INK, lw=0.8, ls=(0, (4, 3)))
-        panel.set_xticks(x, found.layers, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
+        panel.set_xticks(
+            x, [_short(name) for name in found.layers], rotation=60, ha="right", rotation_mode="anchor", fontsize=7
+        )
         panel.set_ylim(-1.05, 1.05)
         panel.set_ylabel("similarity to own maps", fontsize=9)
         what = "fresh weights from the output down to" if found.mode == "cascade" else "fresh weights in"
@@ -37,7 +39,7 @@ def plot_randomisation(found: Any) -> "matplotlib.figure.Figure":
 
 def plot_curves(found: Any) -> "matplotlib.figure.Figure":
     """Of `Curves`: deletion and insertion against the share of the pixels, with their nulls."""
-    figure = new_figure(3.4, 2.9)
+    figure = new_figure(3.4, 3.3)
     shares = 100 * found.shares
     with style():
         panel = figure.subplots()
@@ -51,8 +53,13 @@ def plot_curves(found: Any) -> "matplotlib.figure.Figure":
         panel.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
         panel.set_ylim(bottom=0)
         _finish(panel, f"{found.method}: fidelity and sparsity", found.failed)
-        panel.legend(frameon=False, fontsize=7)
+        figure.legend(frameon=False, fontsize=7, ncols=2, loc="outside lower center")
     return figure
+
+
+def _short(name: str) -> str:
+    """The end of a long name."""
+    return name if len(name) <= 18 else f"…{name[-17:]}"
 
 
 def _finish(panel: Any, title: str, failed: str | None) -> None:

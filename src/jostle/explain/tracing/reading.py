@@ -123,9 +123,13 @@ class Trace:
         return np.flatnonzero(keep)
 
     def spread(self, count: int, *, condition: str | None = None) -> Int[np.ndarray, "B"]:
-        """So many rows (or all, where there are fewer) at equal distances over the trace or a condition of it."""
+        """So many rows (or all, where there are fewer) at equal distances over the trace or a condition of it.
+
+        Each from the middle of its share: from the ends, episodes of equal length would be seen at equal steps.
+        """
         among = self.rows(condition=condition)
-        places = np.linspace(0, len(among) - 1, min(count, len(among))).round().astype(np.int64)
+        many = min(count, len(among))
+        places = ((np.arange(many) + 0.5) * len(among) / max(many, 1)).astype(np.int64)
         return np.asarray(among[places])
 
     def steps(self, rows: Sequence[int] | Int[np.ndarray, "B"] | None = None) -> Steps:

@@ -41,6 +41,8 @@ def titled(measure: str) -> str:
         return "return of the trained agents"
     if measure == "training":
         return "return over the last tenth of the training"
+    if measure == "last":
+        return "return of the training's last episodes"
     _, suite, cell = measure.split("/", 2)
     condition, mode = cell.rsplit("|", 1)
     return f"{suite}: {condition}, noise {mode}"

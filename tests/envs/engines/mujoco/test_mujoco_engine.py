@@ -192,6 +192,41 @@ def test_a_simulation_that_diverges_ends_alone_and_is_counted() -> None:
     assert engine.diverged == 3
 
 
+def test_what_breaks_in_the_last_simulation_step_is_noticed_at_once() -> None:
+    """MuJoCo looks at a state when it steps on from it: a broken one could be observed once before."""
+    engine = make_engine("HalfCheetah-v5", 3, {"threads": 1})
+    engine.reset(0, None)
+    step = engine._simulate
+
+    def break_after(running: Any) -> None:
+        step(running)
+        engine.sims.qvel[2] = np.inf
+
+    engine._simulate = break_after
+    before = engine._last.copy()
+    obs, reward, terminated, truncated, info = engine.step(np.zeros((3, 6), np.float32))
+    assert info["diverged"].tolist() == truncated.tolist() == [False, False, True]
+    assert np.array_equal(obs[2], before[2])
+    assert reward[2] == 0.0
+    assert not terminated.any()
+    engine._simulate = step
+    *_, info = engine.step(np.zeros((3, 6), np.float32))
+    assert "diverged" not in info
+
+
+def test_a_task_that_pays_no_number_is_told() -> None:
+    class Odd(Cart):
+        def outcome(self, actions: np.ndarray, before: np.ndarray, after: np.ndarray) -> Outcome:
+            return Outcome(np.array([0.0, np.nan]), np.zeros(2, bool))
+
+    env = make_env(CART, num_envs=2, engine="mujoco", task=Odd, threads=1)
+    env.reset()
+    with pytest.raises(
+        EnvError, match=r"reward or observation of environment 1 is not finite, though .* mend the task"
+    ):
+        env.step(push(2))
+
+
 def test_controls_that_are_no_numbers_are_refused() -> None:
     env = make_env("jostle/HalfCheetah-v5", num_envs=2, threads=1)
     env.reset()

@@ -11,7 +11,7 @@ import pytest
 from jostle import make_env
 from jostle.envs.engines.mujoco.catalogue import make_engine
 from jostle.envs.engines.mujoco.engine import MujocoEngine
-from jostle.envs.engines.mujoco.physics import turned
+from jostle.envs.engines.mujoco.writing import turned
 from jostle.errors import ConfigError
 
 TILES = """

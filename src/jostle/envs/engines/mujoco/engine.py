@@ -1,6 +1,7 @@
 """`MujocoEngine`: N simulations of one model as an engine and as a world."""
 
 import copy
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from jaxtyping import Bool, Float64, Int64
 from jostle.domain import Quantity
 from jostle.envs.engines.mujoco.draws import Draws
 from jostle.envs.engines.mujoco.model import compile_model
-from jostle.envs.engines.mujoco.observing import Observer, keep
+from jostle.envs.engines.mujoco.observing import NUMBERS, Observer, keep
 from jostle.envs.engines.mujoco.offered import offered
 from jostle.envs.engines.mujoco.package import batch_class, require_mujoco
 from jostle.envs.engines.mujoco.physics import Physics
@@ -87,6 +88,8 @@ class MujocoEngine:
         self._episode = np.zeros(num_envs, np.int64)
         self._elapsed = np.zeros(num_envs, np.int64)
         self._ended = np.zeros(num_envs, np.bool_)
+        self._left = 0
+        """Steps for which no episode can reach its limit; 0: not known."""
         self._last: Obs | None = None
         self._before: Array = task.progress()
         self._video: Studio | None = None
@@ -120,34 +123,36 @@ class MujocoEngine:
 
     def step(self, actions: Array) -> Step:
         """One control step; rows that ended begin anew instead."""
-        fresh = self._ended if self._ended.any() else None
+        fresh = self._ended if np.count_nonzero(self._ended) else None
         controls = self.task.controls(actions)
         self._ctrl[:] = self._signals.controls(controls, self._seed, self._episode, self._elapsed)
         self._pushes.apply(self._seed, self._episode, self._elapsed)
-        running = None if fresh is None else np.flatnonzero(~fresh)
-        self._simulate(running)
+        self._simulate(None if fresh is None else np.flatnonzero(~fresh))
         after = self.task.progress()
-        reward, terminated, success = self.task.outcome(actions, self._before, after)
+        paid, terminated, success = self.task.outcome(actions, self._before, after)
+        reward = paid.astype(np.float32)
         self._elapsed += 1
-        truncated = self._elapsed >= self.task.max_steps if self.task.max_steps else np.zeros(self._count, np.bool_)
-        info: dict[str, Any] = {}
-        reward = reward.astype(np.float32)
+        truncated = self._out_of_time()
         broken = self._broken()
-        if broken is not None:
-            reward[broken], terminated, truncated = 0.0, terminated & ~broken, truncated | broken
+        info: dict[str, Any] = {}
         if fresh is not None:
-            reward[fresh], terminated, truncated = 0.0, terminated & ~fresh, truncated & ~fresh
+            running = ~fresh
+            reward *= running
+            terminated, truncated = terminated & running, truncated & running
+            success = None if success is None else success & running
             self._episode += fresh
             self._begin(np.flatnonzero(fresh))
             after = self.task.progress()
         self._before = after
         obs = self._observe(fresh)
-        if broken is not None:
+        if broken is not None or not self._is_finite(obs, reward):
+            broken = self._all_broken(broken, obs, reward, fresh)
+            reward[broken], terminated, truncated = 0.0, terminated & ~broken, truncated | broken
             assert self._last is not None
             keep(obs, self._last, broken)
             info["diverged"] = broken
         if success is not None:
-            info["success"] = success if fresh is None else success & ~fresh
+            info["success"] = success
         self._ended, self._last = terminated | truncated, obs
         return obs, reward, terminated, truncated, info
 
@@ -204,7 +209,7 @@ class MujocoEngine:
         for key in ("before", "seed", "episode", "elapsed", "ended"):
             setattr(self, f"_{key}", np.array(state[key]))
         self._last = copy.deepcopy(state["last"])
-        self.diverged = int(state["diverged"])
+        self.diverged, self._left = int(state["diverged"]), 0
 
     def _begin(self, rows: Array) -> None:
         """Put these rows into the first state of their episode."""
@@ -216,6 +221,7 @@ class MujocoEngine:
         self._batch.forward(ids)
         self.sims.contact_force[rows] = 0.0
         self._elapsed[rows] = 0
+        self._left = 0
         if self._warned_in_all:  # the reset has set its rows' counts back
             self._warned = self._warnings.sum(axis=1)
             self._warned_in_all = int(self._warned.sum())
@@ -233,17 +239,50 @@ class MujocoEngine:
     def _observe(self, fresh: Array | None) -> Obs:
         return self._observer.observe(self._seed, self._episode, self._elapsed, fresh)
 
+    def _out_of_time(self) -> Array:
+        """The rows whose episode has reached its limit; compared only in steps in which one can have."""
+        self._left -= 1
+        if self._left > 0 or not self.task.max_steps:
+            return np.zeros(self._count, np.bool_)
+        self._left = self.task.max_steps - int(self._elapsed.max())
+        out: Array = self._elapsed >= self.task.max_steps
+        return out
+
     def _broken(self) -> Array | None:
-        """The rows whose simulation has diverged in the step just made; None where none has."""
-        in_all = int(self._warnings.sum())
+        """The rows of whose simulation MuJoCo has warned in the step just made; None where there are none."""
+        in_all = int(np.add.reduce(self._warnings, None))
         if in_all == self._warned_in_all:
             return None
         now = self._warnings.sum(axis=1)
-        broken = now > self._warned
+        broken: Array = now > self._warned
         self._warned, self._warned_in_all = now, in_all
-        count = int(np.count_nonzero(broken))
-        self.diverged += count
-        return broken if count else None
+        return broken if broken.any() else None
+
+    def _is_finite(self, obs: Obs, reward: Array) -> bool:
+        """Whether all that is told is a number: one sum finds out, as NaN and infinity stay in it."""
+        numbers = obs.get(NUMBERS, reward) if isinstance(obs, dict) else obs
+        return math.isfinite(np.add.reduce(numbers, None) + np.add.reduce(reward))
+
+    def _all_broken(self, broken: Array | None, obs: Obs, reward: Array, fresh: Array | None) -> Array:
+        """The rows that MuJoCo has warned of, and those that broke in the last simulation step, before it looked.
+
+        Raises:
+            EnvError: what is told is no number, and the simulation is sound; or it is none from the start.
+        """
+        numbers = obs.get(NUMBERS, reward) if isinstance(obs, dict) else obs
+        odd = ~np.isfinite(reward) | ~np.isfinite(numbers.reshape(self._count, -1)).all(1)
+        sound = np.isfinite(self.sims.qpos).all(1) & np.isfinite(self.sims.qvel).all(1)
+        warned = np.zeros(self._count, np.bool_) if broken is None else broken
+        wrong = odd & ((sound & ~warned) | (False if fresh is None else fresh))
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise EnvError(
+                f"{self.id}: the reward or observation of environment {row} is not finite, though its simulation is "
+                "sound: mend the task, or give its physics other values."
+            )
+        found = warned | odd
+        self.diverged += int(np.count_nonzero(found))
+        return found
 
     def _read_contact_forces(self, running: Array | None) -> None:
         """`cfrc_ext` as Gymnasium reads it: of the last simulation step, which a batch leaves uncomputed.

@@ -67,7 +67,7 @@ class Task:
         model = self.sims.model
         return np.tile(model.qpos0, (draws.count, 1)), np.zeros((draws.count, model.nv))
 
-    def progress(self) -> Float64[np.ndarray, "N K"]:
+    def progress(self) -> Float64[np.ndarray, "N *K"]:
         """What `outcome` compares with its value a step later, such as a place; in fresh memory."""
         return np.empty((self.sims.count, 0))
 
@@ -75,7 +75,9 @@ class Task:
         """Write the observations into `out`, floats [N, D]."""
         raise NotImplementedError
 
-    def outcome(self, actions: Array, before: Float64[np.ndarray, "N K"], after: Float64[np.ndarray, "N K"]) -> Outcome:
+    def outcome(
+        self, actions: Array, before: Float64[np.ndarray, "N *K"], after: Float64[np.ndarray, "N *K"]
+    ) -> Outcome:
         """Reward, termination and success of the step just made, with `progress` before it and after it."""
         raise NotImplementedError
 

@@ -24,7 +24,6 @@ class Runner(Task):
         normal_speed: whether the first velocities are normal with that deviation, or uniform like the positions.
         control_cost: weight of the squared controls.
         clip: the largest velocity that the observation shows.
-        forward: weight of the velocity in the reward.
     """
 
     hidden: int = 1
@@ -32,7 +31,6 @@ class Runner(Task):
     normal_speed: bool = False
     control_cost: float = 1e-3
     clip: float = np.inf
-    forward: float = 1.0
     push_axes: tuple[int, ...] = (0,)
 
     def bind(self, sims: Simulations) -> None:
@@ -40,8 +38,7 @@ class Runner(Task):
         nq, nv = sims.model.nq, sims.model.nv
         self.size, self._nq = nq - self.hidden + nv, nq - self.hidden
         self.groups = {"position": slice(0, self._nq), "velocity": slice(self._nq, self.size)}
-        self._shown, self._x = sims.qpos[:, self.hidden :], sims.qpos[:, :1]
-        self._never = np.zeros(sims.count, np.bool_)
+        self._shown, self._x = sims.qpos[:, self.hidden :], sims.qpos[:, 0]
         self.first = sims.model.qpos0
 
     def start(self, draws: Draws) -> tuple[Array, Array]:
@@ -62,13 +59,13 @@ class Runner(Task):
             out[:, self._nq :] = np.clip(self.sims.qvel, -self.clip, self.clip)
 
     def outcome(self, actions: Array, before: Array, after: Array) -> Outcome:
-        velocity = (after[:, 0] - before[:, 0]) / self.sims.dt
+        reward = after - before
+        reward /= self.sims.dt
         healthy = self.healthy()
-        reward = self.forward * velocity
         if healthy is not None:
-            reward = reward + healthy
-        reward = reward - self.control_cost * np.add.reduce(np.square(actions), 1)
-        return Outcome(reward, self._never if healthy is None else ~healthy)
+            reward += healthy
+        reward -= self.control_cost * np.add.reduce(np.square(actions), 1)
+        return Outcome(reward, np.zeros(len(reward), np.bool_) if healthy is None else ~healthy)
 
     def healthy(self) -> Bool[np.ndarray, "N"] | None:
         """Where the episode may go on; None: everywhere, and nothing is paid for it."""
