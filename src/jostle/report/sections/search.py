@@ -8,8 +8,8 @@ from jostle.report.section import Cell, Column, Section, table
 from jostle.report.svg.lines import swatch
 from jostle.report.words import listed, number, setting
 from jostle.study.records import shown
-from jostle.study.tables import search_told
-from jostle.study.tune import Budget
+from jostle.study.search.tune import Budget
+from jostle.study.shown.tables import search_told
 
 
 def search(material: Material) -> Section | None:
