@@ -135,12 +135,13 @@ def test_a_schedule_goes_on_where_episodes_cannot(tmp_path: Path) -> None:
     agent = ppo("TinyUnsaved-v0", domain_schedule=schedule)
     assert not agent.env.can_snapshot
     agent.learn(400, run_dir=tmp_path / "run")
+    moved = agent.env.domain.schedule
+    assert (moved.q != moved._ranges.start).any()
+    loaded = jostle.load(tmp_path / "run")
+    np.testing.assert_array_equal(loaded.env.domain.schedule.q, moved.q)
     told: list[str] = []
-    again = jostle.resume(tmp_path / "run", steps=1, notify=told.append)
+    jostle.resume(tmp_path / "run", steps=1, notify=told.append)
     assert any("new episodes begin" in text for text in told)
-    before = agent.env.domain.schedule.state_dict()["q"]
-    assert (before != agent.env.domain.schedule._ranges.start).any()
-    assert np.abs(again.env.domain.schedule.state_dict()["q"] - before).max() <= 0.02 + 1e-9  # one rollout further
 
 
 def test_a_run_folder_holds_the_resolved_domain(tmp_path: Path) -> None:

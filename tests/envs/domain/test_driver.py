@@ -123,7 +123,7 @@ def test_a_reset_without_a_seed_goes_on_with_the_next_episodes() -> None:
     [
         "uniform",
         "linear(steps=2000)",
-        "adr(high=19, low=5, episodes=2)",
+        "adr(high=12, low=5, episodes=1, share=0.9)",
         "rollback(high=15, low=5, episodes=2)",
         "doraemon(alpha=0.3, episodes=10)",
     ],
