@@ -89,7 +89,7 @@ class MujocoEngine:
         self._elapsed = np.zeros(num_envs, np.int64)
         self._ended = np.zeros(num_envs, np.bool_)
         self._left = 0
-        """Steps for which no episode can reach its limit; 0: not known."""
+        """Steps for which no episode can reach its limit; 0: not known. Episodes that begin only lengthen it."""
         self._last: Obs | None = None
         self._before: Array = task.progress()
         self._video: Studio | None = None
@@ -221,7 +221,6 @@ class MujocoEngine:
         self._batch.forward(ids)
         self.sims.contact_force[rows] = 0.0
         self._elapsed[rows] = 0
-        self._left = 0
         if self._warned_in_all:  # the reset has set its rows' counts back
             self._warned = self._warnings.sum(axis=1)
             self._warned_in_all = int(self._warned.sum())
