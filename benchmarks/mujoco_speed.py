@@ -5,8 +5,8 @@
 
 HalfCheetah, 64 simulations, one thread each. Contestants step one after the other, round by round; a ratio is the
 median of the rounds' ratios, so that a machine that slows down for a while slows all; in brackets that of the quickest
-round of each, which a neighbour on the same core has disturbed least. Times are CPU seconds of the
-process and its children. Actions are random, and the same for all.
+round of each, which neighbours on the same core have disturbed least. Times are CPU seconds of the process and its
+children. Actions are random, and the same for all.
 
 - *bare Batch*: `ctrl[:] = actions; step(nstep=5)`, and a reset after 1,000; no observation, no reward; *all fields
   apart*: masses, inertias, centres of mass, frictions, damping, armature, springs, gears and gravity each its own;

@@ -63,7 +63,7 @@ class MujocoEngine:
         self.id, self.task, self._count = env, task, num_envs
         history = REMEMBERED * task.frame_skip
         model = compile_model(mjcf, history)
-        threads = min(threads or len(os.sched_getaffinity(0)), num_envs)
+        threads = min(threads or _processors(), num_envs)
         self._batch = batch_class()(model, num_envs, threads, persistent=task.contact_forces)
         self.sims = Simulations(self._batch, task.frame_skip)
         task.bind(self.sims)
@@ -300,3 +300,8 @@ class MujocoEngine:
             return self.sims.body(self.task.pushed)
         movable = np.flatnonzero(self.sims.model.body_dofnum > 0)
         return int(movable[0]) if movable.size else 0
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
