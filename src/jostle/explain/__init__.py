@@ -16,6 +16,7 @@ from jostle.explain.perturb import (
 from jostle.explain.results import Importance, Maps
 from jostle.explain.results.distinctness import distinctness
 from jostle.explain.results.gallery import plot_gallery
+from jostle.explain.results.objects import object_mass
 from jostle.explain.results.video import overlays, record_maps
 from jostle.explain.saliency import (
     cam,
@@ -56,6 +57,7 @@ __all__ = [
     "integrated_gradients",
     "intrinsic_reward",
     "mean_frames",
+    "object_mass",
     "occlusion",
     "overlays",
     "permutation",
