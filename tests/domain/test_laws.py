@@ -7,8 +7,8 @@ import pytest
 import scipy.stats as st
 from scipy.integrate import quad
 
-from jostle.domain import Beta, Categorical, Constant, Distribution, LogUniform, TruncatedNormal, Uniform
-from jostle.domain.distributions import from_data
+from jostle.domain import Beta, Categorical, Constant, Distribution, Integers, LogUniform, TruncatedNormal, Uniform
+from jostle.domain.distributions import from_data, stacked
 from jostle.errors import ConfigError
 
 U = np.array([1e-9, 0.01, 0.3, 0.5, 0.77, 0.999, 1 - 1e-9])
@@ -121,3 +121,31 @@ def test_files_say_the_same(law: Distribution) -> None:
 def test_what_cannot_be_drawn_from_is_refused(make: object, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         make()
+
+
+@pytest.mark.parametrize(
+    "laws", [[Uniform(0.0, 1.0), Uniform(-2.0, 5.0)], [LogUniform(0.1, 1.0), LogUniform(2.0, 9.0)]]
+)
+def test_several_as_one_are_each_of_them(laws: list[Distribution]) -> None:
+    whole = stacked(laws)
+    u = np.random.default_rng(0).uniform(size=(20, 2))
+    x = whole.quantile(u)
+    for k, law in enumerate(laws):
+        np.testing.assert_array_equal(x[:, k], law.quantile(u[:, k]))
+        for what in ("cdf", "log_density", "position"):
+            np.testing.assert_array_equal(getattr(whole, what)(x)[:, k], getattr(law, what)(x[:, k]))
+            np.testing.assert_array_equal(getattr(whole, what)(x + 3)[:, k], getattr(law, what)(x[:, k] + 3))
+    assert stacked([laws[0], Beta(1.0, 1.0)]) is None
+    assert stacked([Beta(1.0, 1.0), Beta(2.0, 1.0)]) is None
+
+
+def test_integers_by_hand() -> None:
+    law = Integers(3, 6)
+    np.testing.assert_array_equal(law.quantile(np.array([0.01, 0.24, 0.26, 0.51, 0.76, 0.9999])), [3, 3, 4, 5, 6, 6])
+    np.testing.assert_allclose(law.log_density(np.array([3.0, 6.0, 7.0, 3.5])), [-math.log(4)] * 2 + [-np.inf] * 2)
+    np.testing.assert_allclose(law.cdf(np.array([2.9, 3.0, 4.5, 6.0, 9.0])), [0, 0.25, 0.5, 1, 1])
+    assert law.entropy() == pytest.approx(math.log(4))
+    assert from_data("integers", law.data()) == law
+    for low, high in ((3, 2), (0.5, 2)):
+        with pytest.raises(ConfigError):
+            Integers(low, high)

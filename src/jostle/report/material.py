@@ -125,6 +125,7 @@ class Material:
         runs: in order.
         stress: tests of them.
         comparisons: what `jostle compare --json` has written, by the file's name.
+        searches: a row a trial of each study that has searched for settings.
         studies: name and text of the studies' files, where they lie in their folders.
         notes: sentences about what is missing, damaged or doubtful.
         baseline: the method that others are compared with; None: the first of each task.
@@ -138,6 +139,7 @@ class Material:
     runs: Sequence[Run] = ()
     stress: Sequence[Stressed] = ()
     comparisons: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    searches: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     studies: Mapping[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     baseline: str | None = None
