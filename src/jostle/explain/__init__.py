@@ -35,6 +35,7 @@ from jostle.explain.results import Importance, Maps
 from jostle.explain.results.comparison import compare_numbers
 from jostle.explain.results.distinctness import distinctness
 from jostle.explain.results.gallery import plot_gallery
+from jostle.explain.results.objects import object_mass
 from jostle.explain.results.video import overlays, record_maps
 from jostle.explain.saliency import (
     cam,
@@ -90,6 +91,7 @@ __all__ = [
     "maximise_activation",
     "mean_frames",
     "memory_ablation",
+    "object_mass",
     "occlusion",
     "overlays",
     "patch_layers",
