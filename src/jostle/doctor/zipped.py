@@ -41,7 +41,7 @@ def played(view: PolicyView) -> Any:
     try:
         actor = view.actor("mean", rows=env.num_envs, seed=0)
         obs, info = env.reset()
-        kept = []
+        kept: list[Any] = []
         for _ in range(_STEPS):
             kept.append(obs)
             mask = info.get("action_mask")
