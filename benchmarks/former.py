@@ -51,6 +51,7 @@ COMMAND = ["-c", "import sys; from jostle.cli import main; sys.exit(main())"]
 STARTS = {
     "import jostle": ["-c", "import jostle"],
     "import jostle, PPO": ["-c", "import jostle; jostle.PPO"],
+    "import jostle, DQN": ["-c", "import jostle; jostle.DQN"],
     "jostle --help": [*COMMAND, "--help"],
     "jostle train ppo --help": [*COMMAND, "train", "ppo", "--help"],
     "jostle envs": [*COMMAND, "envs"],
