@@ -9,6 +9,7 @@ the mean over four pictures. Beside the techniques stand the saliency of the pic
 benchmarks/results/planted_saliency.jsonl, a row a network and technique, and planted_saliency.md.
 """
 
+import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -82,8 +83,7 @@ def nulls(seed: int) -> dict[str, Callable[[Subject], Maps]]:
     }
 
 
-def main() -> None:
-    torch.set_num_threads(1)
+def measured() -> list[dict[str, Any]]:
     rows = []
     for seed in range(NETWORKS):
         obs, here, there = scene(seed)
@@ -93,8 +93,18 @@ def main() -> None:
             maps = method(subject)
             looked, ignored = mass(maps, here), mass(maps, there)
             rows.append({"seed": seed, "technique": name, "looked at": looked, "ignored": ignored})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", action="store_true", help="the table of the rows that are there")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
     folder = Path(__file__).parent / "results"
-    (folder / "planted_saliency.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    if not args.table:
+        (folder / "planted_saliency.jsonl").write_text("".join(json.dumps(row) + "\n" for row in measured()))
+    rows = [json.loads(line) for line in (folder / "planted_saliency.jsonl").read_text().splitlines()]
     lines = [
         "| technique | found | false alarms | mass in the patch looked at | in the one ignored |",
         "|---|---|---|---|---|",
@@ -102,7 +112,7 @@ def main() -> None:
     for name in dict.fromkeys(row["technique"] for row in rows):
         mine = [row for row in rows if row["technique"] == name]
         cells = [sum(float(row[what]) > FACTOR for row in mine) for what in ("looked at", "ignored")]
-        masses = [interval([float(row[what]) for row in mine], "mean").text() for what in ("looked at", "ignored")]
+        masses = [interval([float(row[what]) for row in mine], "mean").text(1) for what in ("looked at", "ignored")]
         lines.append(f"| {name} | {cells[0]} of {len(mine)} | {cells[1]} of {len(mine)} | {masses[0]} | {masses[1]} |")
     lines += [
         "",

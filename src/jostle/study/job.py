@@ -193,6 +193,10 @@ def main(arguments: list[str]) -> int:
     except JostleError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 2
+    except OSError as error:  # a full disk, a folder that is gone
+        said = f"error: the job in {folder} cannot read or write ({error.strerror}): make room, and run again"
+        print(said, file=sys.stderr, flush=True)
+        return 2
     except KeyboardInterrupt:
         return 130
     return 0

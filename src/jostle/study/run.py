@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -158,7 +159,8 @@ class _Rounds:
         self.tries[job.key] += 1
         if self.tries[job.key] > self.retries or self.over():
             self.given_up.add(job.key)
-            replace_file(ended.folder / FAILED, json.dumps({"code": ended.code, "said": said}) + "\n")
+            with suppress(OSError):  # on a full disk the job is told of all the same
+                replace_file(ended.folder / FAILED, json.dumps({"code": ended.code, "said": said}) + "\n")
         self.notify(Event(job, "failed", ended, said))
 
     def outcome(self) -> Outcome:

@@ -67,7 +67,7 @@ def test_each_equals_a_lone_edited_model(name: str) -> None:
     env = Randomise(gym.make("Hopper-v5"), {name: CHANGES[name]})
     plain = gym.make("Hopper-v5")
     model = plain.unwrapped.model
-    model.body_simple[:], model.dof_simplenum[:], model.body_sameframe[:] = 0, 0, 0
+    model.body_sameframe[model.body_simple == 0] = 0
     edited(model, name, CHANGES[name])
     mujoco.mj_setConst(model, mujoco.MjData(model))
     nominal = gym.make("Hopper-v5")
@@ -113,6 +113,83 @@ def test_nothing_drifts_and_the_state_is_kept() -> None:
     before = env.unwrapped.data.qpos.copy()
     env._apply([0])
     np.testing.assert_array_equal(env.unwrapped.data.qpos, before)
+
+
+def test_factors_do_not_compound() -> None:
+    env = Randomise(gym.make("Hopper-v5"), {"all.mass": 2.0, "all.damping": 3.0})
+    mass, damping = env.unwrapped.model.body_mass.copy(), env.unwrapped.model.dof_damping.copy()
+    for _ in range(5):
+        env.reset(seed=0)
+        np.testing.assert_array_equal(env.unwrapped.model.body_mass, 2 * mass)
+        np.testing.assert_array_equal(env.unwrapped.model.dof_damping, 3 * damping)
+
+
+BALL = """<mujoco><option timestep="0.005"/><worldbody><geom type="plane" size="5 5 1"/><body name="ball" pos="0 0 0.5">
+<freejoint/><inertial pos="{x} 0 0" mass="{mass}" diaginertia="{i} {i} {i}"/><geom type="sphere" size="0.1"/></body>
+</worldbody></mujoco>"""
+
+
+class Ball(gym.Env[Any, Any]):
+    """A ball that falls and rolls: a body that the compiler calls simple, with one frame for body, geom and inertia."""
+
+    def __init__(self, x: float = 0.0, mass: float = 1.0) -> None:
+        self.observation_space, self.action_space = gym.spaces.Box(-9, 9, (7,), np.float64), gym.spaces.Discrete(1)
+        self.model = mujoco.MjModel.from_xml_string(BALL.format(x=x, mass=mass, i=0.004 * mass))
+        self.data = mujoco.MjData(self.model)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qvel[:] = [0.3, 0.1, 0.0, 1.0, 2.0, 3.0]
+        return self.data.qpos.copy(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        mujoco.mj_step(self.model, self.data, nstep=4)
+        return self.data.qpos.copy(), 0.0, False, False, {}
+
+
+def test_the_mass_of_a_simple_body_is_that_of_the_compiler() -> None:
+    env, compiled = Randomise(Ball(), {"ball.mass": 3.0}), Ball(mass=3.0)
+    assert Ball().model.body_simple.any()
+    env.reset(seed=0)
+    compiled.reset(seed=0)
+    for _ in range(60):
+        np.testing.assert_allclose(env.step(0)[0], compiled.step(0)[0], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["ball.com.x", "ball.inertia.d1"])
+def test_what_a_simple_body_has_no_room_for_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf'{name} of Ball cannot vary.*<body simple="false">'):
+        Randomise(Ball(), {name: [-0.1, 0.1]})
+    assert name not in Randomise(Ball(), {"ball.mass": 3.0}).quantities
+    # Its object is a simple body, and its arm is none.
+    pusher = Randomise(gym.make("Pusher-v5"), {"r_forearm_link.com.x": 0.05})
+    pusher.reset(seed=0)
+    assert pusher.unwrapped.model.body("r_forearm_link").ipos[0] == 0.05
+
+
+def test_a_centre_of_mass_beside_the_frame_is_that_of_the_compiler() -> None:
+    """A hinged body, whose frame was that of its inertia."""
+    text = """<mujoco><worldbody><body name="arm" pos="0 0 1"><joint axis="0 1 0" type="hinge"/>
+    <joint axis="1 0 0" type="hinge"/><inertial pos="{x} 0 0" mass="1" diaginertia=".01 .01 .01"/>
+    <geom type="box" size=".1 .1 .1"/></body></worldbody></mujoco>"""
+
+    class Arm(Ball):
+        def __init__(self, x: float = 0.0) -> None:
+            super().__init__()
+            self.model = mujoco.MjModel.from_xml_string(text.format(x=x))
+            self.data = mujoco.MjData(self.model)
+
+        def reset(self, **how: Any) -> Any:
+            mujoco.mj_resetData(self.model, self.data)
+            self.data.qvel[:] = [1.0, 2.0]
+            return self.data.qpos.copy(), {}
+
+    env, compiled = Randomise(Arm(), {"arm.com.x": 0.07}), Arm(0.07)
+    assert env.unwrapped.model.body_sameframe[1] != compiled.model.body_sameframe[1]
+    env.reset()
+    compiled.reset()
+    for _ in range(60):
+        np.testing.assert_allclose(env.step(0)[0], compiled.step(0)[0], rtol=1e-9, atol=1e-9)
 
 
 def test_two_environments_have_models_of_their_own() -> None:

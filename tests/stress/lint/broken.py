@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 
 from jostle.domain import Quantity
@@ -187,3 +188,29 @@ class DrawsUnseeded(Draws):
     def draw(self) -> None:
         self.rng = np.random.default_rng()
         super().draw()
+
+
+class SimpleBody(gym.Env[Any, Any]):
+    """The centre of mass is moved of a body that was compiled as a simple one. Only `mj_setConst` would object."""
+
+    def __init__(self) -> None:
+        text = """<mujoco><worldbody><body name="ball" pos="0 0 1"><freejoint/><geom type="sphere" size="0.1"/></body>
+        </worldbody><actuator/></mujoco>"""
+        self.model = mujoco.MjModel.from_xml_string(text)
+        self.data = mujoco.MjData(self.model)
+        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (7,), np.float64)
+        self.action_space = gym.spaces.Discrete(1)
+        self.quantities = {"ball.com.x": Quantity("ball.com.x", 0.0, -1, 1)}
+
+    def set_quantities(self, values: Mapping[str, Any], rows: Any) -> None:
+        self.model.body_ipos[1, 0] = float(values["ball.com.x"][0])
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qvel[3:] = 1.0
+        return self.data.qpos.copy(), {}
+
+    def step(self, action: Any) -> Any:
+        mujoco.mj_step(self.model, self.data)
+        return self.data.qpos.copy(), 0.0, False, False, {}

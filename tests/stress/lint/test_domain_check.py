@@ -70,6 +70,7 @@ PLANTED: list[tuple[Callable[[], gym.Env[Any, Any]], dict[str, Any], list[tuple[
         {"masscart": [0.5, 5.0], "length": [0.3, 0.9]},
         [("masscart", "applied", "after other values masscart is not"), ("", "no-drift", "masscart")],
     ),
+    (broken.SimpleBody, {"ball.com.x": [-0.05, 0.05]}, [("ball.com.x", "derived", "compiled as a simple one")]),
     (broken.Unused, {"friction": [0.1, 0.9], "gain": [0.5, 2.0]}, [("friction", "acts-low", "nothing changes")]),
 ]
 

@@ -1,17 +1,17 @@
 """An environment around an MjModel, as a world of one row, with the quantities of the engine `mujoco`."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from jostle.domain import Quantity
-from jostle.envs.engines.mujoco.offered import offered
+from jostle.envs.engines.mujoco.offered import Slot, offered
 from jostle.envs.engines.mujoco.package import require_mujoco
 from jostle.envs.engines.mujoco.physics import Physics
-from jostle.errors import EnvError
+from jostle.errors import ConfigError, EnvError
 
 
 def has_model(env: Any) -> bool:
@@ -23,15 +23,30 @@ def has_model(env: Any) -> bool:
 class Model:
     """The physics and looks of an environment's MjModel: values go into the model, and MuJoCo's constants follow.
 
+    Of bodies that the compiler calls simple, the mass matrix has no room for a centre of mass elsewhere, nor for other
+    axes of inertia, and `mj_setConst` refuses them. They are not offered.
+
     Args:
         env: the environment itself, which has the model as `model`.
+        names: those that will vary.
         of: its name, for messages.
+
+    Raises:
+        ConfigError: one of them is such a one.
     """
 
-    def __init__(self, env: Any, of: str) -> None:
+    def __init__(self, env: Any, names: Iterable[str], of: str) -> None:
         self._env, self._of = env, of
         self._one = _One(env.model)
-        self._physics = Physics(self._one, offered(self._one.model), of)
+        slots = offered(self._one.model)
+        fixed = {name for name, slot in slots.items() if needs_full_matrix(self._one.model, name, slot)}
+        for name in names:
+            if name in fixed:
+                raise ConfigError(
+                    f"{name} of {of} cannot vary, for the body was compiled as a simple one, without the parts of the "
+                    'mass matrix that this needs: write <body simple="false"> in its MJCF.'
+                )
+        self._physics = Physics(self._one, {k: slot for k, slot in slots.items() if k not in fixed}, of)
 
     @property
     def quantities(self) -> Mapping[str, Quantity]:
@@ -60,11 +75,18 @@ class Model:
             )
 
 
+def needs_full_matrix(model: Any, name: str, slot: Slot) -> bool:
+    """Whether a quantity is a centre of mass or a shape of inertia of a body that was compiled as simple."""
+    bodies = {target.place // 3 for target in slot.targets if target.field == "body_ipos"}
+    if slot.body is not None and ".inertia." in name:
+        bodies.add(slot.body)
+    return any(model.body_simple[body] for body in bodies)
+
+
 class _One:
     """One MjModel behind the few methods of a `Batch` that `Physics` uses.
 
-    Bodies whose frame and inertia are simple are treated as any other from the moment their numbers may change: MuJoCo
-    would go on with the shortcuts that were right for the model as it was compiled.
+    Frames that were the same when the model was compiled are told apart from the moment one of them may change.
     """
 
     nsim = 1
@@ -78,11 +100,8 @@ class _One:
     def expand(self, field: str) -> np.ndarray[Any, Any]:
         """A view [1, …] of the live model's field."""
         owner, name = (self.live.opt, field[4:]) if field.startswith("opt.") else (self.live, field)
-        if field in ("body_mass", "body_inertia", "body_ipos", "body_iquat"):
-            self.live.body_simple[:] = 0
-            self.live.dof_simplenum[:] = 0
         if field in ("body_ipos", "body_iquat"):
-            self.live.body_sameframe[:] = 0
+            self.live.body_sameframe[self.live.body_simple == 0] = 0
         value = getattr(owner, name)
         if isinstance(value, np.ndarray):
             return value[None]

@@ -27,7 +27,7 @@ def world_in(env: gym.Env[Any, Any], names: Iterable[str] = (), derived: Derived
     if isinstance(inner, World) or has_model(inner):
         if derived:
             raise ConfigError(f"{of} computes what follows from its constants itself: leave derived= out.")
-        return inner if isinstance(inner, World) else Model(inner, of)
+        return inner if isinstance(inner, World) else Model(inner, tuple(names), of)
     return Attributes(inner, tuple(names), derived, of)
 
 

@@ -6,8 +6,8 @@ from jostle.explain.ablate.layers import LayerAblation, layer_ablation
 from jostle.explain.ablate.measure import Changes
 from jostle.explain.ablate.memory import MemoryAblation, memory_ablation
 from jostle.explain.ablate.patching import Patching, UnitPatching, patch_layers, patch_units
-from jostle.explain.ablate.pruning import Pruning, pruned, pruning
 from jostle.explain.ablate.rollouts import AblationReturns, ablation_returns, unit_ablations, view_ablations
+from jostle.explain.ablate.sparsity import Pruning, pruned, pruning
 from jostle.explain.ablate.twins import Twins, twin_worlds
 from jostle.explain.ablate.units import CumulativeAblation, UnitAblation, cumulative_ablation, unit_ablation
 

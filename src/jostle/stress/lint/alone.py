@@ -12,8 +12,9 @@ import gymnasium as gym
 import numpy as np
 
 from jostle.envs.engines.mujoco.inertia import SHAPE, reshaped
+from jostle.envs.engines.mujoco.offered import offered
 from jostle.envs.engines.mujoco.package import require_mujoco
-from jostle.envs.randomise.models import has_model
+from jostle.envs.randomise.models import has_model, needs_full_matrix
 from jostle.envs.randomise.paths import is_plain
 from jostle.envs.randomise.rebuilt import rebuilt
 from jostle.stress.lint.constants import Constants, constants_of, model_constants
@@ -78,7 +79,16 @@ class Alone:
         """The constants with these values and all others nominal; None where there is no way to tell."""
         return self._by_model(values) if self._model is not None else self._by_class(values)
 
+    def simple(self, name: str) -> bool:
+        """Whether it is something that a body has no room for: see `jostle.envs.randomise.models`."""
+        if self._model is None:
+            return False
+        slot = offered(self._model).get(name)
+        return slot is not None and needs_full_matrix(self._model, name, slot)
+
     def _by_model(self, values: Mapping[str, float]) -> Truth | None:
+        if any(self.simple(name) for name in values):  # `mj_setConst` refuses it
+            return None
         mujoco = require_mujoco()
         model = copy.deepcopy(self._model)
         before = model_constants(model)

@@ -132,6 +132,9 @@ class _Check:
         later = compared(self._env, name, self._before, self._constants_at({name: value}), truth, self._names)
         if found[0].answer == "passed" and later[0].answer == "failed":
             found[0] = replace(later[0], said=f"after other values {later[0].said}")
+        if self._alone.simple(name):
+            said = 'the body was compiled as a simple one, whose mass matrix has no room for it: <body simple="false">'
+            found = [replace(f, answer="failed", said=said) if f.question == "derived" else f for f in found]
         return found
 
     def _history(self, name: str, value: float, fresh: Subject) -> Finding:

@@ -235,6 +235,26 @@ def test_a_snapshot_continues_bit_for_bit_with_its_quantities(task: str) -> None
         TASKS[task](4).load_state_dict(kept)
 
 
+def test_a_snapshot_is_loaded_into_an_environment_that_has_played_other_seeds() -> None:
+    env, other = (TASKS["CartPole"](3) for _ in range(2))
+    env.reset(seed=1)
+    played(env, 30)
+    other.reset(seed=50)
+    played(other, 30)
+    other.load_state_dict(env.state_dict())
+    for a, b in zip(played(env, 80, 5), played(other, 80, 5), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_was_held_upright_in_the_episode_before_does_not_count() -> None:
+    env = TASKS["Pendulum"](1, max_episode_steps=60)
+    env.reset(seed=0)
+    for _ in range(121):
+        env.set_state(np.zeros((1, 2)))
+        info = env.step(np.zeros((1, 1), np.float32))[4]
+    assert info["is_success"].tolist() == [False]
+
+
 def test_success_is_that_of_packer_et_al() -> None:
     pole = TASKS["CartPole"](3, max_episode_steps=200)
     pole.reset(seed=0)

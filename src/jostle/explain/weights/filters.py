@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from jostle.errors import ConfigError
 from jostle.explain.results.kept import keep
-from jostle.explain.weights.moments import starts
+from jostle.explain.weights.numbers import starts
 from jostle.explain.weights.tensors import tensor_of
 from jostle.view import as_view
 

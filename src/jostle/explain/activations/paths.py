@@ -12,7 +12,8 @@ from jostle.errors import ConfigError
 from jostle.explain.activations.gathering import Activations
 from jostle.explain.activations.pca import fit_pca
 from jostle.explain.results.kept import file_name, keep
-from jostle.scores.intervals import Interval, interval, paired_interval
+from jostle.scores.differences import Difference, paired_returns
+from jostle.scores.intervals import Interval, interval
 from jostle.stress.consistency import cycle_consistency
 from jostle.stress.features import FeatureDistance, feature_distance
 
@@ -48,10 +49,10 @@ class Trajectories:
         return interval(self.consistency, "mean", resamples=2000)
 
     @property
-    def beyond(self) -> dict[str, Interval]:
-        """The consistency minus that of ``mismatched`` pairs and of each null, pair by pair."""
+    def beyond(self) -> dict[str, Difference]:
+        """The consistency (y) against that of ``mismatched`` pairs and of each null (x), pair by pair."""
         others = {"mismatched": self.mismatched, **self.nulls}
-        return {name: paired_interval(self.consistency, other, resamples=2000) for name, other in others.items()}
+        return {name: paired_returns(other, self.consistency) for name, other in others.items()}
 
     def plot(self, *, most: int = 4) -> "matplotlib.figure.Figure":
         """A few pairs in the plane of the seen ones' components, and the consistency among its nulls."""
@@ -73,7 +74,7 @@ class Trajectories:
         data = {
             "policy": self.activations.policy, "layer": self.activations.layer, "conditions": self.names,
             "consistency": self.mean.as_dict(), "per pair": self.consistency, "mismatched": self.mismatched,
-            "nulls": self.nulls, "beyond": {k: v.as_dict() for k, v in self.beyond.items()},
+            "nulls": self.nulls, "beyond": {k: v.interval.as_dict() | {"p": v.p} for k, v in self.beyond.items()},
             "distance": vars(self.distance),
         }  # fmt: skip
         return keep(folder, name or file_name(f"trajectories {self.activations.layer}"), data, self.plot)
