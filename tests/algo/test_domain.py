@@ -66,12 +66,15 @@ CARRIERS = {
 WITHIN = {"jostle/CartPole-v1": "action.delay", "jostle/Hopper-v5": "push.force"}
 
 
+QUICK = {("jostle/CartPole-v1", s) for s in SCHEDULES[2:]} | {("jostle/Hopper-v5", SCHEDULES[2])}
+
+
 @pytest.mark.parametrize(
     ("env", "schedule"),
-    [("jostle/CartPole-v1", schedule) for schedule in SCHEDULES[1:]]
-    + [
-        pytest.param("jostle/Hopper-v5", s, marks=[] if s[:3] in ("adr", "dor") else pytest.mark.slow)
-        for s in SCHEDULES
+    [
+        pytest.param(env, schedule, marks=[] if (env, schedule) in QUICK else pytest.mark.slow)
+        for env in CARRIERS
+        for schedule in SCHEDULES
     ],
 )
 def test_a_killed_run_goes_on_exactly_with_every_schedule(env: str, schedule: str, tmp_path: Path) -> None:
