@@ -25,7 +25,7 @@ import numpy as np
 
 from jostle.study import job, make_study
 from jostle.study.run import prepare
-from jostle.study.state import places, write_results
+from jostle.study.state import write_results
 
 OUT = Path(__file__).parent / "results" / "report_speed.json"
 SMALL = {"encoder": "flat", "num_steps": 8, "hidden": [16]}
@@ -53,7 +53,8 @@ def study(folder: Path, runs: int, lines: int) -> None:
     )
     rng = np.random.default_rng(0)
     first: dict[str, Path] = {}
-    for one, path in places(spec.jobs, folder).items():
+    for one in spec.jobs:
+        path = folder / one.folder
         if one.method not in first:
             prepare(path, one)
             job.work(path)

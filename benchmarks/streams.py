@@ -7,8 +7,9 @@ network now and as they did before.
 Every finished run is one line of benchmarks/results/streams.jsonl, and runs that stand there are not run again. The
 task is easy: PPO finds a goal in an empty room, without any bonus. `before` is `value_weights="equal"`,
 `value_norm="none"`, `bonus_grad_norm="joint"`: every stream's values weigh the same in the loss, in the units of their
-returns, and gradients of bonuses are clipped with the policy's. Scores are returns of evaluations, the likeliest
-actions, and sampled ones.
+returns, and gradients of bonuses are clipped with the policy's. `popart` is `now` with PopArt (van Hasselt et al. 2016)
+in place of the running deviation, for one bonus. Scores are returns of evaluations, the likeliest actions, and sampled
+ones.
 """
 
 import argparse
@@ -30,17 +31,46 @@ WAYS: dict[str, dict[str, Any]] = {
     "before": {"value_weights": "equal", "value_norm": "none", "bonus_grad_norm": "joint"},
     "now": {},
 }
+POPART = ("e3b",)
 METHODS: dict[str, dict[str, Any]] = {"none": SHARED} | {
     f"{name}, {weight}, {way}": SHARED | {"bonus": bonus, "bonus_features": 32} | WEIGHTS[weight] | WAYS[way]
     for weight in WEIGHTS
     for name, bonus in BONUSES.items()
     for way in WAYS
 }
+METHODS |= {
+    f"{name}, {weight}, popart": METHODS[f"{name}, {weight}, now"] | {"popart": True}
+    for weight in WEIGHTS
+    for name in POPART
+}
 
 
 def settings(task: str, method: str) -> dict[str, Any]:
     """The settings of a run."""
     return METHODS[method]
+
+
+def use_popart(agent: Any) -> None:
+    """Learn the bonuses' values as PopArt does: heads in units of mean and deviation of their targets, whose weights
+    change with these so that no value changes (van Hasselt et al. 2016, equations 5 to 9)."""
+    import torch
+
+    head, scale = agent.network.value, agent.value_scale
+    mean, deviation = torch.zeros_like(scale.scale), torch.ones_like(scale.scale)
+    head.register_forward_hook(lambda module, given, out: out * deviation + mean)
+
+    @torch.no_grad()
+    def update(target: torch.Tensor, valid: torch.Tensor) -> None:
+        scale.targets.update(target, valid)
+        new_mean = torch.where(scale.normalised, scale.targets.mean.float(), 0.0)
+        new = torch.where(scale.normalised, scale.targets.std.float().clamp_min(1e-4), 1.0)
+        head.weight.mul_((deviation / new)[:, None])
+        head.bias.mul_(deviation).add_(mean - new_mean).div_(new)
+        mean.copy_(new_mean)
+        deviation.copy_(new)
+        scale.scale.copy_(new)
+
+    scale.update = update
 
 
 def train(job: Job) -> Row:
@@ -51,7 +81,11 @@ def train(job: Job) -> Row:
 
     torch.set_num_threads(1)
     task, method, seed = job
-    agent = jostle.PPO(ENV, seed=seed, num_envs=16, threads=1, **METHODS[method])
+    given = dict(METHODS[method])
+    popart = given.pop("popart", False)
+    agent = jostle.PPO(ENV, seed=seed, num_envs=16, threads=1, **given)
+    if popart:
+        use_popart(agent)
     began = time.process_time()
     losses: list[dict[str, float]] = [agent.metrics]
 
@@ -88,6 +122,12 @@ def table(rows: Mapping[Job, Row]) -> str:
         for name in BONUSES:
             cells = [cell(f"{name}, {weight}, {way}", column) for column in ("final", "sampled") for way in WAYS]
             lines.append(f"| {name} | {weight} | {' | '.join(cells)} |")
+    lines += ["", "| values of the bonus | weight | greedy | sampled |", "|---|---|---|---|"]
+    for weight in WEIGHTS:
+        for name in POPART:
+            for way, words in (("now", "running deviation"), ("popart", "PopArt")):
+                cells = [cell(f"{name}, {weight}, {way}", column) for column in ("final", "sampled")]
+                lines.append(f"| {name}, {words} | {weight} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -111,7 +151,8 @@ number for each run that was made.
 {table(finished(RAW, settings))}
 
 A weight of 1e-6 says what a bonus does to PPO that it should leave alone. At its default weight a bonus leads the
-policy too, and returns after so few steps say whether it still explores.
+policy too, and returns after so few steps say whether it still explores. The likeliest actions of a policy that is
+still learning can turn in circles, so of two returns that of sampled actions says more.
 """
     (RESULTS / "streams.md").write_text(text)
     print(text)

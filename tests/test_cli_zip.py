@@ -108,3 +108,40 @@ def test_trust_is_one_flag(zips: Path) -> None:
     run = ["evaluate", str(zips / "own.zip"), *HOME, "--episodes", "2", "--quiet"]
     assert main(run) == 2
     assert main([*run, "--trust"]) == 0
+
+
+def test_watch(zips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The video lies beside the zip, and shows the episodes that evaluate plays."""
+    run = ["watch", str(zips / "ppo-s0.zip"), *HOME, "--episodes", "2", "--env-options", "max_episode_steps=9"]
+    options = {"max_episode_steps": 9, "engine": "gymnasium"}
+    assert main([*run, "engine=gymnasium"]) == 0
+    said = capsys.readouterr().out
+    view = read_zip(zips / "ppo-s0.zip", "ppo", env="CartPole-v1", env_options=options).view
+    returns = jostle.evaluate(view, 2, num_envs=1).returns
+    assert f"step 0: returns {returns[0]:.4g}, {returns[1]:.4g}" in said
+    assert (zips / "ppo-s0-mean.mp4").stat().st_size > 0
+
+
+def test_doctor(zips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, algo in (("ppo-s0", "ppo"), ("dqn", "dqn")):
+        assert main(["doctor", str(zips / f"{name}.zip"), "--env", "CartPole-v1", "--algo", algo]) == 0
+        said = capsys.readouterr().out
+        assert all(check in said for check in ("finite numbers", "outputs", "dead units"))
+        assert ("entropy" in said) == (algo == "ppo")
+    model = PPO("MlpPolicy", "CartPole-v1", device="cpu", policy_kwargs={"net_arch": [8]})
+    model.policy.action_net.bias.data[1] = -50.0
+    model.save(tmp_path / "sure.zip")
+    assert main(["doctor", str(tmp_path / "sure.zip"), *HOME]) == 0
+    assert "explores no more" in capsys.readouterr().out
+    model.policy.action_net.bias.data[1] = float("nan")
+    model.save(tmp_path / "ill.zip")
+    assert main(["doctor", str(tmp_path / "ill.zip"), *HOME, "--quiet"]) == 1
+
+
+def test_what_watch_and_doctor_refuse(zips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("watch", "doctor"):
+        said = error_of(capsys, command, zips / "ppo-s0.zip")
+        assert "does not say where it was trained, nor by which algorithm: give --env ID and --algo ppo" in said
+        assert "for zips of Stable-Baselines3" in error_of(capsys, command, zips / "saved", "--env", "CartPole-v1")
+        assert "for zips of Stable-Baselines3" in error_of(capsys, command, zips / "saved", "--algo", "ppo")
+        assert "--trust (trust=True)" in error_of(capsys, command, zips / "own.zip", *HOME)

@@ -1,6 +1,7 @@
 """A folder back into an agent."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -322,9 +323,11 @@ def _begin(
         schedule = dataclasses.replace(schedule, total=steps)
     kind = _kind_of(wanted)
     begun: Settings = merged(kind.settings(), {"streams": (config.get("config") or {}).get("streams")})
+    final = merged(begun, {**wanted["config"], **objects}, origin=SAVED)
+    _say_new_doubts(merged(begun, {**(config.get("config") or {}), **objects}), final)
     agent = kind(
         claimed(wanted["env"], trust=trust) if env is None else env,
-        merged(begun, {**wanted["config"], **objects}, origin=SAVED),  # type: ignore[arg-type]  # its own
+        final,  # type: ignore[arg-type]  # its own
         seed=wanted["seed"],
         num_envs=wanted["num_envs"],
         env_options=None if isinstance(env, JostleEnv) else claimed(wanted["env_options"], trust=trust),
@@ -334,6 +337,14 @@ def _begin(
     notify("the run was killed before its first checkpoint: it begins again")
     agent.train(schedule, path, more["callback"], more["eval_env"], again=True, progress=more["progress"])
     return agent
+
+
+def _say_new_doubts(before: Settings, after: Settings) -> None:
+    """Warn of what is known to go wrong with the settings, but for what has been said of them as they were."""
+    known = list(before.doubts())
+    for doubt in after.doubts():
+        if doubt not in known:
+            warnings.warn(doubt, stacklevel=3)
 
 
 def _kind_of(description: Mapping[str, Any]) -> type[PPO] | type[DQN]:

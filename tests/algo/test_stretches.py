@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -368,6 +369,22 @@ def test_a_diverged_state_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(JostleError, match="diverged"):
         ppo().learn(500, run_dir=tmp_path / "run", callback=poison, log_every=32)
     assert Run.open(tmp_path / "run").newest()[2]["steps"] == 0
+
+
+def test_a_doubt_about_what_is_changed_before_the_first_checkpoint_is_said(tmp_path: Path) -> None:
+    """As a fresh start says it; what the run had been begun with was said then."""
+    settings = {"num_envs": 2, "num_steps": 8, "epochs": 1, "input_noise": "random-conv", "feature_matching": 0.002}
+    for reduce, count in (("mean", 1), ("sum", 0)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            agent = jostle.PPO("jostle/ThemedCatch-v0", feature_reduce=reduce, **settings)
+        run = tmp_path / reduce
+        with Run.create(run, agent.description() | {"training": Schedule.of(16).as_dict()}, {"seed": 0}) as opened:
+            opened.save_initial({"model": agent.network.state_dict()})
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            jostle.resume(run, feature_reduce="sum")
+        assert len([w for w in said if "feature_reduce='sum' makes" in str(w.message)]) == count
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:

@@ -123,15 +123,17 @@ class Writes(nn.Module):
 
 
 def test_a_network_that_writes_into_its_input_harms_nobody() -> None:
-    space = spaces.Box(0, 1, (3, 20, 20), np.float32)
+    space = spaces.Box(0, 1, (4, 20, 20), np.float32)
     view = as_view(Writes(), kind="logits", observation_space=space, action_space=spaces.Discrete(2))
-    obs = np.random.default_rng(0).random((2, 3, 20, 20), np.float32)
+    obs = np.random.default_rng(0).random((2, 4, 20, 20), np.float32)
     kept = obs.copy()
-    found = occlusion(view, obs, "logit:0", window=10, batch=1)
-    for i, j in [(0, 0), (10, 10)]:
-        window = np.s_[:, :, i : i + 10, j : j + 10]
-        wanted = (kept[window] - 0.5).sum((1, 2, 3))
-        np.testing.assert_allclose(found.values[:, i, j], wanted, rtol=1e-2, atol=1e-2)
+    for frames, part in (("all", slice(0, 4)), ("newest", slice(3, 4))):
+        found = occlusion(view, obs, "logit:0", window=10, batch=1, frames=frames)  # type: ignore[arg-type]
+        for i, j in [(0, 0), (10, 10)]:
+            window = np.s_[:, part, i : i + 10, j : j + 10]
+            wanted = (kept[window] - 0.5).sum((1, 2, 3))
+            np.testing.assert_allclose(found.values[:, i, j], wanted, rtol=1e-2, atol=1e-2)
+    assert np.array_equal(obs, kept)
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (20, 20, 3), (2, 20, 20, 3), (4, 20, 20)])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import jostle
 from jostle.cli import main
 from jostle.errors import ConfigError
-from jostle.explain import explain_policy, overlays, plot_gallery, read_trace, record_maps
+from jostle.explain import explain_policy, object_mass, overlays, plot_gallery, read_trace, record_maps
 from jostle.explain.results import Maps
 
 
@@ -80,6 +80,9 @@ def test_what_is_made_is_checked_and_written(agent: jostle.PPO, tmp_path: Path) 
             assert np.array_equal(file["values"], maps.values)  # type: ignore[union-attr]
     assert "| blur | policy |" in (out / "summary.md").read_text()
     assert len(read_trace(out / "trace")) == 14
+    assert set(found.masses["blur"]) == {"ball", "paddle"}
+    assert found.masses["blur"]["ball"][1] > 1.5, "the ball is distinct"
+    assert found.rows()[0]["on ball"] == "{:.1f} ({:.1f})".format(*found.masses["gradient"]["ball"])
     done = [told for told in heard if told[1] > 1]
     assert [told[0] for told in done] == [*range(len(done))]
     assert done[-1][:2] == (done[-1][1] - 1, done[-1][1])
@@ -168,6 +171,25 @@ def test_overlays_show_what_is_strong_and_leave_the_rest() -> None:
     assert over[1, 10, 10].astype(int).sum() != over[1, 4, 5].astype(int).sum(), "signs have colours of their own"
     half = overlays(maps(), bound=4.0)
     assert np.abs(half[0, 4, 5].astype(int) - 100).max() < np.abs(over[0, 4, 5].astype(int) - 100).max() + 60
+
+
+def test_mass_on_objects_by_hand() -> None:
+    pixels = np.zeros((3, 20, 20), np.bool_)
+    pixels[:2, 4:6, 5:7] = True  # 4 of 400 pixels; the third step shows none
+    found = object_mass(maps(), {"ball": pixels})["ball"]
+    np.testing.assert_allclose(found, [100, 100 * 2 / 3, np.nan])
+    with pytest.raises(ConfigError, match="give those of the same steps"):
+        object_mass(maps(), {"ball": pixels[:2]})
+
+
+def test_the_command_explains_a_zip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from stable_baselines3 import A2C
+
+    A2C("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": [8]}, device="cpu", seed=0).save(tmp_path / "a2c.zip")
+    given = ["explain", str(tmp_path / "a2c.zip"), "--algo", "a2c", "--env", "CartPole-v1"]
+    assert main([*given, "--episodes", "1", "--methods", "ablation"]) == 0
+    assert "most important" in capsys.readouterr().out
+    assert (tmp_path / "a2c-explain" / "features" / "ablation.json").exists()
 
 
 def test_videos_and_galleries(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import jostle
 from jostle.study import job, make_study
 from jostle.study.run import prepare
-from jostle.study.state import places, write_results
+from jostle.study.state import write_results
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (
@@ -40,9 +40,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two methods with two seeds each, evaluated and tested; the jobs run in this process, which is quicker."""
     folder = tmp_path_factory.mktemp("studies") / "catch"
     spec = make_study(SPEC)
-    for one, path in places(spec.jobs, folder).items():
-        prepare(path, one)
-        job.work(path)
+    for one in spec.jobs:
+        prepare(folder / one.folder, one)
+        job.work(folder / one.folder)
     write_results(spec, folder)
     (folder / "study.yaml").write_text("name: catch\n")
     return folder

@@ -1,9 +1,11 @@
 """The page in headless Chromium: nothing is asked of any network, and it works by hand, by key and on paper."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pages import ANCHORS, EVIL, evil
 
@@ -90,16 +92,29 @@ def test_curves_tell_values_and_seeds_by_pointer_and_by_key(sheet: Any) -> None:
 
 
 def test_the_values_told_are_those_of_the_runs(sheet: Any, runs: Path) -> None:
+    """At every step, of every seed."""
     from jostle.study import read_record
 
-    steps, values = read_record(runs / "none-s1").curve()
+    curves = {seed: read_record(runs / f"factorised-s{seed}").curve() for seed in (1, 2, 3)}
     plot = sheet.locator("#curves .plot").first
     plot.focus()
-    sheet.keyboard.press("End")
-    assert steps[-1] == 160
-    said = plot.locator(".tip").inner_text()
-    assert f"1: {values[-1]:.2f}".replace("-", "−") in said
+    sheet.keyboard.press("Home")
+    told = {}
+    for _ in range(12):
+        said = plot.locator(".tip").inner_text()
+        told[int(said.split(" steps")[0])] = said
+        sheet.keyboard.press("ArrowRight")
     sheet.keyboard.press("Escape")
+    assert len(told) > 5
+    assert max(told) == 160
+    seen = set()
+    for step, said in told.items():
+        for seed, (steps, values) in curves.items():
+            value = float(np.interp(step, steps, values))
+            seen.add(value)
+            numbers = re.findall(rf"(?:seed |, ){seed}: ([−\d.]+)", said.split("factorised")[1])
+            assert float(numbers[0].replace("−", "-")) == pytest.approx(value, abs=0.0051), (step, seed)
+    assert len(seen) > 3
 
 
 def test_links_and_tables_are_reached_by_key(sheet: Any) -> None:

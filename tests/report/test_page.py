@@ -210,6 +210,36 @@ def test_a_colour_is_a_method_everywhere(page: Path) -> None:
     assert {name: found[name] for name in order} == {name: {f"c{number}"} for number, name in enumerate(order)}
 
 
+def test_ranges_of_a_domain_are_drawn(runs: Path, tmp_path: Path) -> None:
+    """Of a parameter whose upper end rises in each run, in the unit that was logged."""
+    copy = Path(shutil.copytree(runs, tmp_path / "copy"))
+    for seed in (1, 2, 3):
+        file = copy / f"factorised-s{seed}" / "metrics.jsonl"
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        ends = [{"domain/gravity/low": 9.0, "domain/gravity/high": 10.0 + seed * row["step"] / 160} for row in rows]
+        file.write_text("".join(json.dumps(row | end) + "\n" for row, end in zip(rows, ends, strict=True)))
+    out = write_report(copy)
+    (drawing,) = [a["aria-label"] for name, a in Reader(out.read_text()).tags
+                  if name == "svg" and "Range of gravity" in (a.get("aria-label") or "")]  # fmt: skip
+    assert drawing is not None
+    assert "factorised: 10.5 [9.0, 12.0] at 160, 3 seeds." in drawing
+    assert "noisy=none" not in drawing
+
+
+def test_what_was_searched_for_is_told(study: Path, tmp_path: Path) -> None:
+    for name in ("results.jsonl", "study.yaml"):
+        shutil.copy(study / name, tmp_path)
+    trial = {"task": "catch", "method": "plain", "measure": "evaluate", "sampler": "random", "trials": 2, "steps": 256,
+             "seeds": [1000, 1001], "scores": {}, "failed": [], "folders": []}  # fmt: skip
+    trials = [{**trial, "trial": k, "settings": {"entropy_coef": k / 8}, "value": k, "chosen": k == 1} for k in (0, 1)]
+    (tmp_path / "search.jsonl").write_text("".join(json.dumps(each) + "\n" for each in trials))
+    said = words(write_report(tmp_path))
+    assert "are chosen by random search by seeds 1000, 1001, which do not report" in said
+    assert "entropy coefficient 0.125" in said
+    (tmp_path / "search.jsonl").write_text(json.dumps({**trials[0], "seeds": None}) + "\n")
+    assert "cannot be read, and is left out" in words(write_report(tmp_path))
+
+
 def test_only_results_are_enough(study: Path, tmp_path: Path) -> None:
     """A study's folder without its runs, as it may lie in a repository."""
     for name in ("results.jsonl", "study.yaml"):

@@ -59,7 +59,9 @@ def overview() -> str:
     """What the parts do."""
     width = max(map(len, PARTS))
     lines = [f"  jostle domain {name:{width}}  {what}" for name, (_, what) in PARTS.items()]
-    return "\n".join(["usage: jostle domain PART …", "", *lines, "", "jostle domain PART --help says more."])
+    examples = ["examples:", "  jostle domain show jostle/Pendulum-v1", "  jostle domain check Hopper-v5 masses.yaml"]
+    usage = "usage: jostle domain PART …"
+    return "\n".join([usage, "", *lines, "", *examples, "", "jostle domain PART --help says more."])
 
 
 def show(arguments: list[str]) -> int:

@@ -49,8 +49,8 @@ def check(arguments: list[str]) -> int:
         raise ConfigError(f"--steps {args.steps} must be at least 1.")
     if args.junit is not None and not args.junit.resolve().parent.is_dir():
         raise ConfigError(f"cannot write {args.junit}: there is no folder {args.junit.resolve().parent}.")
-    if "MUJOCO_GL" not in os.environ and "DISPLAY" not in os.environ:
-        os.environ["MUJOCO_GL"] = "egl"  # before MuJoCo is imported: pictures without a screen
+    if not {"MUJOCO_GL", "DISPLAY"} & set(os.environ) and "mujoco" not in sys.modules:
+        os.environ["MUJOCO_GL"] = "egl"  # pictures without a screen, for whoever imports MuJoCo from here on
     from jostle.envs.engines.mujoco.catalogue import is_model
     from jostle.stress.lint import QUESTIONS, domain_check, write_junit
 

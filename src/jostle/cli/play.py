@@ -84,13 +84,14 @@ class Watch:
     examples:
       jostle watch runs/deepsea
       jostle watch runs/pong --video pong.mp4 --episodes 1 --noise sampled --fps 60
+      jostle watch ppo_cartpole.zip --env CartPole-v1 --algo ppo
     """
 
     run: tyro.conf.Positional[Path]
-    """The folder of a run or of a saved agent."""
+    """The folder of a run or of a saved agent, or a zip of Stable-Baselines3."""
     which: Literal["newest", "best"] = "newest"
     """The run's newest good checkpoint, or the best one by the evaluations of its training."""
-    video: Annotated[Path | None, shown("RUN/videos/step_<step>-<noise>.mp4")] = None
+    video: Annotated[Path | None, shown("RUN/videos/step_<step>-<noise>.mp4, or beside a zip")] = None
     """The file to write."""
     episodes: int = 3
     """Episodes to play."""
@@ -108,12 +109,16 @@ class Watch:
     """Options of the environment as key=value, over those of the run."""
     domain: Annotated[str | None, shown("nothing is randomised", "train|FILE")] = None
     """train: draw from the whole domain of the training; FILE: from another one; without, the world is nominal."""
+    env: str | None = None
+    """Of a zip, where it was trained; a run knows it."""
+    algo: str | None = None
+    """The algorithm of a zip (ppo, a2c, dqn, sac, td3, ddpg), which does not tell it."""
     max_frames: int = 2_000
     """Frames of one episode, after which the video ends."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
     trust: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Import the module that the folder may name to make its environment."""
+    """Run code that the file may name or hold: the module of a run's environment, what is pickled in a zip."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors and warnings."""
 
@@ -190,28 +195,36 @@ def watch(arguments: list[str]) -> int:
         make_folder(args.video.parent)
     elif (args.run / "run.json").exists():
         make_folder(args.run / "videos")  # before anything is loaded and played for nothing
-    agent = jostle.load(args.run, which=args.which, device=args.device, replay=False, trust=args.trust)
-    try:
-        with _clearing_away():
-            video = record(
-                agent,
-                args.video or _default_video(args.run, agent.steps, args.noise),
-                episodes=args.episodes,
-                noise=args.noise,
-                actions=args.actions,
-                fps=args.fps,
-                seed=args.seed,
-                env_options=off(agent.env_options) | parse_options(args.env_options),
-                domain=args.domain,
-                overwrite=args.overwrite,
-                max_frames=args.max_frames,
-            )
-    finally:
-        agent.env.close()
+    if args.env is not None and not is_zip(args.run):
+        raise ConfigError("--env is for zips of Stable-Baselines3: a run's folder knows its environment.")
+    given = parse_options(args.env_options)
+    policy, steps = read_policy(
+        args.run,
+        algo=args.algo,
+        env=args.env,
+        env_options=given,
+        device=args.device,
+        which=args.which,
+        trust=args.trust,
+    )
+    with _clearing_away():
+        video = record(
+            policy,
+            args.video or _default_video(args.run, steps, args.noise),
+            episodes=args.episodes,
+            noise=args.noise,
+            actions=args.actions,
+            fps=args.fps,
+            seed=args.seed,
+            env_options=off(policy.env_options) | given,
+            domain=args.domain,
+            overwrite=args.overwrite,
+            max_frames=args.max_frames,
+        )
     if not args.quiet:
         returns = ", ".join([f"{r:.4g}" for r in video.returns] + ([] if video.cut is None else [f"{video.cut:.4g}+"]))
         width, height = video.size
-        print(f"{video.env}, noise {video.noise}, step {agent.steps:,}: returns {returns}")
+        print(f"{video.env}, noise {video.noise}, step {steps:,}: returns {returns}")
         print(f"{video.path}: {video.frames} frames of {width}×{height} at {video.fps} per second")
     return 0
 
@@ -243,8 +256,10 @@ def _clearing_away() -> Iterator[None]:
 
 
 def _default_video(run: Path, steps: int, noise: str) -> Path:
-    """In a run's folder; but beside a saved agent's, to which no file may be added."""
+    """In a run's folder; but beside a zip, and a saved agent's folder, to which no file may be added."""
     noise = noise.replace(":", "")
+    if is_zip(run):
+        return run.with_name(f"{run.stem}-{noise}.mp4")
     if (run / "meta.json").exists():
         return run.with_name(f"{run.resolve().name}-{noise}.mp4")
     return run / "videos" / f"step_{steps:012d}-{noise}.mp4"

@@ -206,7 +206,7 @@ class Board:
 def _plan(spec: "Spec", done: "list[tuple[Job, dict[str, Any]]]", args: Study) -> None:
     """What would run, and for how long, by what like jobs took."""
     from jostle.study.pool import cores
-    from jostle.study.tables import search_told
+    from jostle.study.shown.tables import search_told
 
     took: dict[tuple[str, str], list[float]] = {}
     for job, row in done:
@@ -234,18 +234,20 @@ def _plan(spec: "Spec", done: "list[tuple[Job, dict[str, Any]]]", args: Study) -
 
 def _tables(spec: "Spec", out: Path, args: Study) -> None:
     from jostle.cli.report import report_of_study
-    from jostle.study import results, tables
+    from jostle.study import results
+    from jostle.study.shown import tables
+    from jostle.study.shown.figures import figures
     from jostle.study.state import write_results
 
     write_results(spec, out)
     found = results.read(out)
-    text = tables.report(spec.name, found)
+    text = tables.report(spec.name, found, spec.show)
     try:
         (out / "table.md").write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot write in {out} ({error.strerror}): choose another folder with --out.") from error
     if importlib.util.find_spec("matplotlib") is not None:
-        list(tables.figures(found, out))
+        list(figures(found, out, spec.show))
     elif not args.quiet:
         print('note: no figures, for they need matplotlib: pip install "jostle[lab]"')
     if not args.quiet:

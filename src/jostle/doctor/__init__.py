@@ -15,7 +15,7 @@ from jostle.algo.ppo.agent import PPO
 from jostle.algo.saved import check_saved
 from jostle.doctor import ppo
 from jostle.doctor.bonus import bonuses, replayed
-from jostle.doctor.dqn import examine, fresh_replay, replay_state, target
+from jostle.doctor.dqn import examine, fresh_replay, replay_state, streams, target
 from jostle.doctor.kept import write_down
 from jostle.doctor.shared import Check, checkpoints, dormant_share, finite
 from jostle.errors import CheckpointError
@@ -92,6 +92,7 @@ def diagnose(path: str | Path, *, trust: bool = False) -> list[Check]:
             replay = agent.replay if agent.replay.ready else fresh_replay(agent)
             checks += examine(agent, replay, weights)
             checks.append(replay_state(agent, state))
+            checks += streams(agent)
             checks += replayed(agent, targets)
         elif isinstance(agent, PPO):
             checks += ppo.examine(agent, history, planned)

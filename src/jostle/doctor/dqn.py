@@ -1,22 +1,28 @@
 """Checks of DQN: values, noise, target and replay."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from jostle.algo.dqn.agent import DQN
 from jostle.algo.dqn.learner import ACT, LEARN, SELECT
 from jostle.algo.dqn.replay import Batch, Replay
 from jostle.doctor.shared import Check, Status, distance, dormant, looks, noise_size, sigma_gradient
+from jostle.doctor.streams import compared, judged
 from jostle.envs import random_actions
+from jostle.functional import td_loss
 from jostle.nn.encoders import Observation
 from jostle.nn.noisy import noisy_layers
 from jostle.nn.policy import greedy
 
+SETTLED = 2_000
+"""Gradient steps after which values that are worse than a constant are suspicious."""
 _ROWS = 512  # observations looked at
 _DRAWS = 8  # draws of noise that they are looked at under
 
@@ -98,6 +104,37 @@ def values(agent: DQN, batch: Batch, replay: Replay) -> Check:
         status: Status = "FAIL" if greatest > 10 * usual else "warning"
         return Check("values", status, found, "they diverge: lower the learning rate, use double, a slower target")
     return Check("values", "OK", found)
+
+
+@torch.no_grad()
+def streams(agent: DQN) -> list[Check]:
+    """For every bonus: values near their targets, and within what its rewards can add up to; and what each stream's
+    values weigh in the loss, on replayed transitions."""
+    if agent.intrinsic is None or not agent.replay.ready or not agent.updates:
+        return []
+    s = agent.streams
+    batch = agent.intrinsic.rewarded(agent.replay.sample(_ROWS, np.random.default_rng(0), agent.device))
+    with agent.noise.using(mode="mean"), agent.looks.clean():
+        q = agent.network(batch.obs)
+    value = q.gather(2, batch.action[:, None, None].expand(-1, q.shape[1], 1)).squeeze(2)
+    goal = agent.learner.td_target(batch)
+    found = []
+    for k, name in enumerate(s.names[1:], start=1):
+        reward, gamma = float(batch.reward[..., k].abs().max()), float(s.discount[k])
+        bound = reward / (1 - gamma) if gamma < 1 and reward else math.inf
+        settled = agent.updates >= SETTLED
+        found.append(judged(f"values ({name})", value[:, k], goal[:, k], bound, settled=settled))
+    return [*found, compared(dict(zip(s.names, weighted_losses(agent, value, goal).tolist(), strict=True)))]
+
+
+def weighted_losses(agent: DQN, value: Float[Tensor, "B K"], goal: Float[Tensor, "B K"]) -> Float[Tensor, "K"]:
+    """``c_k · L((Q_k − target_k) / scale_k)``, with the loss L that is learned."""
+    scale = torch.ones_like(goal[0]) if agent.learner.value_scale is None else agent.learner.value_scale.scale
+    each = [
+        td_loss(q[:, None], y[:, None], agent.config.loss)
+        for q, y in zip((value / scale).T, (goal / scale).T, strict=True)
+    ]
+    return torch.stack(each) * agent.streams.value_coef
 
 
 # ---- noise ----

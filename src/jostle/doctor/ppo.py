@@ -9,18 +9,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from jostle.algo.parts.auxiliary import notify
-from jostle.algo.parts.stream_settings import EXTRINSIC
 from jostle.algo.ppo.agent import PPO
 from jostle.algo.ppo.learner import Scored
 from jostle.algo.ppo.rollout import MinibatchBy, flat
 from jostle.doctor.shared import Check, dormant, looks, noise_size, sigma_gradient
+from jostle.doctor.streams import compared, judged
 from jostle.nn.distributions import Categorical, Gaussian, MultiCategorical, policy_space
 from jostle.nn.encoders import Normaliser
 
 LONG = 50
 """Rollouts after which an agent that has learned nothing at all is suspicious."""
-LOUD, DWARFS = 1.0, 10.0
-"""A loss of values that is above the one, and so many times all others together, drowns the policy's gradients."""
 _ROWS = 512  # observations looked at for dead units
 
 
@@ -145,30 +143,9 @@ def values(agent: PPO, scored: Scored) -> list[Check]:
         reward = float(scored.reward[..., k][r.valid].abs().max())
         gamma = float(s.discount[k])
         bound = reward / (1 - gamma) if gamma < 1 else math.inf
-        found.append(_values(agent, f"values ({name})", value, goal, bound or math.inf))  # without a reward: no bound
+        bound = bound or math.inf  # without a reward nothing bounds them
+        found.append(judged(f"values ({name})", value, goal, bound, settled=_long(agent)))
     return found
-
-
-def _values(agent: PPO, name: str, value: Float[Tensor, "B"], goal: Float[Tensor, "B"], bound: float) -> Check:
-    if not (value.isfinite().all() and goal.isfinite().all()):
-        return Check(name, "FAIL", "some are NaN or infinite", "go back to an earlier checkpoint; scale the rewards")
-    error, spread = float((value - goal).square().mean().sqrt()), float(goal.std(correction=0))
-    explained = 1 - float((goal - value).var(correction=0)) / spread**2 if spread > 0 else math.nan
-    greatest = float(value.abs().max())
-    found = f"up to {greatest:.3g}; error {error:.2g}, targets spread by {spread:.2g}"
-    if math.isfinite(explained):
-        found += f" ({explained:.0%} explained)"
-    if math.isfinite(bound):
-        found += f"; the rewards can add up to {bound:.3g}"
-    # A network that has learned nothing yet has values below 1 or so, and errs by as much as the targets are large.
-    size = float(goal.square().mean().sqrt())
-    excess = max(greatest / max(bound, 1.0) / 2, error / max(size, 1.0) / 3)
-    if excess > 1:
-        remedy = "they diverge: lower the learning rate, normalise or clip the rewards"
-        return Check(name, "FAIL" if excess > 5 else "warning", found, remedy)
-    if explained < -0.5 and error > 1e-2 and _long(agent):
-        return Check(name, "warning", found, "worse than a constant: more epochs, a higher value_coef, or longer")
-    return Check(name, "OK", found)
 
 
 def value_loss(history: Sequence[dict[str, Any]]) -> Check:
@@ -187,20 +164,8 @@ def value_loss(history: Sequence[dict[str, Any]]) -> Check:
 
 
 def stream_losses(agent: PPO, scored: Scored) -> Check:
-    """No stream's loss of values, as it enters the gradients, is large and far above all others' together."""
-    name = "value losses of streams"
-    losses = dict(zip(agent.streams.names, weighted_losses(agent, scored).tolist(), strict=True))
-    found = ", ".join(f"{stream} {loss:.3g}" for stream, loss in losses.items())
-    largest = max(losses, key=lambda stream: losses[stream])
-    if losses[largest] > LOUD and losses[largest] > DWARFS * (sum(losses.values()) - losses[largest]):
-        return Check(
-            name,
-            "warning",
-            f"{found}: that of {largest} dwarfs the others'",
-            f"it moves what the streams share: lower streams.{largest}.value_coef, or set value_norm to "
-            f"{'all' if largest == EXTRINSIC else 'intrinsic'}",
-        )
-    return Check(name, "OK", found)
+    """What each stream's values weigh in the gradients."""
+    return compared(dict(zip(agent.streams.names, weighted_losses(agent, scored).tolist(), strict=True)))
 
 
 @torch.no_grad()

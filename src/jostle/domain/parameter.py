@@ -67,12 +67,6 @@ class Parameter:
             return nominal * drawn
         return nominal + drawn if self.operation == "offset" else drawn
 
-    def drawn(self, value: Float64[np.ndarray, "*shape"], nominal: float) -> Float64[np.ndarray, "*shape"]:
-        """The draw that makes a value."""
-        if self.operation == "scale":
-            return value / nominal
-        return value - nominal if self.operation == "offset" else value
-
     def neutral(self, nominal: float) -> float:
         """The draw that leaves the nominal value."""
         return {"absolute": nominal, "scale": 1.0, "offset": 0.0}[self.operation]

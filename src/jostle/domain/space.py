@@ -13,6 +13,7 @@ from jaxtyping import Float64, Int64
 from jostle.domain.checks import resolved
 from jostle.domain.correlation import Correlated
 from jostle.domain.counter_rng import open_uniform, random_bits
+from jostle.domain.distributions import Distribution, stacked
 from jostle.domain.parameter import Parameter
 from jostle.domain.quantity import Quantity
 from jostle.domain.reading import read_space
@@ -58,6 +59,8 @@ class Space:
         keys = [hashlib.blake2b(name.encode(), digest_size=7).digest() for name in self.names]
         self._keys = np.array([int.from_bytes(key, "little") for key in keys], np.int64)
         self.movable = np.array([p.movable for p in self.parameters], np.bool_)
+        self._starts = np.array([p.when == "start" for p in self.parameters], np.bool_)
+        self._within = [i for i, p in enumerate(self.parameters) if p.when in ("interval", "step")]
         support = [self._support(p) for p in self.parameters]
         self.low = np.array([s[0] for s in support], np.float64)
         self.high = np.array([s[1] for s in support], np.float64)
@@ -104,14 +107,13 @@ class Space:
         """
         u = self._uniform(seed, envs, episodes, np.zeros_like(episodes) if steps is None else steps)
         values = np.empty_like(u)
-        for i, parameter in enumerate(self.parameters):
-            law = parameter.distribution
+        for at, law in self._columns:
             if low is None or high is None or not law.continuous:
-                values[:, i] = law.quantile(u[:, i])
+                values[:, at] = law.quantile(u[:, at])
                 continue
-            below, above = law.cdf(low[:, i]), law.cdf(high[:, i])
-            inner = law.quantile(np.clip(below + u[:, i] * (above - below), 2.0**-54, 1 - 2.0**-53))
-            values[:, i] = np.clip(inner, low[:, i], high[:, i])
+            below, above = law.cdf(low[:, at]), law.cdf(high[:, at])
+            inner = law.quantile(np.clip(below + u[:, at] * (above - below), 2.0**-54, 1 - 2.0**-53))
+            values[:, at] = np.clip(inner, low[:, at], high[:, at])
         return Draw(values, self.log_density(values, low=low, high=high))
 
     def log_density(
@@ -120,19 +122,22 @@ class Space:
         """Log density of numbers (before the operation), within bounds as in `draw`."""
         total = np.zeros(len(values))
         u, free = np.zeros_like(values), np.zeros(values.shape, np.bool_)
-        for i, parameter in enumerate(self.parameters):
-            law, x = parameter.distribution, values[:, i]
+        for at, law in self._columns:
+            x = values[:, at]
             if not law.continuous or low is None or high is None:
-                total += law.log_density(x)
-                u[:, i], free[:, i] = law.cdf(x), law.continuous
+                total += law.log_density(x).sum(1)
+                free[:, at] = law.continuous
+                if self.correlated:
+                    u[:, at] = law.cdf(x)
                 continue
-            a, b = low[:, i], high[:, i]
+            a, b = low[:, at], high[:, at]
             below, mass = law.cdf(a), law.cdf(b) - law.cdf(a)
-            free[:, i] = (b > a) & (mass > 0)
-            safe = np.where(free[:, i], mass, 1.0)
+            free[:, at] = (b > a) & (mass > 0)
+            safe = np.where(free[:, at], mass, 1.0)
             inside = (x >= a) & (x <= b)
-            total += np.where(inside, np.where(free[:, i], law.log_density(x) - np.log(safe), 0.0), -np.inf)
-            u[:, i] = (law.cdf(x) - below) / safe
+            term = np.where(inside, np.where(free[:, at], law.log_density(x) - np.log(safe), 0.0), -np.inf)
+            total += term.sum(1)
+            u[:, at] = (law.cdf(x) - below) / safe
         for members, group in self._groups:
             total += group.log_density(u[:, members], free[:, members])
         return total
@@ -163,13 +168,29 @@ class Space:
         """Numbers in (0, 1) by (seed, environment, episode, draw of the episode, parameter)."""
         if not self.parameters:
             return np.zeros((len(envs), 0))
-        starts = np.array([p.when == "start" for p in self.parameters])
-        episode = np.where(starts, 0, episodes[:, None])
-        tick = np.stack([p.ticks(steps) for p in self.parameters], 1)
+        episode = np.where(self._starts, 0, episodes[:, None])
+        tick = np.zeros((len(envs), len(self.parameters)), np.int64)
+        for i in self._within:
+            tick[:, i] = self.parameters[i].ticks(steps)
         u = open_uniform(random_bits(seed, _PURPOSE, envs[:, None], episode, tick, self._keys))
         for members, group in self._groups:
             u[:, members] = group.join(u[:, members])
         return u
+
+    @cached_property
+    def _columns(self) -> list[tuple[list[int], Distribution]]:
+        return self.columns(range(len(self.parameters)))
+
+    def columns(self, which: Iterable[int]) -> list[tuple[list[int], Distribution]]:
+        """The distributions of some parameters, each with its columns: all uniform ones together, and all log-uniform
+        ones, so that many parameters cost little more than one."""
+        found: list[tuple[list[int], Distribution]] = []
+        laws = {int(i): self.parameters[int(i)].distribution for i in which}
+        for kind in dict.fromkeys(type(law) for law in laws.values()):
+            at = [i for i, law in laws.items() if type(law) is kind]
+            together = stacked([laws[i] for i in at])
+            found += [([i], laws[i]) for i in at] if together is None else [(at, together)]
+        return found
 
     @cached_property
     def _groups(self) -> list[tuple[list[int], Correlated]]:
@@ -217,6 +238,12 @@ class Bound:
         self.quantities = tuple(quantities[p.name] for p in bound)
         self.names = self.space.names
         self.nominal = np.array([q.nominal for q in self.quantities], np.float64)
+        self._least = np.array([q.low for q in self.quantities], np.float64)
+        self._most = np.array([q.high for q in self.quantities], np.float64)
+        scaled = np.array([p.operation == "scale" for p in bound], np.bool_)
+        shifted = np.array([p.operation == "offset" for p in bound], np.bool_)
+        self._factor = np.where(scaled, self.nominal, 1.0)
+        self._shift = np.where(shifted, self.nominal, 0.0)
         pairs = zip(bound, self.quantities, strict=True)
         self.neutral = np.array([p.neutral(q.nominal) for p, q in pairs], np.float64)
 
@@ -236,17 +263,11 @@ class Bound:
 
     def values(self, drawn: Float64[np.ndarray, "R P"]) -> Float64[np.ndarray, "R P"]:
         """What becomes of drawn numbers, in the quantities' units, never beyond their bounds by a rounding."""
-        out = np.empty_like(drawn)
-        for i, (parameter, quantity) in enumerate(zip(self.space.parameters, self.quantities, strict=True)):
-            out[:, i] = np.clip(parameter.value(drawn[:, i], quantity.nominal), quantity.low, quantity.high)
-        return out
+        return np.asarray(np.clip(self._factor * drawn + self._shift, self._least, self._most))
 
     def drawn(self, values: Float64[np.ndarray, "R P"]) -> Float64[np.ndarray, "R P"]:
         """The draws that make values: the inverse of `values`."""
-        out = np.empty_like(values)
-        for i, (parameter, quantity) in enumerate(zip(self.space.parameters, self.quantities, strict=True)):
-            out[:, i] = parameter.drawn(values[:, i], quantity.nominal)
-        return out
+        return np.asarray((values - self._shift) / self._factor)
 
     def by_name(self, values: Float64[np.ndarray, "R P"]) -> dict[str, Float64[np.ndarray, "R"]]:
         """Values as `World.set_quantities` takes them."""

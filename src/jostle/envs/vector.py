@@ -66,10 +66,10 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
           float64 [N] (seconds), zero in other rows;
         - ``_episode``: bool [N], the rows where a game ended;
     where environments tell which actions are legal (`masked`),
-        - ``action_mask``: bool [N, A], the legal actions behind the observation just returned; in rows that tell none
-          all are. A is n for Discrete, Σ nvec for MultiDiscrete and 2 D for MultiBinary actions;
+        - ``action_mask``: bool [N, P], the legal actions behind the observation just returned; in rows that tell none
+          all are. P is A for Discrete, Σ nvec for MultiDiscrete and 2 D for MultiBinary actions;
     with a domain,
-        - ``domain``: float64 [N, P], the values of its parameters under which the transition was made and the
+        - ``domain``: float64 [N, parameters], the values of its parameters under which the transition was made and the
           observation just returned was seen (`DomainDriver.names` says which);
         - ``domain_log_density``: float64 [N], of each episode's draw when it was drawn;
     where a simulation broke down,

@@ -3,17 +3,19 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float
 
 from jostle.errors import ConfigError
 from jostle.explain.asking import Subject, Target, ask
 from jostle.explain.methods import feature_methods, map_methods
 from jostle.explain.results import Importance, Maps
 from jostle.explain.results.gallery import plot_gallery
+from jostle.explain.results.objects import object_mass
 from jostle.explain.results.video import record_maps
 from jostle.explain.sanity import Sanity, check
 from jostle.explain.sanity.permuted import Students, students
@@ -40,6 +42,7 @@ class Explanation:
         trace: the episodes.
         found: maps, or the importance of features, by the technique's name.
         sanity: checks of techniques.
+        masses: of each technique on each object whose pixels are known, and of the picture alone; see `object_mass`.
         left_out: what was not done, and why.
         seconds: that it took.
         complete: nobody stopped it.
@@ -49,6 +52,7 @@ class Explanation:
     trace: Trace
     found: dict[str, Maps | Importance] = field(default_factory=dict)
     sanity: dict[str, Sanity] = field(default_factory=dict)
+    masses: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     complete: bool = True
@@ -63,6 +67,7 @@ class Explanation:
         permuted = None if sanity is None or sanity.permuted is None else float(sanity.permuted.alike.mean())
         gain = None if sanity is None else float(sanity.curves.gain.mean())
         null = float(np.nanmean(found.like_null)) if isinstance(found, Maps) else None
+        masses = self.masses.get(name, {})
         best = "" if isinstance(found, Maps) else found.names[int(found.mean.argmax())]
         row = {
             "technique": found.method,
@@ -71,6 +76,7 @@ class Explanation:
             "like fresh weights": _number(cascade),
             "like permuted actions": _number(permuted),
             "gain": _number(gain),
+            **{f"on {what}": f"{own:.1f} ({alone:.1f})" for what, (own, alone) in masses.items()},
             "verdict": "not checked" if sanity is None else sanity.failed or "passed",
         }
         if not isinstance(found, Maps):
@@ -114,7 +120,8 @@ _LEGEND = (
     "The columns *like* are rank correlations of absolute maps: with the saliency of the picture alone, with the maps "
     "of a network with fresh weights, and between two networks that learned the policy's actions as they are and "
     "exchanged between the steps. *Gain*: by how much deletion and insertion beat the same map shifted at random. A "
-    "technique fails above 0.5 in the second or third, or at a gain of 0 or less."
+    "technique fails above 0.5 in the second or third, or at a gain of 0 or less. *On* an object: the share of the map "
+    "that lies on its pixels over its share of the picture, and that of the picture alone."
 )
 
 
@@ -269,6 +276,7 @@ def _maps(
         own = found.found[name]
         assert isinstance(own, Maps)
         found.found[name] = own.marked(sanity.failed)
+    _on_objects(found, subject)
     made = [maps for maps in found.found.values() if isinstance(maps, Maps)]
     for name, each in found.found.items():
         each.save(found.folder / "maps", name)
@@ -277,6 +285,20 @@ def _maps(
         plot_gallery(made, title=title).savefig(found.folder / "gallery.png", dpi=200)
     if video and found.complete and goes_on("video"):
         _video(found, subject)
+
+
+def _on_objects(found: Explanation, subject: Subject) -> None:
+    rows = subject.steps.rows
+    pixels = {name: found.trace.column(f"object.{name}", rows) for name in found.trace.objects}
+    for name, maps in found.found.items():
+        if isinstance(maps, Maps) and all(p.shape == maps.values.shape for p in pixels.values()):
+            own, alone = object_mass(maps, pixels), object_mass(replace(maps, values=maps.null), pixels)
+            found.masses[name] = {what: (_mean(own[what]), _mean(alone[what])) for what in pixels}
+
+
+def _mean(values: Float[np.ndarray, "B"]) -> float:
+    """Of the numbers that there are; NaN where there are none."""
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def _taught(found: Explanation, view: PolicyView) -> Students | None:

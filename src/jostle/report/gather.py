@@ -20,7 +20,7 @@ _LARGEST = 20_000_000  # bytes of a file that may be a comparison
 _EVALUATED = "eval/return_mean"
 RESULT, FAILED = "result.json", "failed.json"
 """In a job's folder: what it found, or why it failed when it was last tried."""
-METRICS = (RETURN, "charts/SPS", _EVALUATED, "coverage/")
+METRICS = (RETURN, "charts/SPS", _EVALUATED, "coverage/", "domain/")
 """Beginnings of the names of metrics that sections show; the others are not kept, for they are most of the memory."""
 
 
@@ -32,6 +32,7 @@ class Found:
     runs: list[Path] = field(default_factory=list)
     tests: list[Path] = field(default_factory=list)
     comparisons: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    searches: dict[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
 
 def gather(folders: Sequence[Path], title: str | None = None) -> Material:
@@ -49,7 +50,7 @@ def gather(folders: Sequence[Path], title: str | None = None) -> Material:
             raise CheckpointError(f"{folder} {what}: give the folder of a study, of a run, or one that holds some")
         _look(folder, found, _DEEPEST)
     notes: list[str] = []
-    runs = [run for study in found.studies for run in _study(study, found.studies, notes)]
+    runs = [run for study in found.studies for run in _study(study, found, notes)]
     runs += _lone(found.runs, notes)
     stress = gather_tests(runs, found.tests, notes)
     if not runs and not stress and not found.comparisons:
@@ -59,7 +60,7 @@ def gather(folders: Sequence[Path], title: str | None = None) -> Material:
     named = {path.resolve().name: text for path in found.studies if (text := _text(path / "study.yaml")) is not None}
     return Material(
         title or listed([folder.resolve().name for folder in folders], 3),
-        runs, stress, found.comparisons, named, notes, folders=folders,
+        runs, stress, found.comparisons, found.searches, named, notes, folders=folders,
     )  # fmt: skip
 
 
@@ -94,11 +95,14 @@ def _comparisons(folder: Path, found: Found) -> None:
             continue
 
 
-def _study(folder: Path, studies: Sequence[Path], notes: list[str]) -> Iterator[Run]:
+def _study(folder: Path, found: Found, notes: list[str]) -> Iterator[Run]:
     """The runs of a study's results, with their folders where those are there."""
     name = folder.resolve().name
     try:
-        rows = results.read(folder).rows
+        whole = results.read(folder)
+        rows = whole.rows
+        if whole.search:
+            found.searches[name] = whole.search
     except CheckpointError as error:
         notes.append(f"{error}.")
         rows = []
@@ -107,8 +111,8 @@ def _study(folder: Path, studies: Sequence[Path], notes: list[str]) -> Iterator[
         path = folder / str(row.get("folder", ""))
         known.add(path.name)
         record = _record(path, notes) if (path / "run.json").is_file() else None
-        task = f"{name}: {row['task']}" if len(studies) > 1 else row["task"]
-        yield Run({**row, "task": task}, record)
+        task = f"{name}: {row['task']}" if len(found.studies) > 1 else row["task"]
+        yield Run({**row, "task": task}, record, folder=path if row.get("folder") and path.is_dir() else None)
     missing = [job.parent for job in sorted(folder.glob("*/*/*/job.json")) if not (job.parent / RESULT).exists()]
     missing = [path for path in missing if path.name not in known]
     if missing:
@@ -158,7 +162,7 @@ def _lone(folders: Sequence[Path], notes: list[str]) -> list[Run]:
                 if record.seed is not None:
                     used.add(record.seed)
                 method = label if record.finished or going else f"{label} (unfinished)"
-                found.append(Run(_row(env, method, record), record, record.finished))
+                found.append(Run(_row(env, method, record), record, record.finished, record.path))
     return found
 
 

@@ -29,11 +29,13 @@ class Run:
         row: as a line of a study's results; of a lone run the same, made of its folder.
         record: what its folder says; None where only the line is left.
         finished: the training came to its planned end.
+        folder: where it lies, also where it is no run's, as of play by chance; None where only the line is left.
     """
 
     row: Mapping[str, Any]
     record: Record | None = None
     finished: bool = True
+    folder: Path | None = None
 
     @property
     def task(self) -> str:
@@ -125,6 +127,7 @@ class Material:
         runs: in order.
         stress: tests of them.
         comparisons: what `jostle compare --json` has written, by the file's name.
+        searches: a row a trial of each study that has searched for settings.
         studies: name and text of the studies' files, where they lie in their folders.
         notes: sentences about what is missing, damaged or doubtful.
         baseline: the method that others are compared with; None: the first of each task.
@@ -138,6 +141,7 @@ class Material:
     runs: Sequence[Run] = ()
     stress: Sequence[Stressed] = ()
     comparisons: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    searches: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     studies: Mapping[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     baseline: str | None = None

@@ -36,16 +36,21 @@ class Measure:
 
 
 def headlines(material: Material) -> list[Measure]:
-    """The trained agents' return, or else that of the end of the training; and of stress tests what was not seen."""
+    """The trained agents' return, and of stress tests what was not seen; without either the end of the training."""
+    beyond = unseen(material)
+    tested = {measure.task for measure in beyond if measure.scores}
     found = []
     for task in material.tasks:
-        measures = material.measures(task)
-        if "evaluate" in measures:
-            found.append(Measure(task, "return of the trained agents", "return", material.scores(task, "evaluate")))
-        elif "training" in measures:
-            title = "return over the last tenth of the training"
-            found.append(Measure(task, title, "return while training", material.scores(task, "training")))
-    return [measure for measure in [*found, *unseen(material)] if measure.scores]
+        evaluated = material.scores(task, "evaluate")
+        if evaluated:
+            found.append(Measure(task, "return of the trained agents", "return", evaluated))
+        elif task not in tested:
+            training, last = (material.scores(task, measure) for measure in ("training", "last"))
+            title = (
+                "return over the last tenth of the training" if training else "return of the training's last episodes"
+            )
+            found.append(Measure(task, title, "return while training", training or last))
+    return [measure for measure in [*found, *beyond] if measure.scores]
 
 
 def unseen(material: Material) -> list[Measure]:

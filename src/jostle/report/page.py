@@ -23,16 +23,18 @@ from jostle.report.sections.health import health
 from jostle.report.sections.profiles import profiles
 from jostle.report.sections.repeat import repeat
 from jostle.report.sections.scores import scores
+from jostle.report.sections.search import search
 from jostle.report.sections.settings import mixtures, settings
 from jostle.report.sections.stress import stress
 from jostle.report.sections.videos import videos as worst
+from jostle.report.sections.world import world
 
 SECTIONS: list[SectionOf] = [
-    answer, curves, stress, scores, profiles, comparison, coverage, worst, health, settings, repeat,
+    answer, curves, stress, scores, profiles, comparison, coverage, world, worst, health, search, settings, repeat,
 ]  # fmt: skip
 """The parts of the page in order. A function more here is a part more there."""
 LARGEST = 10_000_000
-"""Bytes of a page, at most."""
+"""Characters of a page beyond which it is called large."""
 _MARK = '<meta name="generator" content="jostle'
 
 
@@ -74,7 +76,12 @@ def write_report(
     material = gather(places, title)
     check_baseline(material, baseline)
     material.videos, material.trust, material.notify = videos, trust, notify
-    _write(target, render(material, sections))
+    text = render(material, sections)
+    if len(text) > LARGEST:
+        notify(
+            f"the page has {len(text) / 1e6:.0f} MB: give fewer folders, or ask for fewer videos, and it loads sooner"
+        )
+    _write(target, text)
     return target
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def gather_tests(runs: Sequence[Run], folders: Sequence[Path], notes: list[str]) -> list[Stressed]:
     """The tests that lie in the runs' folders, one for all runs of a task under the same conditions; and lone ones."""
-    places = [(run, folder) for run in runs if run.record for folder in sorted(run.record.path.glob("stress/*/"))]
+    places = [(run, folder) for run in runs if run.folder for folder in sorted(run.folder.glob("stress/*/"))]
     if not places and not folders:
         return []
     from jostle.stress.result import read_result  # late, for it needs torch, and most reports do not

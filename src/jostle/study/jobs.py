@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+RANDOM = "random"
+"""The algorithm of a method that acts by chance and learns nothing."""
+
 
 @dataclass(frozen=True, eq=False)
 class Job:

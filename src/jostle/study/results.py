@@ -39,12 +39,12 @@ class Results:
         return list(dict.fromkeys(row["method"] for row in self.rows if row["task"] == task))
 
     def measures(self, task: str) -> list[str]:
-        """What `scores` knows of a task: ``evaluate``, and ``stress/SUITE/CONDITION|MODE`` of each condition."""
+        """What `scores` knows of a task: ``evaluate``; ``last``, the training's own last episodes, a hundred at most;
+        ``stress/SUITE/CONDITION|MODE`` of each condition; ``training``; and ``metric/NAME``, which are not listed."""
         found: dict[str, None] = {}
         for row in self.rows:
             if row["task"] == task:
-                if "evaluate" in row["scores"]:
-                    found["evaluate"] = None
+                found |= {name: None for name in ("evaluate", "last") if name in row["scores"]}
                 for suite, cells in (row["scores"].get("stress") or {}).items():
                     found |= {f"stress/{suite}/{cell}": None for cell in cells}
         return [*found, "training"]
@@ -59,7 +59,7 @@ class Results:
         """
         if task not in self.tasks:
             raise ConfigError(f"there is no task '{task}'; {closest(task, self.tasks)}")
-        if measure not in self.measures(task):
+        if not measure.startswith("metric/") and measure not in self.measures(task):
             raise ConfigError(f"nothing measured '{measure}' on '{task}'; {closest(measure, self.measures(task))}")
         found = {}
         for method in self.methods(task):
@@ -120,7 +120,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
             [
                 *place,
                 f"{sum(row['seconds'].values()):.3f}",
-                f"{row['memory'] / 2**20:.0f}",
+                "" if row["memory"] is None else f"{row['memory'] / 2**20:.0f}",
                 *("" if math.isnan(x) else repr(x) for x in scores),
             ]
         )
@@ -132,9 +132,13 @@ def score(row: Mapping[str, Any], measure: str) -> float:
     if measure == "training":
         steps, values = (np.array(row["curve"][name], np.float64) for name in ("steps", "return"))
         return float(values[steps >= 0.9 * steps[-1]].mean()) if len(steps) else math.nan
-    if measure == "evaluate":
-        return float(row["scores"].get("evaluate", {}).get("return", math.nan))
+    if measure in ("evaluate", "last"):
+        told = row["scores"].get(measure, {}).get("return")
+        return math.nan if told is None else float(told)
+    if measure.startswith("metric/"):
+        told = (row.get("metrics") or {}).get(measure.removeprefix("metric/"))
+        return math.nan if told is None else float(told)
     _, suite, cell = measure.split("/", 2)
-    told = (row["scores"].get("stress") or {}).get(suite, {}).get(cell, {})
-    value = told.get("success") if told.get("success") is not None else told.get("return")
+    found = (row["scores"].get("stress") or {}).get(suite, {}).get(cell, {})
+    value = found.get("success") if found.get("success") is not None else found.get("return")
     return math.nan if value is None else float(value)

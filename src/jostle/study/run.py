@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from jostle.study.executor import Ended, Executor, last_lines
 from jostle.study.jobs import Job
 from jostle.study.pool import local_pool
 from jostle.study.spec import Study
-from jostle.study.state import FAILED, known, places, result_of, write_results
+from jostle.study.state import FAILED, known, result_of, write_results
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,9 @@ class _Rounds:
         """Run the jobs that are known and not done, each once; false where there is none, or none may be begun."""
         by_folder: dict[Path, Job] = {}
         found = known(self.study, self.folder, self.given_up)
-        for job, path in places(found.jobs, self.folder).items():
-            if job.key not in self.given_up and result_of(path, job) is None:
-                by_folder.setdefault(path, job)
+        for job in found.jobs:
+            if job.key not in self.given_up and found.shelf.row(job) is None:
+                by_folder.setdefault(found.shelf.path(job), job)
         todo = list(by_folder)
         if self.most is not None:
             fresh = [path for path in todo if by_folder[path].key not in self.begun]
@@ -158,15 +159,16 @@ class _Rounds:
         self.tries[job.key] += 1
         if self.tries[job.key] > self.retries or self.over():
             self.given_up.add(job.key)
-            replace_file(ended.folder / FAILED, json.dumps({"code": ended.code, "said": said}) + "\n")
+            with suppress(OSError):  # on a full disk the job is told of all the same
+                replace_file(ended.folder / FAILED, json.dumps({"code": ended.code, "said": said}) + "\n")
         self.notify(Event(job, "failed", ended, said))
 
     def outcome(self) -> Outcome:
         """Of all rounds."""
         found = known(self.study, self.folder, self.given_up)
         outcome = Outcome(later=sum(self.study.plan.values()) - len(found.jobs))
-        for job, path in places(found.jobs, self.folder).items():
-            done = result_of(path, job) is not None
+        for job in found.jobs:
+            done = found.shelf.row(job) is not None
             (outcome.done if done else outcome.failed if job.key in self.given_up else outcome.left).append(job)
         return outcome
 

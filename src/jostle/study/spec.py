@@ -18,7 +18,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +26,19 @@ import yaml
 
 from jostle import preset_files
 from jostle.errors import ConfigError, closest
-from jostle.study.jobs import Job
-from jostle.study.ranges import Range, by_chance, read_ranges
-from jostle.study.tune import Budget, Search, read_budget
+from jostle.study.jobs import RANDOM, Job
+from jostle.study.search.ranges import Range, by_chance, read_ranges
+from jostle.study.search.tune import Budget, Search, read_budget
+from jostle.study.shown.show import Show, read_show
 from jostle.study.yaml_parts import file_name, keys, mapping, seed_list
 from jostle.yaml_text import parse_yaml
 
-_STUDY = ("name", "seeds", "steps", "tasks", "methods", "evaluate", "stress", "config", "tune")
+_STUDY = ("name", "seeds", "steps", "tasks", "methods", "evaluate", "stress", "config", "tune", "show")
 _TASK = ("env", "env_options", "num_envs", "steps", "config", "methods", "seeds", "evaluate", "stress")
 _METHOD = ("algorithm", "preset", "config", "env_options", "num_envs", "sweep", "seeds", "version", "tune")
 _EVALUATE = ("episodes", "noise", "actions", "env_options", "seed")
 _STRESS = ("suite", "episodes", "noise", "actions", "seed")
-ALGORITHMS = ("dqn", "ppo")
+ALGORITHMS = ("dqn", "ppo", RANDOM)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Study:
         tasks, methods: in the order of the file, each point of a sweep a method of its own.
         jobs: of the methods without a search, seeds first, so that an early stop has few seeds of everything.
         searches: for the settings of the others, task by task.
+        show: what tables and figures show.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Study:
     methods: Sequence[str]
     jobs: Sequence[Job]
     searches: Sequence[Search] = ()
+    show: Show = field(default_factory=Show)
 
     @property
     def plan(self) -> Counter[tuple[str, str]]:
@@ -129,7 +132,8 @@ def make_study(data: Any, name: str = "study") -> Study:
     order = {seed: number for number, seed in enumerate(dict.fromkeys(job.seed for job in jobs))}
     jobs.sort(key=lambda job: order[job.seed])
     refuse_doubles(jobs)
-    return Study(name, list(tasks), [label for each in points.values() for label in each], jobs, searches)
+    labels = [label for each in points.values() for label in each]
+    return Study(name, list(tasks), labels, jobs, searches, read_show(whole.get("show"), list(tasks), labels))
 
 
 Asking = Callable[[Mapping[str, Any], int | None], dict[str, Any]]
@@ -239,6 +243,11 @@ def _asked(name: str, task: Mapping[str, Any], method: str, point: Mapping[str, 
     steps = task.get("steps") or whole.get("steps") or (known.get("training") or {}).get("total")
     if not isinstance(steps, int | float) or isinstance(steps, bool) or steps < 1 or steps != int(steps):
         raise ConfigError(f"{where} has steps={steps!r}: give whole steps, of the study or of the task.")
+    if algorithm == RANDOM:
+        if not isinstance(task.get("env"), str):
+            raise ConfigError(f"{where} needs an environment: give the task its env.")
+        place = {"algorithm": RANDOM, "env": task["env"], "num_envs": 1, "env_options": {**options[0], **options[1]}}
+        return place | {"steps": 0, "config": {}, "version": point.get("version", 1)}
     kind = AGENTS[algorithm]
     try:
         start = starting(
@@ -292,9 +301,12 @@ def _named(whole: Mapping[str, Any], part: str) -> dict[str, Any]:
 
 
 def refuse_doubles(jobs: Sequence[Job]) -> None:
-    """Raises ConfigError where two methods report of the same."""
+    """Raises ConfigError where two methods report of the same; chance may be the same on tasks that differ in training
+    alone."""
     seen: dict[str, Job] = {}
     for job in jobs:
+        if job.asked["algorithm"] == RANDOM:
+            continue
         other = seen.setdefault(job.key, job)
         if other is not job:
             raise ConfigError(

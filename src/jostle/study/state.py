@@ -2,19 +2,21 @@
 
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jostle.errors import JostleError
+from jostle.errors import CheckpointError, JostleError
 from jostle.store.files import replace_file
 from jostle.study import results
 from jostle.study.job import RESULT
 from jostle.study.jobs import Job
+from jostle.study.search.tune import Found, Search, Trial
 from jostle.study.spec import Study
-from jostle.study.tune import Found, Search, Trial
 
+CARRIED = "carried.jsonl"
+"""Rows whose runs have no folder here, and which the study does not ask for any more."""
 FAILED = "failed.json"
 """In the folder of a job that failed when it was last tried: its exit code and the end of its log."""
 
@@ -24,11 +26,13 @@ class Known:
     """What there is to run, by what was found so far.
 
     Attributes:
+        shelf: what was found.
         trials: of each search.
         chosen: of each search; None before it has ended, or where every trial failed.
         reports: the jobs that report, whose settings are known.
     """
 
+    shelf: "Shelf"
     trials: Mapping[Search, Sequence[Trial]]
     chosen: Mapping[Search, Trial | None]
     reports: Sequence[Job]
@@ -48,12 +52,12 @@ def known(study: Study, folder: Path, failed: Collection[str] | None = None) -> 
         folder: of the study.
         failed: keys of jobs that are not tried again; None: of those that failed when they were last tried.
     """
-    there = _folders(folder)
+    shelf = Shelf(folder)
     if failed is None:
-        failed = {path.name.rpartition("-")[2] for path in there.values() if (path / FAILED).exists()}
+        failed = {path.name.rpartition("-")[2] for path in shelf.there.values() if (path / FAILED).exists()}
 
     def score(job: Job, measure: str) -> float | None:
-        row = result_of(there.get(job.folder.name, folder / job.folder), job)
+        row = shelf.row(job)
         return None if row is None else results.score(row, measure)
 
     found = Found(folder, score, frozenset(failed))
@@ -63,22 +67,52 @@ def known(study: Study, folder: Path, failed: Collection[str] | None = None) -> 
     seeds, places = list(dict.fromkeys(job.seed for job in jobs)), list(study.plan)
     if study.searches:
         jobs.sort(key=lambda job: (seeds.index(job.seed), places.index((job.task, job.method))))
-    return Known(trials, chosen, jobs)
+    return Known(shelf, trials, chosen, jobs)
 
 
-def places(jobs: Iterable[Job], folder: Path) -> dict[Job, Path]:
-    """The folder of each job: the one that it has, whatever task and method were called then, or a new one."""
-    there = _folders(folder)
-    return {job: there.get(job.folder.name, folder / job.folder) for job in jobs}
+class Shelf:
+    """The results in a study's folder, as it is now: in the runs' folders, and in `results.jsonl` of runs whose folders
+    are elsewhere."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.there = {path.name: path for path in sorted(folder.glob("*/*/s*-*")) if (path / "job.json").exists()}
+        self._carried: dict[tuple[str, str], dict[str, Any]] | None = None
 
-def _folders(folder: Path) -> dict[str, Path]:
-    """The jobs' folders that are there, by their names."""
-    return {path.name: path for path in sorted(folder.glob("*/*/s*-*")) if (path / "job.json").exists()}
+    def path(self, job: Job) -> Path:
+        """The folder of a job: the one that it has, whatever task and method were called then, or a new one."""
+        return self.there.get(job.folder.name, self.folder / job.folder)
+
+    def row(self, job: Job) -> dict[str, Any] | None:
+        """What a job has found; None where it is not done, or something else was measured."""
+        path = self.path(job)
+        found = result_of(path, job)
+        if found is not None:
+            return {**found, "folder": str(path.relative_to(self.folder))}
+        found = self.carried.get((job.key, job.measured))
+        return None if found is None else {**found, "task": job.task, "method": job.method, "seed": job.seed}
+
+    @property
+    def carried(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Rows whose runs have no folder here, by what they were asked for."""
+        if self._carried is None:
+            self._carried = {}
+            for name in (CARRIED, results.FILE):
+                path = self.folder / name
+                for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+                    try:
+                        row = json.loads(line)
+                        if "folder" not in row:
+                            self._carried[row["key"], row["measured"]] = row
+                    except (ValueError, KeyError, TypeError) as error:
+                        raise CheckpointError(
+                            f"{path} is damaged: restore it, or take it away to do without"
+                        ) from error
+        return self._carried
 
 
 def result_of(path: Path, job: Job) -> dict[str, Any] | None:
-    """What a job has found; None where it is not done, or something else was measured."""
+    """What the run in a folder has found; None where it is not done, or something else was measured."""
     try:
         found = json.loads((path / RESULT).read_text(encoding="utf-8"))
         good = (found["key"], found["measured"]) == (job.key, job.measured)
@@ -92,12 +126,12 @@ def found_rows(study: Study, folder: Path) -> Iterator[dict[str, Any]]:
     settings that were searched for, which trial they are of."""
     found = known(study, folder)
     tuned = {(s.task, s.method): trial for s, trial in found.chosen.items() if trial}
-    for job, path in places(found.reports, folder).items():
-        row = result_of(path, job)
+    for job in found.reports:
+        row = found.shelf.row(job)
         if row is not None:
             trial = tuned.get((job.task, job.method))
             chosen = {} if trial is None else {"chosen": {"trial": trial.number, "settings": trial.settings}}
-            yield {**row, "folder": str(path.relative_to(folder)), **chosen}
+            yield row | chosen
 
 
 def trial_rows(study: Study, folder: Path) -> Iterator[dict[str, Any]]:
@@ -112,7 +146,7 @@ def trial_rows(study: Study, folder: Path) -> Iterator[dict[str, Any]]:
                 "steps": trial.jobs[0].asked["steps"], "seeds": list(budget.seeds),
                 "scores": {str(seed): _finite(score) for seed, score in trial.scores.items()},
                 "value": _finite(trial.value), "failed": list(trial.failed), "chosen": trial is chosen,
-                "folders": [str(path.relative_to(folder)) for path in places(trial.jobs, folder).values()],
+                "folders": [str(found.shelf.path(job).relative_to(folder)) for job in trial.jobs],
             }  # fmt: skip
 
 
@@ -123,8 +157,9 @@ def _finite(value: float | None) -> float | None:
 
 def done_jobs(study: Study, folder: Path) -> Iterator[tuple[Job, dict[str, Any]]]:
     """The jobs that have a result, trials included, with that."""
-    for job, path in places(known(study, folder).jobs, folder).items():
-        row = result_of(path, job)
+    found = known(study, folder)
+    for job in found.jobs:
+        row = found.shelf.row(job)
         if row is not None:
             yield job, row
 
@@ -136,7 +171,11 @@ def write_results(study: Study, folder: Path) -> None:
         JostleError: they cannot be written.
     """
     rows = list(found_rows(study, folder))
+    told = {(row["key"], row["measured"]) for row in rows}
+    carried = [row for place, row in Shelf(folder).carried.items() if place not in told]
     try:
+        if carried or (folder / CARRIED).exists():
+            replace_file(folder / CARRIED, results.as_text(carried))
         replace_file(folder / results.FILE, results.as_text(rows))
         replace_file(folder / results.TABLE, results.as_csv(rows))
         if study.searches:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-_numpy: Any = np.random  # whose types leave out what changes its generator
+from jostle.envs.engines.numpy_global import OwnNumpy
 
 
 class OwnGlobals:
@@ -19,20 +19,19 @@ class OwnGlobals:
 
     def __init__(self, seed: int) -> None:
         self._torch = torch.Generator().manual_seed(seed).get_state()
-        self._numpy = np.random.MT19937([seed, 1])  # of the seed alone it would draw what torch draws
+        self._numpy = OwnNumpy(np.random.MT19937([seed, 1]))  # of the seed alone it would draw what torch draws
         self._python: Any = random.Random(seed).getstate()
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """Draw from the actor's."""
-        before = torch.get_rng_state(), _numpy.get_bit_generator(), random.getstate()
+        before = torch.get_rng_state(), random.getstate()
         torch.set_rng_state(self._torch)
-        _numpy.set_bit_generator(self._numpy)  # changing places costs nothing, copying its state half a millisecond
         random.setstate(self._python)
         try:
-            yield
+            with self._numpy.in_place():
+                yield
         finally:
             self._torch, self._python = torch.get_rng_state(), random.getstate()
             torch.set_rng_state(before[0])
-            _numpy.set_bit_generator(before[1])
-            random.setstate(before[2])
+            random.setstate(before[1])

@@ -1,7 +1,7 @@
 """Streams that weigh what their coefficients say: settings, weights, units, and what a bonus of weight ~0 changes."""
 
 import itertools
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from jostle.algo.changes import changes, in_words
 from jostle.algo.dqn.config import DQNConfig
 from jostle.algo.parts.stream_settings import StreamTable
 from jostle.algo.parts.streams import make_streams
-from jostle.algo.parts.value_scale import ValueScale
+from jostle.algo.parts.value_scale import ValueScale, make_value_scale
 from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.ppo.loss import ppo_loss
 from jostle.algo.settings import merged
@@ -159,6 +159,38 @@ def test_the_units_of_values_by_hand() -> None:
     assert torch.equal(again.scale, scale.scale)
 
 
+NORMS: tuple[Literal["none", "intrinsic", "all"], ...] = ("none", "intrinsic", "all")
+
+
+def test_units_are_the_bonuses_alone_unless_all_are_asked_for() -> None:
+    made = {
+        (norm, names): None if (scale := make_value_scale(norm, names)) is None else scale.normalised.tolist()
+        for norm in NORMS
+        for names in (("ext", "rnd", "mine"), ("sum",), ("ext",))
+    }
+    assert made == {
+        ("none", ("ext", "rnd", "mine")): None, ("none", ("sum",)): None, ("none", ("ext",)): None,
+        ("intrinsic", ("ext", "rnd", "mine")): [False, True, True],
+        ("intrinsic", ("sum",)): None, ("intrinsic", ("ext",)): None,
+        ("all", ("ext", "rnd", "mine")): [True, True, True], ("all", ("sum",)): [True], ("all", ("ext",)): [True],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [jostle.PPO, jostle.DQN])
+def test_a_loaded_agent_has_the_saved_units(kind: Any) -> None:
+    made = [kind(**SEA, hidden=(4,), bonus=("rnd",), bonus_features=4, bonus_warmup=0) for _ in range(2)]
+    scales: list[Any] = [a.value_scale if kind is jostle.PPO else a.learner.value_scale for a in made]
+    scales[0].update(torch.tensor([[0.0, 0.0], [6.0, 8.0]]))
+    made[1].load_state_dict(made[0].state_dict())
+    assert scales[1].scale.tolist() == [1.0, 4.0]
+    for scale in scales:  # what comes next is counted beside what was
+        scale.update(torch.tensor([[0.0, 30.0]]))
+    assert scales[0].scale[1] > 5
+    assert torch.equal(scales[0].scale, scales[1].scale)
+    for agent in made:
+        agent.env.close()
+
+
 def test_a_weighted_td_loss_by_hand() -> None:
     """Squared errors 1 and 9 in row 0, 4 and 0 in row 1, weights 1 and 0.5: (5.5 + 4) / 2."""
     q, target = torch.tensor([[1.0, 3.0], [2.0, 0.0]]), torch.zeros(2, 2)
@@ -168,13 +200,13 @@ def test_a_weighted_td_loss_by_hand() -> None:
 
 
 @pytest.mark.parametrize("space", [spaces.Discrete(2), spaces.MultiDiscrete([2, 3]), spaces.Box(-1, 1, (2,))])
-@pytest.mark.parametrize(("clip", "expected"), [(0.0, 0.5 * (3 * 1 + 0.5 * 4)), (0.5, 0.5 * (3 * 1 + 0.5 * 6.25))])
+@pytest.mark.parametrize(("clip", "expected"), [(0.0, 0.5 * (3 * 1 + 0.5 * 4)), (0.5, 0.5 * (3 * 1 + 0.5 * 5.29))])
 def test_weights_and_units_in_ppos_loss_by_hand(space: Any, clip: float, expected: float) -> None:
     """Values 1 and 4 for targets 3 and 12 in the units 2 and 4: errors −1 and −2, weights 3 and 0.5. Kept within
-    half a unit of the old values 0 and 0 the errors are −1 and −2.5; the larger loss counts. The second row is invalid,
-    and the minibatch has two valid rows in all."""
+    half a unit of the old values 1 and 0.8, which are 0.5 and 0.2 in units, the errors are −1 and −2.3; the larger loss
+    counts. The second row is invalid, and the minibatch has two valid rows in all."""
     head = make_distribution(space)
-    old = torch.zeros(2, 2)
+    old = torch.tensor([[1.0, 0.8], [0.0, 0.0]])
     value, target = torch.tensor([[1.0, 4.0], [9.0, 9.0]], requires_grad=True), torch.tensor([[3.0, 12.0], [0.0, 0.0]])
     pi = torch.zeros(2, head.num_params)
     action = head.distribution(pi).sample(torch.Generator().manual_seed(0))

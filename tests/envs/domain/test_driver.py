@@ -123,7 +123,7 @@ def test_a_reset_without_a_seed_goes_on_with_the_next_episodes() -> None:
     [
         "uniform",
         "linear(steps=2000)",
-        "adr(high=19, low=5, episodes=2)",
+        "adr(high=12, low=5, episodes=1, share=0.9)",
         "rollback(high=15, low=5, episodes=2)",
         "doraemon(alpha=0.3, episodes=10)",
     ],
@@ -131,11 +131,11 @@ def test_a_reset_without_a_seed_goes_on_with_the_next_episodes() -> None:
 def test_a_state_goes_on_exactly_with_every_schedule(schedule: str) -> None:
     one = make(5, seed=2, domain_schedule=schedule, domain_privileged=True)
     one.reset()
-    run(one, 333)
+    run(one, 200)
     state, log = one.state_dict(), one.domain.log()
     two = make(5, seed=2, domain_schedule=schedule, domain_privileged=True)
     two.load_state_dict(state)
-    for a, b in zip(run(one, 200, 8), run(two, 200, 8), strict=True):
+    for a, b in zip(run(one, 100, 8), run(two, 100, 8), strict=True):
         for x, y in zip(
             (a[0]["obs"], a[0]["privileged"], *a[1:]), (b[0]["obs"], b[0]["privileged"], *b[1:]), strict=True
         ):

@@ -1,5 +1,6 @@
 """Units: the planted one is found, numbers are those worked out by hand, batches make no difference."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,9 @@ def test_the_planted_unit_is_found_and_nothing_where_nothing_is(tmp_path: Path) 
     assert 1 not in found.found
     assert found.share[5] > 0.9 > found.threshold
     assert [p.suffix for p in found.save(tmp_path)] == [".json", ".png", ".npz"]
+    assert found.threshold == found.null.max(), "of ten networks"
+    many = replace(found, null=np.arange(39) / 100)
+    assert many.threshold == pytest.approx(0.37), "two of 39 lie above, and one more would with 2 in 40"
     deaf = unit_ablation(view_of(Units({})), x, "relu", null=null)
     assert deaf.found == []
     assert not deaf.mean.any()
@@ -80,8 +84,11 @@ def test_an_order_that_is_worth_something(tmp_path: Path) -> None:
     assert found.ranked[2] == pytest.approx(found.ranked[-1])
     assert found.reverse[6] == 0
     assert found.random[:, -1] == pytest.approx(np.full(30, found.ranked[-1]))
-    assert found.gain > 0.2
-    assert found.p == pytest.approx(1 / 31, abs=0.07)
+    assert found.gain == pytest.approx((found.ranked.mean() - found.reverse.mean()) / found.ranked[-1])
+    assert found.gain > 0.6
+    assert found.p <= 3 / 31
+    again = cumulative_ablation(view_of(Units({0: 2.0, 4: 1.0})), x, "relu", orders=2)
+    assert np.array_equal(again.random[0], found.random[0]), "orders do not depend on how many there are"
     found.save(tmp_path)
     deaf = cumulative_ablation(view_of(Units({})), x, "relu", orders=5)
     assert deaf.gain == 0

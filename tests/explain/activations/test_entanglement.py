@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 
 from jostle.errors import ConfigError
 from jostle.explain.activations import entanglement, soft_nearest_neighbours
-from jostle.explain.activations.entanglement import classes_of, least_over_temperature, permuted
+from jostle.explain.activations.neighbours import classes_of, least_over_temperature, permuted
 
 
 def by_loops(x: np.ndarray[Any, Any], y: Any, t: float, episode: Any = None, eps: float = 0.0) -> float:

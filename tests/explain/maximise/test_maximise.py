@@ -12,7 +12,7 @@ from torch import nn
 
 import jostle
 from jostle.errors import ConfigError
-from jostle.explain.maximise import blurred, maximise, square_norm, total_variation
+from jostle.explain.maximise import blurred, maximise_activation, square_norm, total_variation
 from jostle.explain.tracing import fingerprint, trace
 from jostle.view import as_view
 
@@ -47,7 +47,9 @@ def test_planted_templates_are_found(tmp_path: Path) -> None:
     net = Template()
     view = view_of(net)
     before = fingerprint(view)
-    found = maximise(view, pictures(20), "hidden", starts=3, iterations=60, rate=0.1, null=[view_of(Template(7))])
+    found = maximise_activation(
+        view, pictures(20), "hidden", starts=3, iterations=60, rate=0.1, null=[view_of(Template(7))]
+    )
     weights = net.hidden.weight.detach().numpy().reshape(3, 3, 16, 16)
     for unit in (0, 1):
         assert np.array_equal(found.best[unit] > 127.5, weights[unit] > 0) or (
@@ -72,12 +74,12 @@ def test_planted_templates_are_found(tmp_path: Path) -> None:
 def test_batches_make_no_difference_and_targets_are_maximised() -> None:
     view = view_of(Template())
     how: dict[str, Any] = {"starts": 2, "iterations": 10, "jitter": 2, "blur": 0.5, "tv": 0.1, "l2": 0.1}
-    whole = maximise(view, pictures(5), "hidden", **how)
-    small = maximise(view, pictures(5), "hidden", batch=1, **how)
-    one = maximise(view, pictures(5), "hidden", units=[1], **how)
+    whole = maximise_activation(view, pictures(5), "hidden", **how)
+    small = maximise_activation(view, pictures(5), "hidden", batch=1, **how)
+    one = maximise_activation(view, pictures(5), "hidden", units=[1], **how)
     np.testing.assert_allclose(whole.starts, small.starts, atol=0.05)
     np.testing.assert_allclose(whole.starts[1], one.starts[0], atol=0.05)
-    target = maximise(view, pictures(5), target="logit:1", starts=2, iterations=40)
+    target = maximise_activation(view, pictures(5), target="logit:1", starts=2, iterations=40)
     assert target.names == ["logit:1"]
     assert (target.achieved > target.largest[0]).all()
 
@@ -85,10 +87,10 @@ def test_batches_make_no_difference_and_targets_are_maximised() -> None:
 def test_penalties_pull_where_they_should() -> None:
     view = view_of(Template())
     how: dict[str, Any] = {"units": [0], "starts": 2, "iterations": 60}
-    free = maximise(view, pictures(5), "hidden", **how)
-    grey = maximise(view, pictures(5), "hidden", l2=1e6, **how)
+    free = maximise_activation(view, pictures(5), "hidden", **how)
+    grey = maximise_activation(view, pictures(5), "hidden", l2=1e6, **how)
     assert np.abs(grey.best - 127.5).mean() < 0.3 * np.abs(free.best - 127.5).mean()
-    smooth = maximise(view, pictures(5), "hidden", tv=3000.0, **how)
+    smooth = maximise_activation(view, pictures(5), "hidden", tv=3000.0, **how)
     assert np.abs(np.diff(smooth.best, axis=-1)).mean() < 0.5 * np.abs(np.diff(free.best, axis=-1)).mean()
 
 
@@ -102,12 +104,12 @@ def test_a_known_maximum_of_a_vector() -> None:
 
     space = spaces.Box(-3, 3, (2,), np.float32)
     steps = np.random.default_rng(0).uniform(-3, 3, (6, 2)).astype(np.float32)
-    found = maximise(view_of(Bowl(), space), steps, target="logit:0", starts=5, iterations=200)
+    found = maximise_activation(view_of(Bowl(), space), steps, target="logit:0", starts=5, iterations=200)
     assert found.starts[0] == pytest.approx(np.tile([1.0, -0.5], (5, 1)), abs=0.02)
     assert found.achieved == pytest.approx(np.zeros((1, 5)), abs=1e-3)
     found.plot()
     endless = spaces.Box(-np.inf, np.inf, (2,), np.float32)
-    beyond = maximise(view_of(Bowl(), endless), steps - 5, target="logit:0", iterations=100)
+    beyond = maximise_activation(view_of(Bowl(), endless), steps - 5, target="logit:0", iterations=100)
     reach = (steps - 5).max(0) + 0.5 * np.ptp(steps, axis=0)
     assert (beyond.best <= reach + 1e-4).all(), "without bounds no more than half a range beyond the steps"
 
@@ -129,7 +131,7 @@ def test_recurrent_agents(tmp_path: Path) -> None:
         minibatch_by="envs", minibatches=1, seed=3,
     )  # fmt: skip
     recorded = trace(agent, tmp_path / "t", episodes=2)
-    found = maximise(agent, recorded, "core", units=[0, 3], starts=2, iterations=8)
+    found = maximise_activation(agent, recorded, "core", units=[0, 3], starts=2, iterations=8)
     assert found.best.shape == (2, 3, 32, 32) or found.best.shape == (2, 32, 32, 3)
     assert (found.achieved.max(1) >= found.largest - 0.02).all()
 
@@ -145,10 +147,10 @@ def test_bad_input() -> None:
         ({"layer": "hidden", "starts": 0}, "greater than 0"),
     ]:
         with pytest.raises(ConfigError, match=said):
-            maximise(view, x, **arguments)
+            maximise_activation(view, x, **arguments)
     vector = view_of(nn.Linear(4, 2), spaces.Box(-1, 1, (4,), np.float32))
     with pytest.raises(ConfigError, match="sees no pictures: leave tv"):
-        maximise(vector, np.zeros((2, 4), np.float32), tv=1.0)
+        maximise_activation(vector, np.zeros((2, 4), np.float32), tv=1.0)
     acts = as_view(lambda obs: (obs[:, 0] > 0).astype(int), env="CartPole-v1")
     with pytest.raises(ConfigError, match="cannot be maximised"):
-        maximise(acts, np.zeros((2, 4), np.float32))
+        maximise_activation(acts, np.zeros((2, 4), np.float32))

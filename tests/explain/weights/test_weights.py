@@ -57,6 +57,10 @@ def test_statistics_against_start_and_fresh_networks(tmp_path: Path) -> None:
     assert found.filters["conv.weight"]["relative distance"] == pytest.approx(np.full(6, 2.0))
     assert found.beyond_null("conv.weight", "L2") > 20
     assert abs(found.beyond_null("out.weight", "L2")) < 6
+    assert found.p("conv.weight", "L2") < 0.01
+    null = found.null["out.weight"]["L2"]
+    far = abs(found.layers["out.weight"]["L2"] - null.mean()) / null.std(ddof=1)
+    assert found.p("out.weight", "L2") == pytest.approx(2 * stats.t.sf(far / (1 + 1 / 4) ** 0.5, 3))
     paths = found.save(tmp_path)
     assert [p.suffix for p in paths] == [".json", ".png", ".npz"]
     assert json.loads(paths[0].read_text())["layers"]["out.weight"]["distance"] == 0

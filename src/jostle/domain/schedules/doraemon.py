@@ -62,6 +62,9 @@ class DORAEMON(Silent):
         self.bound, self.threshold, self.alpha, self.epsilon = bound, threshold, alpha, epsilon
         self.episodes = int(episodes)
         self.movable = movable_of(bound, self.kind)
+        place = {int(i): k for k, i in enumerate(self.movable)}
+        columns = bound.space.columns(self.movable)
+        self._columns = [(at, [place[i] for i in at], law) for at, law in columns]
         middle = self._quantiles(bound.neutral[None])[0]
         first = np.stack([concentration * middle, concentration * (1 - middle)])
         self._limits = _LEAST, float(first.max()) + 10
@@ -145,11 +148,12 @@ class DORAEMON(Silent):
         y = np.asarray(betaincinv(self.parameters[0], self.parameters[1], u), np.float64)
         y = np.clip(y, 2.0**-52, 1 - 2.0**-52)
         out = drawn.copy()
-        for k, i in enumerate(self.movable):
-            out[:, i] = self.bound.space.parameters[i].distribution.quantile(y[:, k])
+        for at, places, law in self._columns:
+            out[:, at] = law.quantile(y[:, places])
         return out, self.bound.space.log_density(out) + log_density(self.parameters, self._quantiles(out))
 
     def _quantiles(self, drawn: Float64[np.ndarray, "R P"]) -> Float64[np.ndarray, "R M"]:
-        laws = [self.bound.space.parameters[i].distribution for i in self.movable]
-        y = np.stack([law.cdf(drawn[:, i]) for law, i in zip(laws, self.movable, strict=True)], 1)
+        y = np.empty((len(drawn), len(self.movable)))
+        for at, places, law in self._columns:
+            y[:, places] = law.cdf(drawn[:, at])
         return np.asarray(np.clip(y, 2.0**-52, 1 - 2.0**-52))

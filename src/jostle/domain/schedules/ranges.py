@@ -30,6 +30,7 @@ class Ranges:
     def __init__(self, bound: Bound, kind: str) -> None:
         self.bound = bound
         self.movable = movable_of(bound, kind, bounded=True)
+        self._columns = bound.space.columns(self.movable)
         self.start = np.full(len(bound), 0.5)
         self._point = bound.neutral.copy()
         for i in self.movable:
@@ -40,9 +41,8 @@ class Ranges:
     def at(self, q: Float64[np.ndarray, "*R P"]) -> Float64[np.ndarray, "*R P"]:
         """The draws at quantiles; of parameters that don't move, undefined."""
         out = np.empty_like(q)
-        for i in self.movable:
-            law = self.bound.space.parameters[i].distribution
-            out[..., i] = np.where(q[..., i] == self.start[i], self._point[i], law.quantile(q[..., i]))
+        for at, law in self._columns:
+            out[..., at] = np.where(q[..., at] == self.start[at], self._point[at], law.quantile(q[..., at]))
         return out
 
     def limits(

@@ -10,6 +10,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 
+from jostle.envs.engines.numpy_global import OwnNumpy
+
 
 class SeededGlobals(VectorWrapper[Any, Any, Any]):
     """While its environments are reset and stepped, the global generators are theirs, seeded by each seeded reset.
@@ -26,7 +28,8 @@ class SeededGlobals(VectorWrapper[Any, Any, Any]):
         super().__init__(vector)
         self._rows = rows
         self.frame_skip = int(getattr(vector, "frame_skip", 1))
-        self._state: tuple[Any, Any] | None = None
+        self._python: Any = None
+        self._numpy = OwnNumpy()
         for row in rows:
             _own_spaces(row.unwrapped)
 
@@ -47,23 +50,15 @@ class SeededGlobals(VectorWrapper[Any, Any, Any]):
 
     @contextlib.contextmanager
     def _theirs(self) -> Iterator[None]:
-        before = _get()
-        if self._state is not None:
-            _set(self._state)
+        before = random.getstate()
+        if self._python is not None:
+            random.setstate(self._python)
         try:
-            yield
+            with self._numpy.in_place():
+                yield
         finally:
-            self._state = _get()
-            _set(before)
-
-
-def _get() -> tuple[Any, Any]:
-    return random.getstate(), np.random.get_state()  # noqa: NPY002
-
-
-def _set(state: tuple[Any, Any]) -> None:
-    random.setstate(state[0])
-    np.random.set_state(state[1])  # noqa: NPY002
+            self._python = random.getstate()
+            random.setstate(before)
 
 
 def _own_spaces(env: gym.Env[Any, Any]) -> None:

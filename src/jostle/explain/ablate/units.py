@@ -1,5 +1,6 @@
 """Units taken out one by one, and one after the other."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +55,14 @@ class UnitAblation:
 
     @property
     def threshold(self) -> float:
-        """The share that the greatest unit of an untrained network exceeds once in twenty times; NaN without null."""
-        return float(np.quantile(self.null, 0.95)) if len(self.null) else float("nan")
+        """The share that the greatest unit of an untrained network exceeds once in twenty times; NaN without null.
+
+        Of fewer than 19 networks the greatest of all, which one more would exceed once in R + 1 times.
+        """
+        if not len(self.null):
+            return float("nan")
+        place = max(math.ceil(0.95 * (len(self.null) + 1)), 1)  # of one more network among them
+        return float(np.sort(self.null)[min(place, len(self.null)) - 1])
 
     @property
     def found(self) -> list[int]:
@@ -134,6 +141,7 @@ class CumulativeAblation:
         ranked: the change [K] when those worth most go first.
         reverse: when those worth least go first.
         random: in R random orders [R, K].
+        backwards: in these orders turned round [R, K].
     """
 
     policy: str
@@ -144,19 +152,24 @@ class CumulativeAblation:
     ranked: Float[np.ndarray, "K"]
     reverse: Float[np.ndarray, "K"]
     random: Float[np.ndarray, "R K"]
+    backwards: Float[np.ndarray, "R K"]
 
     @property
     def gain(self) -> float:
-        """Mean height of the ranked curve over that of the random ones, in shares of the last point; 0 says that the
-        order is worth nothing."""
+        """Mean height of the ranked curve over the reverse one, in shares of the last point: 0 says that the order is
+        worth nothing, near 1 a few units carry everything."""
         end = float(self.ranked[-1])
-        return float((self.ranked - self.random.mean(0)).mean()) / end if end > TOLERANCE else 0.0
+        return float((self.ranked - self.reverse).mean()) / end if end > TOLERANCE else 0.0
 
     @property
     def p(self) -> float:
-        """The share of random orders that stand as high on average, the ranked one counted among them."""
-        heights = self.random.mean(1)
-        return float((1 + (heights >= self.ranked.mean() - 1e-12).sum()) / (1 + len(heights)))
+        """The share of random orders that lie as far above themselves turned round, the ranked one counted among them.
+
+        A single curve would say less, since taking out some units may change more than taking out all.
+        """
+        apart = np.abs(self.random.mean(1) - self.backwards.mean(1))
+        own = float(self.ranked.mean() - self.reverse.mean())
+        return float((1 + (apart >= own - 1e-12).sum()) / (1 + len(apart)))
 
     def plot(self) -> "matplotlib.figure.Figure":
         """The three curves."""
@@ -212,12 +225,16 @@ def cumulative_ablation(
     worth = np.argsort(-values.mean(1), kind="stable")
     counts = np.unique(np.linspace(0, count, points + 1).round().astype(np.int64))
     rng = np.random.default_rng(seed)
-    every = [worth, worth[::-1], *(rng.permutation(count) for _ in range(orders))]
+    drawn = [rng.permutation(count) for _ in range(orders)]
+    every = [worth, worth[::-1], *drawn, *(order[::-1] for order in drawn)]
     filled = filling(outputs_of(subject, layer, batch), fill)
     kept = np.concatenate([in_order(order, counts) for order in every])
     changes = cut_changes(rest, layer, kept, filled, batch=batch, notify=notify).of(measure)
     curves = changes.mean(1).reshape(len(every), len(counts))
-    return CumulativeAblation(subject.view.name, layer, str(fill), measure, counts, curves[0], curves[1], curves[2:])
+    random, backwards = curves[2 : 2 + orders], curves[2 + orders :]
+    return CumulativeAblation(
+        subject.view.name, layer, str(fill), measure, counts, curves[0], curves[1], random, backwards
+    )
 
 
 def label(measure: str) -> str:

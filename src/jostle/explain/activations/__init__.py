@@ -1,11 +1,11 @@
 """What goes on in a layer: planes, entanglement, probes, and hidden trajectories."""
 
 from jostle.explain.activations.embedding import Embedding, embed
-from jostle.explain.activations.entanglement import Entanglement, entanglement, soft_nearest_neighbours
 from jostle.explain.activations.gathering import Activations, gather
+from jostle.explain.activations.neighbours import Entanglement, entanglement, soft_nearest_neighbours
+from jostle.explain.activations.paths import Trajectories, trajectories
 from jostle.explain.activations.pca import Components, fit_pca
 from jostle.explain.activations.probes import Probe, Probes, probe, probe_layers
-from jostle.explain.activations.trajectories import Trajectories, trajectories
 
 __all__ = [
     "Activations",

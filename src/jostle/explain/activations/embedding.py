@@ -1,7 +1,7 @@
 """Activations in the plane, by principal components or t-SNE, fitted on one condition with the others put in."""
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +13,7 @@ from jostle.errors import ConfigError, closest
 from jostle.explain.activations.gathering import Activations
 from jostle.explain.activations.pca import fit_pca
 from jostle.explain.results.kept import file_name, keep
+from jostle.scores.differences import Difference, contrast
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -32,10 +33,10 @@ class Embedding:
         fit_on: the condition that the plane was made from; None: all steps.
         points: [B, 2].
         fitted: which of them made the plane [B].
-        numbers: of ``pca`` the share of variance; ``outside NAME``, how far a condition lies from the plane (mean
-            squared distance over the fitted variance), beside ``outside (null)``, the same of held-out episodes of the
-            fitted condition, [mean, 95% quantile]. Of ``tsne`` the share of nearest neighbours that stay neighbours,
+        numbers: of ``pca`` the share of variance; of ``tsne`` the share of nearest neighbours that stay neighbours,
             beside that of chance.
+        residuals: of ``pca`` fitted on one condition: condition -> each of its episodes' mean squared distance from
+            planes of half of the fitted episodes, over the fitted variance; of the fitted condition held-out ones.
     """
 
     activations: Activations
@@ -44,18 +45,20 @@ class Embedding:
     points: Float[np.ndarray, "B 2"]
     fitted: Bool[np.ndarray, "B"]
     numbers: dict[str, Any]
+    residuals: dict[str, Float[np.ndarray, "_"]] = field(default_factory=dict)
 
-    def outside(self, condition: str) -> bool:
-        """Whether a condition lies further from the plane than held-out episodes of the fitted one do (95%).
+    def outside(self, condition: str) -> Difference:
+        """Mean squared distance of a condition's episodes from the plane (y) against held-out ones of the fitted
+        condition (x), over the fitted variance.
 
         Raises:
-            ConfigError: this is no PCA fitted on one condition of two episodes or more.
+            ConfigError: this is no PCA fitted on one condition of three episodes or more, or there is no such other.
         """
-        if f"outside {condition}" not in self.numbers or "outside (null)" not in self.numbers:
+        if condition not in self.residuals or self.fit_on is None:
             raise ConfigError(
-                f"nothing is known of '{condition}': fit by method='pca' on another condition, of two episodes or more."
+                f"nothing is known of '{condition}': fit by method='pca' on another condition of three episodes."
             )
-        return bool(self.numbers[f"outside {condition}"] > self.numbers["outside (null)"][1])
+        return contrast([self.residuals[self.fit_on], self.residuals[condition]], [-1.0, 1.0])
 
     def plot(self, colour: str = "condition") -> "matplotlib.figure.Figure":
         """The plane, coloured by ``condition``, ``step``, ``action``, ``value``, ``episode``, or a draw's name."""
@@ -72,7 +75,7 @@ class Embedding:
         acts = self.activations
         data = {
             "policy": acts.policy, "layer": acts.layer, "method": self.method, "fit on": self.fit_on,
-            "steps": len(acts), "numbers": self.numbers,
+            "steps": len(acts), "numbers": self.numbers, "residuals": self.residuals,
         }  # fmt: skip
         arrays = {"points": self.points, "fitted": self.fitted, "episode": acts.episode, "step": acts.step}
         return keep(folder, name or file_name(f"{self.method} {acts.layer}"), data, lambda: self.plot(colour), arrays)
@@ -106,8 +109,10 @@ def embed(
     x = activations.values
     if method == "pca":
         plane = fit_pca(x[rows], 2)
-        numbers = {"share": plane.share} | _outside(activations, fit_on, seed)
-        return Embedding(activations, method, fit_on, plane.project(x), fitted, numbers)
+        numbers: dict[str, Any] = {"share": plane.share}
+        return Embedding(
+            activations, method, fit_on, plane.project(x), fitted, numbers, _residuals(activations, fit_on, seed)
+        )
     if len(rows) < 8:
         raise ConfigError(f"t-SNE of {len(rows)} steps shows nothing: give eight at least.")
     points = _tsne(x, fitted, min(perplexity, (len(rows) - 1) / 3), seed)
@@ -117,32 +122,30 @@ def embed(
     return Embedding(activations, method, fit_on, points, fitted, numbers)
 
 
-def _outside(activations: Activations, fit_on: str | None, seed: int) -> dict[str, Any]:
-    """Residuals of the other conditions, and of held-out episodes of the fitted one, from planes of half of these."""
+def _residuals(activations: Activations, fit_on: str | None, seed: int) -> dict[str, Float[np.ndarray, "_"]]:
+    """Of every episode, the mean over planes of half of the fitted condition's episodes, itself not among them."""
     if fit_on is None:
         return {}
-    episodes = np.unique(activations.episode[activations.of(fit_on)])
-    if len(episodes) < 2:
+    own = np.unique(activations.episode[activations.of(fit_on)])
+    if len(own) < 3:
         return {}
-    rng, held = np.random.default_rng(seed), []
-    others: dict[str, list[float]] = {name: [] for name in dict.fromkeys(activations.condition) if name != fit_on}
+    rng = np.random.default_rng(seed)
+    every = np.unique(activations.episode)
+    total, count = np.zeros(len(every)), np.zeros(len(every))
     for _ in range(SPLITS):
-        half = rng.permutation(episodes)[: max(1, len(episodes) // 2)]
-        inside = np.isin(activations.episode, half)
-        own = np.isin(activations.episode, episodes) & ~inside
-        if inside.sum() < 2:
-            continue
-        plane = fit_pca(activations.values[inside], min(2, *activations.values[inside].shape))
-        # One held-out episode at a time, to which an episode of another condition is compared.
-        held += [
-            plane.residual(activations.values[own & (activations.episode == e)]) for e in set(episodes) - set(half)
-        ]
-        for name, found in others.items():
-            found.append(plane.residual(activations.values[activations.of(name)]))
-    if not held:
-        return {}
-    null = [float(np.mean(held)), float(np.quantile(held, 0.95))]
-    return {f"outside {name}": float(np.mean(found)) for name, found in others.items()} | {"outside (null)": null}
+        half = rng.permutation(own)[: len(own) // 2 + 1]
+        x = activations.values[np.isin(activations.episode, half)]
+        plane = fit_pca(x, min(2, *x.shape))
+        for place in np.flatnonzero(~np.isin(every, half)):
+            total[place] += plane.residual(activations.values[activations.episode == every[place]])
+            count[place] += 1
+    mean = total / np.maximum(count, 1)
+    found = {}
+    for name in dict.fromkeys(activations.condition):
+        episodes = np.unique(activations.episode[activations.of(name)])
+        places = np.isin(every, episodes) & (count > 0)
+        found[name] = mean[places]
+    return found
 
 
 def _tsne(

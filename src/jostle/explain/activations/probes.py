@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from jostle.errors import ConfigError
-from jostle.explain.activations.entanglement import permuted
 from jostle.explain.activations.gathering import Activations
+from jostle.explain.activations.neighbours import permuted
 from jostle.explain.activations.ridge import out_of_fold
 from jostle.explain.results.kept import file_name, keep
 from jostle.scores.intervals import Interval
@@ -107,7 +107,7 @@ def probe(
     """A linear probe, split by episode, with its nulls.
 
     Ridge regression, of classes on their indicators. Labels are permuted as by
-    `jostle.explain.activations.entanglement.permuted`.
+    `jostle.explain.activations.neighbours.permuted`.
 
     Args:
         activations: of a layer.

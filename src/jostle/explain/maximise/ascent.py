@@ -40,7 +40,7 @@ class _How:
     batch: int
 
 
-def maximise(
+def maximise_activation(
     policy: Any,
     steps: Any,
     layer: str | None = None,

@@ -40,7 +40,7 @@ def perturbed(
     planes = layout.planes(subject.x)
     channels = layout.newest if frames == "newest" else slice(0, layout.channels)
     found = torch.empty(len(planes), len(masks))
-    pieces = [(a, b, masks.some(a, b)[:, None]) for a, b in _pieces(len(masks), batch)]
+    pieces = [(a, b, masks.some(a, b)[:, None].to(planes.device)) for a, b in _pieces(len(masks), batch)]
     room = torch.empty(min(batch, len(masks)), *planes.shape[1:], device=planes.device)
     inside = room.contiguous(memory_format=torch.channels_last)  # as convolutions like it
     x = layout.shaped(inside)

@@ -86,12 +86,13 @@ def baseline_of(subject: Subject, layout: Layout, fill: str | Mapping[str, Any] 
             if one is None:
                 raise ConfigError(f"there is no baseline picture for the condition '{name}'; {closest(name, fill)}")
             each.append(_one(one, layout))
-        return torch.stack(each)
-    return _one(fill, layout).expand_as(planes)
+        return torch.stack(each).to(planes.device)
+    return _one(fill, layout).to(planes.device).expand_as(planes)
 
 
 def _one(picture: Any, layout: Layout) -> Float[Tensor, "C H W"]:
-    tensor = torch.as_tensor(np.asarray(picture), dtype=torch.float32)
+    tensor = picture.detach().cpu() if isinstance(picture, Tensor) else torch.as_tensor(np.asarray(picture))
+    tensor = tensor.float()
     if tuple(tensor.shape) == layout.shape:
         return layout.planes(tensor[None])[0]
     if tuple(tensor.shape) == (layout.channels, *layout.size):

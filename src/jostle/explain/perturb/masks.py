@@ -5,12 +5,16 @@ Every mask here is a product of two vectors, M_ij(y, x) = r_i(y) c_j(x), so that
 """
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from jostle.errors import ConfigError
+
+KEPT = 2**22
+"""Numbers of masks that are kept: 16 MB, more than Atari's 289."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,16 @@ class Masks:
         return len(self.rows) * len(self.columns)
 
     def some(self, first: int, last: int) -> Float[Tensor, "N H W"]:
-        """The masks from ``first`` to before ``last``."""
+        """The masks from ``first`` to before ``last``; where all are few numbers, views of ones that are kept."""
+        if len(self) * self.rows.shape[1] * self.columns.shape[1] <= KEPT:
+            return self._every[first:last]
+        return self._made(first, last)
+
+    @cached_property
+    def _every(self) -> Float[Tensor, "P H W"]:
+        return self._made(0, len(self))
+
+    def _made(self, first: int, last: int) -> Float[Tensor, "N H W"]:
         places = torch.arange(first, last)
         i, j = places // len(self.columns), places % len(self.columns)
         return self.rows[i][:, :, None] * self.columns[j][:, None, :]
@@ -45,6 +58,7 @@ class Masks:
         return found
 
 
+@lru_cache(maxsize=4)
 def gaussian_masks(size: tuple[int, int], *, stride: int = 5, variance: float = 25.0) -> Masks:
     """Gaussians exp(−d² / 2σ²) with peak 1 at every ``stride``-th pixel, as Greydanus et al. (2018) have them.
 
@@ -70,6 +84,7 @@ def gaussian_masks(size: tuple[int, int], *, stride: int = 5, variance: float = 
     return Masks(rows, columns, up_rows, up_columns, f"Gaussian, σ² = {variance:g}, every {stride} pixels")
 
 
+@lru_cache(maxsize=4)
 def square_masks(size: tuple[int, int], *, window: int = 5, stride: int | None = None) -> Masks:
     """Hard windows of n × n pixels, from the upper left corner on; the last ones are cut off at the border.
 

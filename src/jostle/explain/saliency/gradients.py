@@ -95,7 +95,7 @@ def smooth_grad(
             width = layout.high - layout.low
         else:
             width = float(x.max() - x.min()) or 1.0
-        with quiet(), seeded(seed):
+        with quiet(), seeded(seed, x.device):
             parts.append(
                 tunnel.attribute(
                     x.clone(), nt_type="smoothgrad", nt_samples=samples, nt_samples_batch_size=min(batch, samples),

@@ -67,9 +67,9 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Within the block, torch's global generator begins with a seed; afterwards it is as it was."""
-    with torch.random.fork_rng(devices=[]):
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Within the block, torch's global generators begin with a seed; afterwards they are as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 

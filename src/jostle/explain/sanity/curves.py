@@ -128,7 +128,7 @@ def _distances(
     own = subject(subject.x[step : step + 1], at)
     parts = []
     for piece in torch.split(flat, batch):
-        x = layout.shaped(torch.where(piece, fill, picture)).contiguous()
+        x = layout.shaped(torch.where(piece.to(picture.device), fill, picture)).contiguous()
         y = subject(x, at.expand(len(x)))
         parts.append((y - own).reshape(len(x), -1).norm(dim=1))
     return np.asarray(torch.cat(parts).cpu().numpy().reshape(covered.shape[:-2]))

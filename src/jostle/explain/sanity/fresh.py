@@ -49,7 +49,8 @@ def refresh(module: nn.Module, layer: str, seed: int) -> None:
     PyTorch's global generator is left as it was.
     """
     target = module.get_submodule(layer)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    where = next(target.parameters(recurse=False)).device
+    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), torch.no_grad():
         torch.manual_seed(seed)
         reset = getattr(target, "reset_parameters", None)
         if callable(reset):

@@ -1,9 +1,9 @@
 """What can be read off a network's weights alone."""
 
 from jostle.explain.weights.compare import compare_weights
-from jostle.explain.weights.kernels import Kernels, kernels
-from jostle.explain.weights.moments import moments
-from jostle.explain.weights.spectra import Spectra, power_spectrum, relative_entropy, spectra
+from jostle.explain.weights.filters import Kernels, kernels
+from jostle.explain.weights.frequencies import Spectra, power_spectrum, relative_entropy, spectra
+from jostle.explain.weights.numbers import moments
 from jostle.explain.weights.start import at_start, drawn_like, initial_weights, untrained
 from jostle.explain.weights.statistics import WeightStatistics, weight_statistics
 from jostle.explain.weights.tensors import WeightTensor, weight_tensors

@@ -5,7 +5,7 @@ from typing import Any
 
 from jostle.errors import ConfigError
 from jostle.explain.results.comparison import Comparison, compare_numbers
-from jostle.explain.weights.moments import numbers_of
+from jostle.explain.weights.numbers import numbers_of
 from jostle.view import as_view
 
 
@@ -23,7 +23,7 @@ def compare_weights(
 
     Args:
         x, y: trained policies, one a seed, of networks of the same kind; at least two of each.
-        numbers: those of `jostle.explain.weights.moments`; ``distance``, ``relative distance`` and ``cosine`` need the
+        numbers: those of `jostle.explain.weights.numbers`; ``distance``, ``relative distance`` and ``cosine`` need the
             first weights.
         initial_x, initial_y: first weights of each, as `jostle.explain.weights.initial_weights` takes them.
         names: of the methods.

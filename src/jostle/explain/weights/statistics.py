@@ -1,5 +1,6 @@
 """`weight_statistics`: a policy's weights beside those that it began with, and beside fresh ones."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
 from torch import nn
 
 from jostle.explain.results.kept import file_name, keep
-from jostle.explain.weights.moments import filter_table, layer_numbers, starts
+from jostle.explain.weights.numbers import filter_table, layer_numbers, starts
 from jostle.explain.weights.start import nulls_of
 from jostle.explain.weights.tensors import WeightTensor, weight_tensors
 from jostle.view import as_view
@@ -46,6 +48,15 @@ class WeightStatistics:
         values = self.null[name][number]
         spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
         return (self.layers[name][number] - float(values.mean())) / spread if spread > 0 else float("nan")
+
+    def p(self, name: str, number: str) -> float:
+        """Two-sided p-value of "this is one more untrained network": Student's t with √(1 + 1 / R) deviations, for one
+        new number beside R of a normal distribution; 1 where these do not vary."""
+        values = self.null[name][number]
+        beyond = self.beyond_null(name, number)
+        if not math.isfinite(beyond):
+            return 1.0
+        return float(2 * stats.t.sf(abs(beyond) / math.sqrt(1 + 1 / len(values)), len(values) - 1))
 
     def plot(self) -> "matplotlib.figure.Figure":
         """The distribution of every layer's weights, in front of that of the first ones."""

@@ -37,10 +37,13 @@ def scores(material: Material) -> Section | None:
 
 def titled(measure: str) -> str:
     """A measure's name in words."""
-    if measure == "evaluate":
-        return "return of the trained agents"
-    if measure == "training":
-        return "return over the last tenth of the training"
+    known = {
+        "evaluate": "return of the trained agents",
+        "training": "return over the last tenth of the training",
+        "last": "return of the training's last episodes",
+    }
+    if not measure.startswith("stress/"):
+        return known.get(measure, measure)
     _, suite, cell = measure.split("/", 2)
     condition, mode = cell.rsplit("|", 1)
     return f"{suite}: {condition}, noise {mode}"
@@ -64,7 +67,7 @@ def _table(material: Material, task: str, measure: str) -> Markup | None:
     columns += [Column("least", True), Column("greatest", True)] if several else []
     columns += [Column(f"P(better than {baseline})", True)] if baseline and several else []
     timed = [material_run.seconds for material_run in material.of(task)]
-    show_time = measure in ("evaluate", "training") and np.isfinite(timed).any()
+    show_time = not measure.startswith("stress/") and np.isfinite(timed).any()
     columns += [Column("training took", True)] if show_time else []
     rows = []
     for method, each in found.items():

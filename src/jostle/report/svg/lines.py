@@ -17,6 +17,7 @@ from jostle.scores.intervals import Interval, decimals
 WIDTH, HEIGHT = 420, 268
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 26, 40
 _PER_SEED = 100  # points that are told of each seed; the line itself has all
+_MOST_SEEDS = 40  # of a method that are drawn and told: more are no lines but a surface
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def _seed_lines(line: Line, across: Scale, up: Scale, stairs: bool) -> list[Mark
         return []
     return [
         tag("path", d=f"M{_path(line.x, values, across, up, stairs)}", class_=f"seed {look(line.colour)}")
-        for values in line.seeds.values()
+        for values in list(line.seeds.values())[:_MOST_SEEDS]
     ]
 
 
@@ -202,5 +203,5 @@ def _data(line: Line, digits: int) -> dict[str, object]:
         "name": line.name, "look": look(line.colour), "runs": line.runs,
         "x": [float(f"{value:.6g}") for value in [*line.x[:-1:every], line.x[-1]]],
         "point": plain(line.point), "low": plain(line.low), "high": plain(line.high),
-        "seeds": {seed: plain(values) for seed, values in line.seeds.items()},
+        "seeds": {seed: plain(values) for seed, values in list(line.seeds.items())[:_MOST_SEEDS]},
     }  # fmt: skip

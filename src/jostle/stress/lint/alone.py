@@ -133,11 +133,11 @@ def _edit(mujoco: Any, model: Any, nominal: Any, name: str, value: float) -> boo
     elif ".inertia." in name:
         element, _, part = name.partition(".inertia.")
         body = _found(mujoco, model, "body", element)
-        shape = np.zeros((1, 6))
-        shape[0, list(SHAPE).index(part)] = value
-        moments, axes = reshaped(nominal.body_inertia[body], nominal.body_iquat[body], shape)
-        model.body_inertia[body] = moments[0] * model.body_mass[body] / nominal.body_mass[body]
-        model.body_iquat[body] = axes[0]
+        shape = np.zeros((1, 1, 6))
+        shape[0, 0, list(SHAPE).index(part)] = value
+        moments, axes = reshaped(nominal.body_inertia[[body]], nominal.body_iquat[[body]], shape)
+        model.body_inertia[body] = moments[0, 0] * model.body_mass[body] / nominal.body_mass[body]
+        model.body_iquat[body] = axes[0, 0]
     elif ".turn." in name:
         camera = _found(mujoco, model, "camera", name.partition(".turn.")[0])
         turn, axis = np.zeros(4), np.zeros(3)

@@ -3,6 +3,7 @@
 import warnings
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp
@@ -79,6 +80,36 @@ def test_first_states_are_distributed_as_gymnasiums(name: str) -> None:
             assert np.allclose(ours[:, column], theirs[0, column], rtol=1e-12, atol=1e-12)
         else:
             assert ks_2samp(ours[:, column], theirs[:, column]).pvalue > 1e-4, column
+
+
+def test_other_masses_move_the_centre_of_mass_as_in_gymnasium() -> None:
+    """Humanoid is paid for what its centre of mass does."""
+    engine = make_engine("Humanoid-v5", 1, {"threads": 1})
+    engine.set_quantities({"right_thigh.mass": np.array([20.0])}, np.array([0]))
+    engine.reset(0, None)
+    env = gymnasium_env("Humanoid-v5")
+    model = env.unwrapped.model
+    thigh = model.body("right_thigh")
+    thigh.inertia *= 20.0 / thigh.mass
+    thigh.mass = 20.0
+    mujoco.mj_setConst(model, mujoco.MjData(model))
+    env.reset(seed=0)
+    env.unwrapped.set_state(engine.sims.qpos[0].copy(), engine.sims.qvel[0].copy())
+    for _ in range(5):
+        action = np.full((1, 17), 0.3, np.float32)
+        reward, theirs = engine.step(action)[1][0], env.step(action[0])[1]
+        assert abs(reward - theirs) < 1e-6 * abs(theirs)
+
+
+def test_an_episode_begins_without_contact_forces() -> None:
+    engine = make_engine("Ant-v5", 2, {"threads": 1})
+    engine.reset(0, None)
+    engine._elapsed[:] = 970
+    felt = engine.task.size - 6 * 13
+    seen = [engine.step(np.ones((2, 8), np.float32)) for _ in range(31)]
+    assert seen[29][3].all()
+    assert np.abs(seen[29][0][:, felt:]).max() > 0
+    assert not seen[30][0][:, felt:].any()
 
 
 def test_make_env_runs_it_under_both_names() -> None:

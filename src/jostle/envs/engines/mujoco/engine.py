@@ -63,7 +63,7 @@ class MujocoEngine:
         self.id, self.task, self._count = env, task, num_envs
         history = REMEMBERED * task.frame_skip
         model = compile_model(mjcf, history)
-        threads = min(threads or len(os.sched_getaffinity(0)), num_envs)
+        threads = min(threads or _processors(), num_envs)
         self._batch = batch_class()(model, num_envs, threads, persistent=task.contact_forces)
         self.sims = Simulations(self._batch, task.frame_skip)
         task.bind(self.sims)
@@ -89,7 +89,7 @@ class MujocoEngine:
         self._elapsed = np.zeros(num_envs, np.int64)
         self._ended = np.zeros(num_envs, np.bool_)
         self._left = 0
-        """Steps for which no episode can reach its limit; 0: not known."""
+        """Steps for which no episode can reach its limit; 0: not known. Episodes that begin only lengthen it."""
         self._last: Obs | None = None
         self._before: Array = task.progress()
         self._video: Studio | None = None
@@ -221,7 +221,6 @@ class MujocoEngine:
         self._batch.forward(ids)
         self.sims.contact_force[rows] = 0.0
         self._elapsed[rows] = 0
-        self._left = 0
         if self._warned_in_all:  # the reset has set its rows' counts back
             self._warned = self._warnings.sum(axis=1)
             self._warned_in_all = int(self._warned.sum())
@@ -301,3 +300,8 @@ class MujocoEngine:
             return self.sims.body(self.task.pushed)
         movable = np.flatnonzero(self.sims.model.body_dofnum > 0)
         return int(movable[0]) if movable.size else 0
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

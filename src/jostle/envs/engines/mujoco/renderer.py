@@ -5,6 +5,7 @@ import importlib
 import os
 import platform
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from jostle.envs.engines.mujoco.package import INSTALL, require_mujoco
 from jostle.errors import EnvError
 
 Array = np.ndarray[Any, Any]
+_LOADING = Lock()
+"""MuJoCo finds OpenGL's functions when a context is made, for the whole process: one thread at a time."""
 NO_RENDERER = (
     "MuJoCo finds no OpenGL to draw with ({error}): apt install libegl1 libegl-mesa0 libgl1-mesa-dri (neither display "
     "nor graphics card is needed), or " + INSTALL + " where the Python packages are missing."
@@ -81,9 +84,10 @@ class Renderer:
         what.numslices, what.numstacks = quality.slices, quality.stacks
         kind = context_class()
         try:
-            self._gl = kind(quality.size, quality.size)
-            self._gl.make_current()
-            self._context = mujoco.MjrContext(quick, int(mujoco.mjtFontScale.mjFONTSCALE_100))
+            with _LOADING:
+                self._gl = kind(quality.size, quality.size)
+                self._gl.make_current()
+                self._context = mujoco.MjrContext(quick, int(mujoco.mjtFontScale.mjFONTSCALE_100))
             mujoco.mjr_setBuffer(int(mujoco.mjtFramebuffer.mjFB_OFFSCREEN), self._context)
         except Exception as error:  # whatever PyOpenGL and the drivers come up with
             raise EnvError(NO_RENDERER.format(error=_one_line(error))) from error
