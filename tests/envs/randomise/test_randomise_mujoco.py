@@ -67,7 +67,6 @@ def test_each_equals_a_lone_edited_model(name: str) -> None:
     env = Randomise(gym.make("Hopper-v5"), {name: CHANGES[name]})
     plain = gym.make("Hopper-v5")
     model = plain.unwrapped.model
-    model.body_sameframe[model.body_simple == 0] = 0
     edited(model, name, CHANGES[name])
     mujoco.mj_setConst(model, mujoco.MjData(model))
     nominal = gym.make("Hopper-v5")
@@ -185,7 +184,7 @@ def test_a_centre_of_mass_beside_the_frame_is_that_of_the_compiler() -> None:
             return self.data.qpos.copy(), {}
 
     env, compiled = Randomise(Arm(), {"arm.com.x": 0.07}), Arm(0.07)
-    assert env.unwrapped.model.body_sameframe[1] != compiled.model.body_sameframe[1]
+    assert Arm().model.body_sameframe[1] != compiled.model.body_sameframe[1]
     env.reset()
     compiled.reset()
     for _ in range(60):

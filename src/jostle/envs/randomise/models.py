@@ -84,10 +84,7 @@ def needs_full_matrix(model: Any, name: str, slot: Slot) -> bool:
 
 
 class _One:
-    """One MjModel behind the few methods of a `Batch` that `Physics` uses.
-
-    Frames that were the same when the model was compiled are told apart from the moment one of them may change.
-    """
+    """One MjModel behind the few methods of a `Batch` that `Physics` uses."""
 
     nsim = 1
 
@@ -100,8 +97,6 @@ class _One:
     def expand(self, field: str) -> np.ndarray[Any, Any]:
         """A view [1, …] of the live model's field."""
         owner, name = (self.live.opt, field[4:]) if field.startswith("opt.") else (self.live, field)
-        if field in ("body_ipos", "body_iquat"):
-            self.live.body_sameframe[self.live.body_simple == 0] = 0
         value = getattr(owner, name)
         if isinstance(value, np.ndarray):
             return value[None]
