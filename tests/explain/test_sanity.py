@@ -181,6 +181,22 @@ def test_permuted_actions_make_other_maps(agent: jostle.PPO, tmp_path: Path) -> 
         students(as_view(lambda o: o[:, 0, 0, 0] * 0, env="jostle/ThemedCatch-v0"), recorded)
 
 
+def test_students_begin_alike_and_are_taught_other_actions(tmp_path: Path) -> None:
+    agent = jostle.PPO("CartPole-v1", num_envs=2, num_steps=8, hidden=(8,), seed=1)
+    recorded = trace(agent, tmp_path / "t", episodes=4, actions="sampled")
+    view = recorded.prepared(as_view(agent))
+    taught = students(view, recorded, updates=0, seed=5)
+    assert fingerprint(taught.true) == fingerprint(taught.permuted) != fingerprint(view)
+    logits = taught.true.forward(recorded.obs()).logits
+    assert logits is not None
+    does, labels = logits.argmax(1).numpy(), recorded.column("action")
+    order = np.random.default_rng(5).permutation(len(labels))
+    assert 0 < does.mean() < 1
+    wanted = (does == labels).mean(), (does == labels[order]).mean()
+    assert wanted[0] != wanted[1]
+    np.testing.assert_allclose(taught.agreement, wanted, rtol=1e-6)
+
+
 def test_the_checks_together_mark_the_title_and_change_nobody(agent: jostle.PPO, tmp_path: Path) -> None:
     recorded = trace(agent, tmp_path / "t", episodes=4, noise="sampled")
     view = as_view(agent)
