@@ -10,7 +10,15 @@ from planted_nets import Units, recall_view, view_of
 
 import jostle
 from jostle.errors import ConfigError
-from jostle.explain.ablate import Ablation, ablation_returns, memory_ablation, pruned, unit_ablations, view_ablations
+from jostle.explain.ablate import (
+    AblatedActor,
+    Ablation,
+    ablation_returns,
+    memory_ablation,
+    pruned,
+    unit_ablations,
+    view_ablations,
+)
 from jostle.explain.ablate.memory import replaced, states_of
 from jostle.explain.tracing import Trace, trace
 from jostle.view import as_view
@@ -103,3 +111,23 @@ def test_bad_input(recorded: Trace, tmp_path: Path) -> None:
         memory_ablation(view_of(Units({})), plain)
     with pytest.raises(ConfigError, match="give success="):
         _ = ablation_returns(recall_view(), {"x": Ablation()}, episodes=2).success_cost
+
+
+def test_a_new_episode_begins_without_memory() -> None:
+    view = recall_view()
+    actor = AblatedActor(view, [Ablation(), Ablation(memory="zeroed")], 1)
+    shown, nothing = np.array([[-1, 1], [-1, 1]], np.float32), np.zeros((2, 2), np.float32)
+    begin, on = np.ones(2, np.bool_), np.zeros(2, np.bool_)
+    assert actor.act(shown, begin).tolist() == [0, 0]
+    assert actor.act(nothing, np.array([False, True])).tolist()[0] == 0
+    remembered = view.forward(shown).state
+    state = actor._groups[0]._state
+    assert torch.allclose(state[:, 0], remembered[:, 0], atol=1e-3)
+    assert not state[:, 1].any(), "neither was anything seen in the new episode nor is anything kept of the old one"
+    actor.act(nothing, begin)
+    assert not actor._groups[0]._state.any()
+    actor.act(shown, on)
+    actor.act(nothing, on)
+    kept = actor._groups[0]._state
+    assert torch.allclose(kept[:, 0], remembered[:, 0], atol=1e-3)
+    assert not kept[:, 1].any()
