@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jostle import scores, stress
+from jostle import stress
 from jostle.scores.intervals import Interval, decimals
 
 POOLED_SEEDS = 5  # at least, of a task that is put together with others
@@ -58,7 +58,6 @@ def write(runs: Runs, tasks: Mapping[str, Any], main: Sequence[str], sweep: Sequ
                 ablations(by_task[task], folder / f"exploration-{task}-ablations.png", _where(tasks[task]))
                 parts += ["", f"![Ablations of RND on {task}](exploration-{task}-ablations.png)"]
     parts += together(by_task, tasks, main, folder)
-    parts += ["", "## By pairs of seeds", "", *pairs(by_task)]
     text = "\n".join(parts) + "\n"
     (folder / "exploration.md").write_text(text)
     print(text)
@@ -94,32 +93,6 @@ def table(
         lines.append(
             f"| {method} | {len(rows)} | {iqm} | {mean} | {above} | {_soon(rows, solved)} | {better} | {seen} |"
         )
-    return lines
-
-
-PAIRS = (
-    ("deepsea-10", "rnd", "rnd-joint"), ("deepsea-20", "rnd", "rnd-joint"), ("deepsea-30", "rnd", "rnd-joint"),
-    ("multiroom", "e3b", "rnd"), ("deepsea-10", "noisy", "noisy-independent"),
-)  # fmt: skip
-"""Task and two methods that the pages compare with each other."""
-
-
-def pairs(by_task: Methods) -> list[str]:
-    """How much more the first method returns than the second one, over the seeds that both have."""
-    lines = [
-        "Mean difference of the returns over the seeds that both have, and the probability that a run of the first",
-        "method ends above one of the second.",
-        "",
-        "| task | methods | seeds | difference | P(better) |",
-        "|---|---|---|---|---|",
-    ]
-    for task, first, second in PAIRS:
-        sides = [{row["seed"]: row["final"] for row in by_task[task][method]} for method in (first, second)]
-        seeds = sorted(sides[0].keys() & sides[1].keys())
-        if len(seeds) > 1:
-            x, y = ([side[seed] for seed in seeds] for side in sides)
-            apart, better = scores.paired_interval(x, y), scores.improvement_interval(x, y)
-            lines.append(f"| {task} | {first} against {second} | {len(seeds)} | {apart} | {better} |")
     return lines
 
 
