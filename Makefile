@@ -1,4 +1,4 @@
-# make demo   train on DeepSea, plot, record a video; prints where the results are
+# make demo   trains with and without randomness in each place, and writes a page about it: demo/report.html
 # make test   lint, import direction, types, tests
 # make slow   the long checks that `make test` leaves out
 #
@@ -12,7 +12,7 @@ TEST_FLAGS ?= -n 2 --dist worksteal
 .PHONY: demo test slow lint clean
 
 demo: .venv/.demo
-	$(BIN)/python examples/demo.py
+	$(BIN)/jostle study examples/demo.yaml --out demo
 
 test: .venv/.dev lint
 	$(BIN)/python -m pytest -m "not slow" $(TEST_FLAGS)

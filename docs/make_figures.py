@@ -1,10 +1,11 @@
-"""Draws the pictures of docs/diagnostics.md and docs/stress.md: python docs/make_figures.py (needs `lab`)."""
+"""Draws pictures of the pages: python docs/make_figures.py (needs `lab` and `mujoco`)."""
 
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 
+from jostle.envs import make_env
 from jostle.envs.diagnostics.themed.render import CELLS, Painter
 from jostle.envs.diagnostics.themed.themes import SPLITS, theme
 from jostle.stress.perturbation import KINDS, STRENGTHS, Perturbation
@@ -68,6 +69,36 @@ def perturbations_figure() -> None:
     figure.savefig(IMAGES / "perturbations.png")
 
 
+def reach_figure() -> None:
+    """Reach in its own looks, in looks drawn at random, and which object each pixel of these shows."""
+    count, rng = 6, np.random.default_rng(0)
+    env = make_env("jostle/Reach-v0", num_envs=count, observation="picture", threads=1)
+    plain, _ = env.reset(seed=0)
+    engine = env._engine
+    offered, values = engine.quantities, {}
+    for name in offered:
+        if name.endswith((".rgba.r", ".rgba.g", ".rgba.b")) and "target" not in name:
+            values[name] = rng.uniform(0, 1, count)
+        elif name.endswith(".texture"):
+            values[name] = rng.integers(0, len(offered[name].choices), count).astype(float)
+        elif name.startswith(("eye.turn.", "eye.pos.")):
+            values[name] = offered[name].nominal + rng.uniform(-0.06, 0.06, count)
+        elif name.startswith("lamp.diffuse"):
+            values[name] = rng.uniform(0.2, 1, count)
+    values["distractor.rgba.a"] = np.arange(count) % 2.0
+    values["occluder.rgba.a"] = (np.arange(count) == 3) * 1.0
+    engine.set_quantities(values, np.arange(count))
+    drawn, _ = env.reset(seed=0)
+    masks = env.object_masks() or {}
+    shown = np.zeros((count, 64, 64, 3), np.uint8)
+    for mask, colour in zip(masks.values(), mpl.colormaps["tab10"].colors, strict=False):
+        shown[mask] = (np.array(colour) * 255).astype(np.uint8)
+    rows = [plain.transpose(0, 2, 3, 1), drawn.transpose(0, 2, 3, 1), shown]
+    plt.imsave(IMAGES / "reach.png", np.vstack([np.hstack(list(row)) for row in rows]).repeat(2, 0).repeat(2, 1))
+    env.close()
+
+
 if __name__ == "__main__":
     themes_figure()
     perturbations_figure()
+    reach_figure()

@@ -201,6 +201,25 @@ def test_doctor_is_content_and_says_so(trained: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == ""
 
 
+def test_training_leaves_what_the_doctor_found(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """At its end, and anew at the end of a resumed one; a doctor who cannot look fails no training."""
+
+    def told() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((run / "doctor.json").read_text())
+        return found
+
+    assert told()["step"] == 300
+    assert {check["status"] for check in told()["checks"]} <= {"OK", "warning"}
+    assert "gradient of sigma" in [check["name"] for check in told()["checks"]]
+    assert main(["resume", str(run), "--steps", "60", "--quiet"]) == 0
+    assert told()["step"] == 360
+    (run / "doctor.json").unlink()
+    (run / "doctor.json").mkdir()
+    capsys.readouterr()
+    assert main(["resume", str(run), "--steps", "60"]) == 0
+    assert "note: the doctor could not look at" in capsys.readouterr().err
+
+
 def test_doctor_exits_with_one_for_a_sick_run(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

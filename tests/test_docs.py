@@ -13,6 +13,7 @@ from jostle.algo.dqn.config import DQNConfig
 from jostle.algo.parts.stream_settings import StreamTable
 from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.settings import merged
+from jostle.cli.explain import Explain
 from jostle.cli.flags import flag_value, parse
 from jostle.cli.play import Evaluate, Watch
 from jostle.cli.recipe import starting_point
@@ -41,7 +42,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 METHODS = ["ppo", "dqn", "bonuses", "rnd", "icm", "e3b"]
 
 
-@pytest.mark.parametrize("name", ["environments", "diagnostics", "statistics", "callbacks", *METHODS])
+RUN = ["environments", "diagnostics", "classic-control", "domain-check", "domain-randomisation", "randomise", "mujoco"]
+
+
+@pytest.mark.parametrize("name", [*RUN, "statistics", "callbacks", "explain", "explain-inside", *METHODS])
 def test_python_runs(name: str) -> None:
     known: dict[str, Any] = {"__name__": "docs"}  # by the blocks before
     for block in blocks(DOCS / f"{name}.md", "python"):
@@ -118,9 +122,12 @@ def test_the_table_of_presets_is_theirs() -> None:
         assert int(shown["steps"].replace(",", "")) == preset["training"]["total"]
 
 
-@pytest.mark.parametrize("page", [DOCS / "command.md", DOCS.parent / "README.md", *(DOCS / f"{n}.md" for n in METHODS)])
+@pytest.mark.parametrize(
+    "page", [DOCS / "command.md", DOCS / "explain.md", DOCS.parent / "README.md", *(DOCS / f"{n}.md" for n in METHODS)]
+)
 def test_commands_are_understood(page: Path) -> None:
-    kinds = {"evaluate": Evaluate, "watch": Watch, "resume": with_sections(Resume, DQNConfig, "x")}
+    kinds = {"evaluate": Evaluate, "watch": Watch, "explain": Explain}
+    kinds["resume"] = with_sections(Resume, DQNConfig, "x")
     understood = 0
     for line in "".join(blocks(page, "")).splitlines():
         words = shlex.split(line, comments=True)

@@ -44,8 +44,8 @@ def test_with_an_address_every_link_is_absolute() -> None:
     targets = re.findall(LINK, page)
     assert len(targets) == len(re.findall(LINK, README)) > 20
     assert all(target.startswith("https://forge.example/jostle/") for target in targets)
-    assert "![NoisyNet-DQN and ε-greedy DQN on DeepSea](https://forge.example/jostle/raw/v1.2.3/docs/images/" in page
-    assert "[no deep exploration](https://forge.example/jostle/blob/v1.2.3/docs/noisynet.md#what-to-expect)" in page
+    assert "![The report of `make demo`](https://forge.example/jostle/raw/v1.2.3/docs/images/" in page
+    assert "[NoisyNet](https://forge.example/jostle/blob/v1.2.3/docs/noisynet.md)" in page
 
 
 def test_without_an_address_links_are_their_text() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 INTERVAL = re.compile(r"([-−]?\d+(?:\.\d+)?) \[([-−]?\d+(?:\.\d+)?),\s+([-−]?\d+(?:\.\d+)?)\]")
-QUOTING = {"network-randomization": ("network_randomization", "network_randomization_analysis")}
+QUOTING = {"network-randomization": ("studies/network_randomization/table.md", "results/hidden_states.md")}
 """Page -> the tables that its results are quoted from."""
 
 
@@ -30,9 +30,7 @@ def quotes(quoted: tuple[str, ...], told: tuple[str, ...]) -> bool:
 def test_intervals_of_a_page_stand_in_its_tables(page: str) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8").split("\n## Results\n")[1]
     told = [
-        found
-        for name in QUOTING[page]
-        for found in intervals((ROOT / f"benchmarks/results/{name}.md").read_text(encoding="utf-8"))
+        found for name in QUOTING[page] for found in intervals((ROOT / "benchmarks" / name).read_text(encoding="utf-8"))
     ]
     quoted = intervals(text)
     assert len(quoted) > 50

@@ -13,7 +13,8 @@ import pytest
 import jostle
 from jostle.cli import main
 from jostle.errors import ConfigError, EnvError, JostleError
-from jostle.watch import Video, enlarge, picture, record
+from jostle.video import enlarge
+from jostle.watch import Video, picture, record
 
 SMALL = {"hidden": (8,), "warmup": 40, "batch_size": 8, "replay_size": 500}
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from jostle import bonus, doctor, envs, functional, nn, presets, scores, stress, study, watch
+    from jostle import bonus, doctor, domain, envs, explain, functional, nn, presets, scores, stress, study, watch
     from jostle.algo import DQN, PPO, DQNConfig, PPOConfig
     from jostle.by_preset import train
     from jostle.envs import JostleEnv, list_envs, make_env
     from jostle.errors import CheckpointError, ConfigError, EnvError, JostleError
     from jostle.evaluation import Evaluation, evaluate
+    from jostle.explain.whole import explain_policy
     from jostle.loading import load, resume
     from jostle.nn.noise import Noise, StochasticLayer
     from jostle.nn.noisy import NoisyLinear, noisy_layers, to_linear, to_noisy
@@ -42,8 +43,11 @@ __all__ = [
     "bonus",
     "compare_policies",
     "doctor",
+    "domain",
     "envs",
     "evaluate",
+    "explain",
+    "explain_policy",
     "functional",
     "list_envs",
     "load",
@@ -69,6 +73,7 @@ _HOME = {
     "jostle.envs": ("JostleEnv", "list_envs", "make_env"),
     "jostle.errors": ("CheckpointError", "ConfigError", "EnvError", "JostleError"),
     "jostle.evaluation": ("Evaluation", "evaluate"),
+    "jostle.explain.whole": ("explain_policy",),
     "jostle.loading": ("load", "resume"),
     "jostle.nn.noise": ("Noise", "StochasticLayer"),
     "jostle.nn.noisy": ("NoisyLinear", "noisy_layers", "to_linear", "to_noisy"),

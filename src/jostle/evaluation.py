@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.domain import SpaceLike, asked
 from jostle.envs.make import capped
 from jostle.envs.sources import EnvSource, rows_of
 from jostle.errors import ConfigError, closest
@@ -27,6 +29,8 @@ class Evaluation:
     epsilon: float
     seed: int
     episodes: list[Episode]
+    domain: str | None = None
+    """What was randomised: nothing ("nominal"), the training's ("train"), a file's ("FILE"); None: nothing could be."""
 
     @property
     def returns(self) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -75,7 +79,8 @@ class Evaluation:
 
     def _sometimes(self) -> dict[str, Any]:
         doubt = {} if self.disagreement is None else {"disagreement": self.disagreement}
-        return doubt | ({"cut": self.cut} if self.cut else {})
+        world = {} if self.domain is None else {"domain": self.domain}
+        return world | doubt | ({"cut": self.cut} if self.cut else {})
 
 
 def evaluate(
@@ -89,6 +94,7 @@ def evaluate(
     seed: int = 10_000,
     env: EnvSource | None = None,
     env_options: dict[str, Any] | None = None,
+    domain: SpaceLike | None = None,
     max_steps: int = PATIENCE,
     notify: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
@@ -109,6 +115,8 @@ def evaluate(
         env: another environment than the policy's own; its spaces must be the same. One that is made already is reset
             with ``seed``.
         env_options: options of the environment; None: the policy's own.
+        domain: what is randomised: None nothing, whatever the training did; "train" the whole domain of the training;
+            or another one, a `jostle.domain.Space`, a YAML file or its data.
         max_steps: of one episode. One that has not ended by then counts as it stands: it is marked as ``cut``, and a
             warning says how many there were.
         notify: called with the number of finished episodes.
@@ -127,11 +135,14 @@ def evaluate(
     seed, epsilon = int(seed), float(epsilon)
     inference, view = Inference.parse(noise), as_view(policy)
     if isinstance(env, JostleEnv):
+        if domain is not None:
+            raise ConfigError(f"domain={domain!r} comes too late: {env.id} is made already; give it to make_env.")
         vector = env
     else:
         source = source_of(view, env)
         count = rows_of(source, min(episodes, MOST_TOGETHER)) if num_envs is None else num_envs
         options = view.env_options if env_options is None else env_options
+        options = dict(options) if domain is None else asked(options, domain)
         vector = make_env(source, count, seed=seed, **capped(options, count))
     try:
         require_fit(view, vector)
@@ -141,4 +152,13 @@ def evaluate(
         if vector is not env:
             vector.close()
     assert found is not None
-    return Evaluation(vector.id, str(inference), actions, epsilon, seed, found)
+    return Evaluation(vector.id, str(inference), actions, epsilon, seed, found, _world(vector, domain))
+
+
+def _world(vector: JostleEnv, domain: SpaceLike | None) -> str | None:
+    """What an evaluation says of the world that was played in."""
+    if domain is not None:
+        return str(domain) if isinstance(domain, str | Path) else "given"
+    if vector.domain is not None and len(vector.domain.names):
+        return "given"
+    return "nominal" if "domain_seen" in vector.made_with else None

@@ -21,6 +21,7 @@ from jostle.algo.stretches import record_change
 from jostle.algo.training import Callback, train
 from jostle.bonus import Bonus
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.domain import domain_options
 from jostle.envs.later import LaterEnv
 from jostle.envs.trust import claimed
 from jostle.errors import CheckpointError, ConfigError, JostleError
@@ -243,7 +244,7 @@ def resume(
     count = env.num_envs if isinstance(env, JostleEnv) else num_envs
     flags: dict[str, Any] = {
         "num_envs": None if count is None else whole("num_envs", count, 1),
-        "env_options": plain(env_options),
+        "env_options": None if env_options is None else domain_options(plain(env_options)),
         "config": {name: value for name, value in settings.items() if name not in plan_names},
         "training": {name: value for name, value in settings.items() if name in plan_names},
     }

@@ -1,9 +1,5 @@
 """A video of an agent at play, written through the ffmpeg that the package imageio-ffmpeg brings."""
 
-import itertools
-import os
-import re
-import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -15,17 +11,17 @@ import gymnasium as gym
 import numpy as np
 
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.domain import SpaceLike, asked
 from jostle.envs.make import capped
-from jostle.errors import ConfigError, EnvError, JostleError
+from jostle.errors import ConfigError, EnvError
 from jostle.nn.inference import Inference
+from jostle.video import Frame, ffmpeg, write
 from jostle.view import as_view, require_fit, source_of
 from jostle.view.interface import Acts, EnvSource
 from jostle.view.playing import Observe, at_least_one, require_seed
 
-Frame = np.ndarray[Any, np.dtype[np.uint8]]
 _ENDINGS = (".mp4", ".mkv", ".mov", ".avi", ".m4v")
 MAX_FRAMES = 2_000  # of one episode: a minute of video
-SMALLEST = 256  # pixels of the shorter side, below which frames are enlarged
 _FPS, _SLOWEST, _SECONDS = 30, 4, 3.0  # a video shorter than so many seconds is slowed down
 
 
@@ -58,6 +54,7 @@ def record(
     seed: int = 10_000,
     env: EnvSource | None = None,
     env_options: dict[str, Any] | None = None,
+    domain: SpaceLike | None = None,
     observe: Observe | None = None,
     overwrite: bool = False,
     max_frames: int = MAX_FRAMES,
@@ -75,6 +72,7 @@ def record(
         fps: frames per second; None: 30, or fewer where the whole would be over in three seconds.
         seed: seed of the environment and of the draws.
         env, env_options: the environment and its options; None: the policy's own.
+        domain: what is randomised, as in `jostle.evaluate`; None: nothing.
         observe: what the policy sees of an observation, as in `jostle.view.play`; the pictures are the environment's.
         overwrite: replace an existing file.
         max_frames: of one episode; the video ends with one that has not ended by then, and a warning says so.
@@ -94,10 +92,11 @@ def record(
     if path.suffix.lower() not in _ENDINGS:
         raise ConfigError(f"{path} cannot be a video: give it one of the endings {', '.join(_ENDINGS)}.")
     inference = Inference.parse(noise)
-    program = _ffmpeg()
+    program = ffmpeg()
     make_folder(path.parent)
     view = as_view(policy)
     options = dict(view.env_options if env_options is None else env_options)
+    options = options if domain is None else asked(options, domain)
     made = make_env(source_of(view, env), 1, seed=seed, render_mode="rgb_array", **capped(options, 1))
     returns: list[float] = []
     try:
@@ -110,7 +109,7 @@ def record(
             if fps is not None or len(head) >= _FPS * _SECONDS:
                 break
         rate = fps or min(_FPS, max(_SLOWEST, round(len(head) / _SECONDS)))
-        count, size = _write(program, path, rate, head, frames)
+        count, size = write(program, path, rate, head, frames)
         cut = float(made.running()[0][0]) if len(returns) < episodes else None
     finally:
         made.close()
@@ -180,25 +179,6 @@ def _pixels(obs: Any) -> Frame | None:
     return image if image.shape[2] == 3 else None
 
 
-def enlarge(frame: Frame) -> Frame:
-    """A picture enlarged by the least whole factor that makes its shorter side `SMALLEST`, and padded to even sides.
-
-    Most players refuse odd sizes.
-    """
-    factor = max(1, -(-SMALLEST // min(frame.shape[:2])))
-    large = frame.repeat(factor, axis=0).repeat(factor, axis=1)
-    height, width = large.shape[:2]
-    return np.pad(large, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-
-
-def _ffmpeg() -> str:
-    try:
-        from imageio_ffmpeg import get_ffmpeg_exe
-    except ImportError as error:
-        raise ConfigError('videos need imageio-ffmpeg: pip install "jostle[lab]".') from error
-    return str(get_ffmpeg_exe())
-
-
 def make_folder(folder: Path) -> None:
     """Make a folder, if need be, and make sure that files can be written there.
 
@@ -211,42 +191,3 @@ def make_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise ConfigError(f"cannot write to the folder {folder} ({error.strerror}): choose another file.") from error
-
-
-def _write(program: str, path: Path, fps: int, head: list[Frame], rest: Iterator[Frame]) -> tuple[int, tuple[int, int]]:
-    """Pipe raw frames to ffmpeg; the number of frames, and their width and height."""
-    height, width = enlarge(head[0]).shape[:2]
-    staged = path.with_name(f".staging-{path.name}")
-    given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
-    coded = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "18", "-pix_fmt", "yuv420p"]
-    wanted = ["-an", *coded, "-movflags", "+faststart"]
-    command = [program, "-y", "-loglevel", "error", *given, *wanted, str(staged)]
-    count = 0
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-    assert process.stdin is not None
-    try:
-        for frame in itertools.chain(head, rest):
-            process.stdin.write(_same(frame, height, width))
-            count += 1
-        _, said = process.communicate()
-        if process.returncode != 0:
-            raise BrokenPipeError
-        os.replace(staged, path)
-    except (BrokenPipeError, ConnectionError) as error:
-        said = process.communicate()[1] if process.stderr and not process.stderr.closed else b""
-        said = re.sub(rb"\[[^\]]* @ 0x[0-9a-f]+\] ", b"", said)
-        why = " ".join(said.decode(errors="replace").split())[-300:] or f"exit code {process.returncode}"
-        raise JostleError(f"ffmpeg could not write {path} ({why}): try another name, such as video.mp4.") from error
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
-        staged.unlink(missing_ok=True)
-    return count, (width, height)
-
-
-def _same(frame: Frame, height: int, width: int) -> bytes:
-    large = enlarge(frame)
-    if large.shape[:2] != (height, width):
-        raise EnvError(f"the pictures change their size from {height}×{width} to {large.shape[:2]} within the video.")
-    return large.tobytes()

@@ -37,7 +37,11 @@ def test_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_yaml_is_read(tmp_path: Path) -> None:
-    suite, checks = of("yaml")
+    swept, crossed, suite, checks = of("yaml")
+    for name, text, count in (("swept", swept, 7), ("crossed", crossed, 9)):
+        (tmp_path / f"{name}.yaml").write_text(text)
+        rule = as_view(nn.Linear(4, 2), kind="q", env="CartPole-v1")
+        assert len(read_suite(tmp_path / f"{name}.yaml", target_of(rule)).conditions) == count
     (tmp_path / "suite.yaml").write_text(suite)
     found = read_suite(tmp_path / "suite.yaml", target_of(as_view(nn.Linear(4, 2), kind="q", env="CartPole-v1")))
     assert (found.reference, len(found.conditions), str(found.success)) == ("earth", 3, "return >= 195")

@@ -7,7 +7,7 @@ import pytest
 
 from jostle.errors import ConfigError
 from jostle.study import make_study, read_study
-from jostle.study.spec import Job
+from jostle.study.jobs import Job
 
 SMALL: dict[str, Any] = {
     "name": "sea",
@@ -105,3 +105,44 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(ConfigError, match=match):
             read_study(tmp_path / "bad.yaml")
+
+
+def test_tasks_choose_methods_their_settings_and_measures() -> None:
+    two = {"env": "jostle/DeepSea-v0", "num_envs": 4}
+    found = study(
+        tasks={
+            "sea-4": {**two, "env_options": {"size": 4}, "methods": ["epsilon"], "evaluate": None},
+            "sea-5": {
+                **two, "env_options": {"size": 5}, "methods": {"noisy": {"sigma0": 0.2}, "epsilon": None},
+                "stress": [{"suite": "clean"}],
+            },
+        },
+        methods={
+            "epsilon": {"algorithm": "dqn"},
+            "noisy": {"algorithm": "dqn", "config": {"noisy": "factorised", "sigma0": 0.4}},
+        },
+        evaluate={"episodes": 3},
+        seeds=1,
+    )  # fmt: skip
+    assert [(job.task, job.method) for job in found.jobs] == [
+        ("sea-4", "epsilon"), ("sea-5", "noisy"), ("sea-5", "epsilon"),
+    ]  # fmt: skip
+    assert found.jobs[1].asked["config"] == {"noisy": "factorised", "sigma0": 0.2}
+    assert [job.evaluate for job in found.jobs] == [None, {"episodes": 3}, {"episodes": 3}]
+    assert [list(job.stress) for job in found.jobs] == [[], [{"suite": "clean"}], [{"suite": "clean"}]]
+
+
+@pytest.mark.parametrize(
+    ("methods", "match"),
+    [
+        (["epsilom"], "'epsilom', which the study has not; .*epsilon"),
+        ([], "must be names"),
+        ({"epsilon": 3}, "must be a mapping"),
+        (["epsilon"], "no task runs the method 'idle'"),
+    ],
+)
+def test_methods_that_a_task_cannot_have(methods: Any, match: str) -> None:
+    task = {"env": "jostle/DeepSea-v0", "methods": methods}
+    known = {"epsilon": {"algorithm": "dqn"}, "idle": {"algorithm": "dqn", "config": {"hidden": [8]}}}
+    with pytest.raises(ConfigError, match=match):
+        study(tasks={"sea": task}, methods=known)

@@ -17,7 +17,7 @@ import yaml
 from jostle.cli import main
 from jostle.errors import CheckpointError, ConfigError
 from jostle.store.lock import Lock
-from jostle.study import read
+from jostle.study import make_study, read
 
 COMMAND = str(Path(sys.executable).with_name("jostle"))
 TINY = {"hidden": [8], "warmup": 20, "batch_size": 8}
@@ -49,7 +49,7 @@ def test_results_can_be_read(done: Path, capsys: pytest.CaptureFixture[str]) -> 
     found = read(done / "out")
     assert found.tasks == ["sea-3"]
     assert found.methods("sea-3") == ["epsilon"]
-    assert found.measures("sea-3") == ["evaluate", "training"]
+    assert found.measures("sea-3") == ["evaluate", "last", "training"]
     rows = list(found.rows)
     assert [row["seed"] for row in rows] == [0, 1]
     np.testing.assert_array_equal(
@@ -66,7 +66,10 @@ def test_results_can_be_read(done: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert (
         (done / "out" / "results.csv").read_text().startswith("task,method,seed,key,steps,seconds,megabytes,evaluate")
     )
-    assert "| epsilon | 2 | 1 |" in (done / "out" / "table.md").read_text()
+    assert "| epsilon | 2 | " in (done / "out" / "table.md").read_text()
+    assert '<section id="answer"' in (done / "out" / "report.html").read_text()
+    assert yaml.safe_load((done / "out" / "study.yaml").read_text())["methods"]
+    assert json.loads((run / "doctor.json").read_text())["checks"]
     with pytest.raises(ConfigError, match="no task 'sea'; did you mean sea-3"):
         found.scores("sea")
     with pytest.raises(ConfigError, match="nothing measured 'evaluat'"):
@@ -144,6 +147,13 @@ def test_a_study_that_is_asked_to_end_takes_its_jobs_with_it(tmp_path: Path) -> 
     assert (told["stretches"][0]["how"], told["finished"]) == ("SIGTERM", False)
     lock = Lock(job / ".lock")  # nobody trains in it any more
     lock.release()
+
+
+def test_a_job_whose_parent_is_gone_ends(tmp_path: Path) -> None:
+    """A study that is killed leaves nobody who trains on; 1 is not this process."""
+    (tmp_path / "job.json").write_text(json.dumps(make_study({**SPEC, "steps": 10_000_000}).jobs[0].as_dict()))
+    job = subprocess.run([sys.executable, "-m", "jostle.study.job", str(tmp_path), "1"], timeout=60)
+    assert job.returncode in (143, -signal.SIGTERM)
 
 
 def test_two_studies_in_one_folder_are_refused(done: Path, capsys: pytest.CaptureFixture[str]) -> None:

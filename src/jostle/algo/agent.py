@@ -22,6 +22,7 @@ from jostle.algo.settings import Settings
 from jostle.algo.stretches import command
 from jostle.algo.training import Callback, mean_return, train
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.domain import DOMAIN_OPTIONS, DomainDriver
 from jostle.envs.later import LaterEnv, facts_of, made
 from jostle.envs.sources import EnvSource, rows_of
 from jostle.errors import ConfigError
@@ -48,6 +49,8 @@ class Agent(ABC):
     algorithm: ClassVar[str]
     finite: ClassVar[tuple[str, ...]] = ("model",)
     """Parts of the state that are not saved with NaN or infinities in them."""
+    gives_feedback: ClassVar[bool] = False
+    """It tells the schedule of the domain what it knows of levels."""
     settings: ClassVar[type[Settings]]
     config: Any
     device: torch.device
@@ -75,7 +78,8 @@ class Agent(ABC):
         else:
             count = rows_of(env, 8) if num_envs is None else num_envs
             self.env = make_env(env, count, seed=seed, **(env_options or {}))
-            self.env_options = dict(env_options or {})
+            made_with = {k: v for k, v in self.env.made_with.items() if k in DOMAIN_OPTIONS}
+            self.env_options = {k: v for k, v in (env_options or {}).items() if k not in DOMAIN_OPTIONS} | made_with
         self._owns_env = not isinstance(env, JostleEnv)
         self.env_source = self.env.source
         self.seed = seed
@@ -104,6 +108,7 @@ class Agent(ABC):
         if isinstance(self.env, LaterEnv):
             self.env.then = self._env_was_made
         else:
+            self._check_schedule()
             self._reset()
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
@@ -339,6 +344,19 @@ class Agent(ABC):
 
     # ---- shared by the subclasses ----
 
+    @property
+    def _domain(self) -> DomainDriver | None:
+        """What draws the environments' domain; None: nothing, or they are not made yet."""
+        return None if isinstance(self.env, LaterEnv) else self.env.domain
+
+    def _check_schedule(self) -> None:
+        domain = self._domain
+        if domain is not None and domain.schedule.listens and not self.gives_feedback:
+            raise ConfigError(
+                f"the domain schedule {domain.schedule.kind} learns from what a PPO agent knows of |R − V|, which "
+                f"{type(self).__name__} has not: train with PPO, or take another schedule."
+            )
+
     def _reset(self, seed: int | None = None) -> None:
         """Begin new episodes everywhere."""
         self._obs, info = self.env.reset(seed=seed)
@@ -369,6 +387,8 @@ class Agent(ABC):
 
     def _drain_episodes(self) -> dict[str, float]:
         out: dict[str, float] = {"charts/episodes": self.episodes}
+        if self.env.diverged:
+            out["charts/diverged"] = self.env.diverged
         if self._finished:
             returns, lengths = zip(*self._finished, strict=True)
             out["charts/episodic_return"] = float(np.mean(returns))
@@ -376,7 +396,8 @@ class Agent(ABC):
             self._finished.clear()
         if self.returns:
             out["charts/return_100"] = mean_return(self.returns)
-        return out | self.coverage.drain_metrics()
+        domain = {} if self._domain is None else self._domain.log()
+        return out | self.coverage.drain_metrics() | domain
 
     def _common_state(self) -> dict[str, Any]:
         return {
@@ -400,7 +421,7 @@ class Agent(ABC):
             "carry": {"obs": self._obs, "start": self._start, "moved": self._was_moved}
             | ({} if self._mask is None else {"mask": self._mask}),
             "coverage": self.coverage.state_dict(),
-        }
+        } | ({} if self._domain is None else {"domain": self._domain.schedule_state()})
 
     def _load_common(self, state: dict[str, Any]) -> list[str]:
         """Restore what all agents share. Environments without a snapshot have been reset: new episodes begin."""
@@ -413,7 +434,7 @@ class Agent(ABC):
         self._logged.load_state_dict(progress.get("logged", {}))  # older checkpoints have neither
         self._rate = progress.get("learning_rate")
         self._apply_rate()
-        parts = ("env", "carry", "coverage")
+        parts = ("env", "carry", "coverage", "domain")
         saved: dict[str, Any] = {name: state[name] for name in parts if name in state}
         why = self._why_anew(saved)
         if isinstance(self.env, LaterEnv):
@@ -436,6 +457,8 @@ class Agent(ABC):
         if "coverage" in saved:  # older checkpoints have none
             self.coverage.load_state_dict(saved["coverage"])
         if self._why_anew(saved):
+            if self._domain is not None and "domain" in saved:
+                self._domain.load_schedule(saved["domain"])
             # A seed of its own, or the same episodes would come again.
             self._reset(int(np.random.default_rng([self.seed, self.steps]).integers(2**30)))
             return
@@ -446,6 +469,7 @@ class Agent(ABC):
 
     def _env_was_made(self) -> None:
         """Environments that were only known when the agent was loaded are here: bring them to where they were."""
+        self._check_schedule()
         self._reset()
         if self._pending is not None:
             self._restore(self._pending)

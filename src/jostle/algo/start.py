@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from jostle import preset_files
 from jostle.algo.settings import SAVED, Settings, merged, settings_of
+from jostle.envs.domain import DOMAIN_OPTIONS
 from jostle.envs.sources import EnvSource
 from jostle.errors import ConfigError
 
@@ -44,12 +45,16 @@ def starting(
     Args:
         own: settings that have an effect whatever the others say.
 
+        settings: the algorithm's, and the options of the domain, which are the environment's.
+
     What is known to go wrong with settings that nobody has trained with yet is said in a warning.
 
     Raises:
         ConfigError: there is no environment or no such preset, the preset is another algorithm's, or a setting cannot
             be used or does nothing.
     """
+    of_domain = {name: settings[name] for name in DOMAIN_OPTIONS if settings.get(name) is not None}
+    settings = {name: value for name, value in settings.items() if name not in DOMAIN_OPTIONS}
     if preset is not None:
         if isinstance(config, Settings):
             raise ConfigError(f"preset='{preset}' and a whole config are two sets of settings: give one of them.")
@@ -72,7 +77,7 @@ def starting(
             env_options = {**(known.get("env_options") or {}), **(env_options or {})}
         elif env_options is None:
             env_options = known.get("env_options")
-    options = None if env_options is None else dict(env_options)
+    options = None if env_options is None and not of_domain else {**(env_options or {}), **of_domain}
     return Start(env, num_envs, options, final)
 
 

@@ -19,12 +19,18 @@ COMMANDS = {
     "resume": ("jostle.cli.resume:resume", "go on with a run that ended or was stopped"),
     "evaluate": ("jostle.cli.play:evaluate", "mean return of a run's agent, with its 95% interval"),
     "stress": ("jostle.cli.stress:stress", "test agents under conditions seen and unseen, with intervals and checks"),
+    "explain": (
+        "jostle.cli.explain:explain",
+        "what an agent looks at: saliency by many techniques, with nulls and checks",
+    ),
     "compare": ("jostle.cli.compare:compare", "is one agent, or one method, worse than another, on the same episodes?"),
-    "study": ("jostle.cli.study:study", "tasks × methods × seeds from one file, with tables and curves"),
+    "study": ("jostle.cli.study:study", "tasks × methods × seeds from one file, with tables, curves and a report"),
+    "report": ("jostle.cli.report:report", "one offline page of a study or of runs: the answer, curves, tables"),
     "runs": ("jostle.cli.runs:runs", "list runs: how far, how good, and in which settings they differ"),
     "plot": ("jostle.cli.runs:plot", "learning curves of runs, a curve a method with its band"),
     "watch": ("jostle.cli.play:watch", "a video of a run's agent"),
     "doctor": ("jostle.cli.health:doctor", "check that a run's network, noise, target and replay are healthy"),
+    "domain": ("jostle.cli.domain:domain", "what of an environment can vary: masses, lengths, frictions, looks"),
     "envs": ("jostle.cli.lists:envs", "list families or environments, or show one with its spaces and options"),
     "presets": ("jostle.cli.lists:presets", "list settings worth starting from, or print one"),
 }
@@ -36,7 +42,9 @@ EXAMPLES = """examples:
   jostle train ppo --env jostle/DeepSea-v0 --env-options size=20 --steps 500000 --bonus rnd
   jostle evaluate runs/deepsea --episodes 100 --noise mean
   jostle stress runs/catch --suite themes
+  jostle explain runs/catch
   jostle compare runs/old runs/new --fail-on-regression
+  jostle report runs
   jostle watch runs/deepsea --video deepsea.mp4
   jostle resume runs/deepsea --steps 50000
   jostle doctor runs/deepsea

@@ -1,5 +1,6 @@
 """``jostle doctor``."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,24 @@ class Doctor:
     """Run code that the file may name or hold: the module of a run's environment, what is pickled in a zip."""
     quiet: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print nothing but errors; the exit code tells."""
+
+
+def look_after(run: Path, quiet: bool) -> None:
+    """When a training has ended: the doctor's findings into the run's folder, what is wrong to the standard error.
+
+    A training that went well is not failed by what its doctor cannot do.
+    """
+    from jostle.doctor import keep  # late, so that help is quick
+
+    try:
+        checks = keep(run, trust=True)  # the environment has just been trained in
+    except Exception as error:
+        if not quiet:
+            print(f"note: the doctor could not look at {run} ({error})", file=sys.stderr)
+        return
+    for check in checks:
+        if check.status == "FAIL" and not quiet:
+            print(f"doctor: {check.name} fails: {check.finding}; {check.remedy}", file=sys.stderr)
 
 
 def doctor(arguments: list[str]) -> int:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from jostle.cli.flags import named, shown
 from jostle.cli.recipe import parse_options
+from jostle.envs.domain import off
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Evaluating:
 def training_of(saving: Saving, evaluating: Evaluating, env_options: dict[str, Any]) -> dict[str, Any]:
     """What the flags say of the section ``training``; the training's own options stay under those of evaluations."""
     given = parse_options(evaluating.eval_env_options, "--eval-env-options")
-    under = {} if evaluating.eval_env is not None else env_options
+    under = {} if evaluating.eval_env is not None else off(env_options)
     return {**vars(saving), **vars(evaluating), "eval_env_options": under | given if given else None}
 
 

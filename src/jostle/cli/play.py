@@ -21,6 +21,7 @@ import jostle
 from jostle.cli.flags import parse, refuse_twice, shown
 from jostle.cli.policies import is_zip, read_policy
 from jostle.cli.recipe import parse_options
+from jostle.envs.domain import asked, off
 from jostle.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Evaluate:
     """Another environment with the same spaces; of a zip the one that it was trained in."""
     env_options: tuple[str, ...] = ()
     """Options of the environment as key=value, over those of the run."""
+    domain: Annotated[str | None, shown("nothing is randomised", "train|FILE")] = None
+    """train: draw from the whole domain of the training; FILE: from another one; without, the world is nominal."""
     algo: str | None = None
     """The algorithm of a zip (ppo, a2c, dqn, sac, td3, ddpg), which does not tell it."""
     max_steps: int = 30_000
@@ -104,6 +107,8 @@ class Watch:
     """cpu, cuda, cuda:1 …; auto: cuda where there is one."""
     env_options: tuple[str, ...] = ()
     """Options of the environment as key=value, over those of the run."""
+    domain: Annotated[str | None, shown("nothing is randomised", "train|FILE")] = None
+    """train: draw from the whole domain of the training; FILE: from another one; without, the world is nominal."""
     env: str | None = None
     """Of a zip, where it was trained; a run knows it."""
     algo: str | None = None
@@ -134,7 +139,7 @@ def evaluate(arguments: list[str]) -> int:
         which=args.which,
         trust=args.trust,
     )
-    options = given if is_zip(args.run) else options_for(dict(policy.env_options), args.env, args.quiet) | given
+    options = given if is_zip(args.run) else options_for(off(policy.env_options), args.env, args.quiet) | given
     with Progress(transient=True, disable=args.quiet or not Console().is_terminal) as progress:
         task = progress.add_task("episodes", total=args.episodes)
         found = jostle.evaluate(
@@ -146,11 +151,13 @@ def evaluate(arguments: list[str]) -> int:
             seed=args.seed,
             env=args.env,
             env_options=options,
+            domain=args.domain,
             max_steps=args.max_steps,
             notify=lambda done: progress.update(task, completed=done),
         )
     if args.json is not None:
-        whole = {"run": args.run.name, "steps": steps, "env_options": options} | found.as_dict()
+        world = {} if args.domain is None else {"domain": asked(options, args.domain)["domain"]}
+        whole = {"run": args.run.name, "steps": steps, "env_options": options} | world | found.as_dict()
         text = json.dumps(finite(whole), indent=1, allow_nan=False) + "\n"
         try:
             args.json.parent.mkdir(parents=True, exist_ok=True)
@@ -209,7 +216,8 @@ def watch(arguments: list[str]) -> int:
             actions=args.actions,
             fps=args.fps,
             seed=args.seed,
-            env_options=dict(policy.env_options) | given,
+            env_options=off(policy.env_options) | given,
+            domain=args.domain,
             overwrite=args.overwrite,
             max_frames=args.max_frames,
         )
@@ -275,6 +283,8 @@ def _table(found: "Evaluation", steps: int) -> Table:
         "mean length": f"{sum(e.length for e in found.episodes) / len(returns):.4g}",
         "seed": str(found.seed),
     }
+    if found.domain is not None:
+        rows["domain"] = found.domain
     if found.cut:
         rows["did not end"] = f"{found.cut} of {len(returns)}"
     if found.disagreement is not None:

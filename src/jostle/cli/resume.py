@@ -13,6 +13,7 @@ from jostle.algo import AGENTS
 from jostle.algo.changes import differences, in_words
 from jostle.algo.settings import Settings, merged
 from jostle.cli.flags import parse, refuse_twice, shown
+from jostle.cli.health import look_after
 from jostle.cli.output import outliving_its_reader
 from jostle.cli.plan import Evaluating, Saving, from_training, training_of
 from jostle.cli.recipe import parse_options
@@ -136,6 +137,8 @@ def go_on(run: Path, quiet: bool, **changed: Any) -> int:
     if agent.steps == before:
         notify("the run has reached its planned end: train on with --steps")
     notify(summary(agent, run))
+    del agent  # with its replay, of which the doctor loads another
+    look_after(run, quiet)
     return 0
 
 

@@ -3,10 +3,10 @@
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.table import Table
@@ -17,6 +17,10 @@ from jostle.errors import ConfigError
 from jostle.study import records
 from jostle.study.records import RETURN, Record
 
+if TYPE_CHECKING:
+    from jostle.scores.bands import Range
+
+ENTROPY = "domain/entropy"
 _WIDEST = 5
 """Settings that stand in columns of their own; if more differ, the others are named below."""
 
@@ -53,12 +57,15 @@ class Plot:
       jostle plot runs
       jostle plot runs/rnd-s* runs/none-s* --out deepsea.png
       jostle plot runs --metric coverage/cells --statistic mean
+      jostle plot runs/hopper-adr-s* --domain --out ranges.png
     """
 
     folders: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR [DIR ...]")]] = ()
     """Runs, or folders that hold runs; none: the folder runs."""
     metric: str = RETURN
     """What is drawn, by its name in metrics.jsonl."""
+    domain: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Draw instead the ranges of the domain as they moved, a band a method, a panel a parameter."""
     statistic: Literal["iqm", "mean", "median"] = "iqm"
     """Over the seeds of a method."""
     out: Annotated[Path, named("FILE")] = Path("curves.png")
@@ -107,19 +114,23 @@ def plot(arguments: list[str]) -> int:
         refuse_existing(file, args.overwrite)
     if args.out.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise ConfigError(f"{args.out} cannot be a figure: give it one of the endings .png, .svg, .pdf.")
-    from jostle.scores.plots import plot_curves  # late, so that help is quick
+    from jostle.scores.bands import plot_bands  # late, so that help is quick
+    from jostle.scores.plots import plot_curves
 
     for world, file in files.items():
-        groups = records.methods(_drawable([record for record in found if record.env == world], args.metric))
+        metric = ENTROPY if args.domain else args.metric
+        groups = records.methods(_drawable([record for record in found if record.env == world], metric))
         if not groups:
-            print(f"{world}: no run has two values of {args.metric}, so there is no curve")
+            print(f"{world}: no run has two values of {metric}, so there is no curve")
             continue
-        label = "Return" if args.metric == RETURN else args.metric
-        figure = plot_curves(
-            {name: [record.curve(args.metric) for record in group] for name, group in groups.items()},
-            label=label,
-            statistic=args.statistic,
-        )
+        if args.domain:
+            figure = plot_bands(_ranges(groups, world))
+        else:
+            figure = plot_curves(
+                {name: [record.curve(metric) for record in group] for name, group in groups.items()},
+                label="Return" if metric == RETURN else metric,
+                statistic=args.statistic,
+            )
         figure.suptitle(world, x=0.02, ha="left", fontsize=12, fontweight="bold")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -139,6 +150,25 @@ def _drawable(found: Sequence[Record], metric: str) -> list[Record]:
         if record not in drawable:
             print(f"note: {record.path} has fewer than two values of {metric}, and is left out", file=sys.stderr)
     return drawable
+
+
+def _ranges(groups: Mapping[str, Sequence[Record]], world: str) -> "dict[str, dict[str, list[Range]]]":
+    """The ranges of each parameter of a domain, of the runs of each method that tell them."""
+    every = [record for group in groups.values() for record in group]
+    names = dict.fromkeys(name for record in every for row in record.rows for name in row)
+    found: dict[str, dict[str, list[Range]]] = {}
+    for name in names:
+        if not (name.startswith("domain/") and name.endswith("/low")):
+            continue
+        high = name.removesuffix("low") + "high"
+        for method, group in groups.items():
+            told = [record for record in group if any(name in row for row in record.rows)]
+            if told:
+                ranges = [(*record.curve(name), record.curve(high)[1]) for record in told]
+                found.setdefault(name.removeprefix("domain/").removesuffix("/low"), {})[method] = ranges
+    if not found:
+        raise ConfigError(f"no run of {world} tells the ranges of a domain: train with --domain.")
+    return found
 
 
 def _seeds(group: Sequence[Record]) -> str:

@@ -69,6 +69,8 @@ class Stress:
     """Where zips were trained; runs know it."""
     env_options: tuple[str, ...] = ()
     """Options of that environment as key=value."""
+    domain: Annotated[str | None, shown("nothing is randomised", "train|FILE")] = None
+    """train: draw from the whole domain of the training; FILE: from another one; without, the world is nominal."""
     algo: Annotated[tuple[str, ...], named("ALGO [ALGO ...]")] = ()
     """The algorithm of the zips, which do not tell it: one for all (ppo, a2c, dqn, sac, td3, ddpg), or one for each."""
     out: Annotated[Path | None, shown("DIR/stress/NAME")] = None
@@ -113,7 +115,7 @@ def stress(arguments: list[str]) -> int:
         raise ConfigError("--junit is for the results of checks: give --assert FILE.yaml, too.")
     require_seed(args.seed)  # before a folder is made
     views = _load(args)
-    _, suite = prepare(views, args.suite)
+    _, suite = prepare(views, args.suite, domain=args.domain)
     modes = [str(mode) for mode in modes_of(args.noise, views)]
     checks = [] if args.checks is None else read_checks(args.checks, suite, modes, list(views))
     if args.no_baseline and any(check.metric in ("lead", "kept") for check in checks):
@@ -130,6 +132,7 @@ def stress(arguments: list[str]) -> int:
             noise=modes,
             actions=args.actions,
             seed=args.seed,
+            domain=args.domain,
             baseline=not args.no_baseline,
             notify=lambda done, total: progress.update(task, completed=done, total=total),
             stop=lambda: stop.signal is not None,

@@ -4,9 +4,10 @@ import importlib.util
 import math
 import time
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich.console import Group
@@ -18,13 +19,15 @@ from jostle.cli.play import console
 from jostle.errors import ConfigError
 
 if TYPE_CHECKING:
+    from jostle.study.executor import Executor
+    from jostle.study.jobs import Job
     from jostle.study.run import Event, Outcome
     from jostle.study.spec import Study as Spec
 
 
 @dataclass
 class Study:
-    """Train every method on every task with every seed, measure the agents, and make tables and curves of it.
+    """Train every method on every task with every seed, measure the agents, and make tables, curves and a report of it.
 
     A job that has a result is never run again: what is added to the file runs, and nothing is written over. A study
     that was stopped or killed goes on where it was, within each job too. Exits with 1 where jobs failed.
@@ -33,17 +36,22 @@ class Study:
       jostle study deepsea.yaml --dry-run
       jostle study deepsea.yaml
       jostle study deepsea.yaml --jobs 2 --minutes 30 --fail-fast
+      jostle study deepsea.yaml --ray auto
       jostle study deepsea.yaml --table
     """
 
     spec: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="SPEC.yaml")]]
     """Tasks, methods and seeds (docs/study.md)."""
     out: Annotated[Path | None, shown("studies/NAME", "DIR")] = None
-    """The study's folder: a run's folder for each job, results.jsonl, results.csv, table.md, figures."""
+    """The study's folder: a run's folder for each job, results.jsonl, results.csv, table.md,
+    figures, report.html."""
     jobs: Annotated[int | None, shown("as many as there are cores for them")] = None
     """Jobs at once; fewer where memory is short."""
     threads: int = 1
     """Threads of each job."""
+    ray: Annotated[str | None, named("ADDRESS")] = None
+    """Run the jobs on a Ray cluster: auto (this machine's), HOST:PORT or ray://HOST:PORT. All its machines must see the
+    study's folder under the same path."""
     retries: int = 0
     """How often a job that failed is tried again; it goes on where it was."""
     fail_fast: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -64,22 +72,23 @@ def study(arguments: list[str]) -> int:
     """``jostle study SPEC.yaml``"""
     args = parse(Study, arguments, "jostle study")
     from jostle.store.signals import catch_signals  # late, so that help is quick
-    from jostle.study.run import found_rows, run_study
+    from jostle.study.run import run_study
     from jostle.study.spec import read_study
+    from jostle.study.state import done_jobs
 
     if args.minutes is not None and not args.minutes > 0:
         raise ConfigError(f"--minutes {args.minutes:g} cannot be used: give more than 0.")
     spec = read_study(args.spec)
     out = args.out or Path("studies") / spec.name
     if args.dry_run:
-        _plan(spec, list(found_rows(spec, out)), args)
+        _plan(spec, list(done_jobs(spec, out)), args)
         return 0
     if args.table:
-        _tables(spec, out, args.quiet)
+        _tables(spec, out, args)
         return 0
     begun = time.monotonic()
-    board = Board(spec, [(row["task"], row["method"]) for row in found_rows(spec, out)], args.quiet)
-    with catch_signals() as caught, board:
+    board = Board(spec, [place_of(job) for job, _ in done_jobs(spec, out)], args.quiet)
+    with _executor(args) as executor, catch_signals() as caught, board:
 
         def tick() -> None:
             """A signal ends the jobs, which save what they have; so nothing trains on behind a study that is gone."""
@@ -92,6 +101,7 @@ def study(arguments: list[str]) -> int:
             out,
             at_once=args.jobs,
             threads=args.threads,
+            executor=executor,
             retries=args.retries,
             fail_fast=args.fail_fast,
             most=args.max_jobs,
@@ -100,8 +110,24 @@ def study(arguments: list[str]) -> int:
             tick=tick,
         )
     if outcome.done:
-        _tables(spec, out, args.quiet)
+        _tables(spec, out, args)
     return _tell(outcome, out, args.quiet)
+
+
+def _executor(args: Study) -> "AbstractContextManager[Executor | None]":
+    """Where the jobs run; None: in processes of this machine."""
+    if args.ray is None:
+        return nullcontext(None)
+    from jostle.study.cluster import on_ray  # late, for it is seldom wanted
+
+    return on_ray(args.ray, args.jobs, args.threads)
+
+
+def place_of(job: "Job") -> tuple[str, str]:
+    """What a job is counted under: its task and its method, or that method's search."""
+    from jostle.study.spec import label
+
+    return job.task, label(job.method, job.trial)
 
 
 @dataclass
@@ -118,7 +144,7 @@ class Board:
 
     def __post_init__(self) -> None:
         self.done.update(self.before)
-        self.all = Counter((job.task, job.method) for job in self.spec.jobs)
+        self.all = self.spec.plan
         self.begun, self.drawn = time.monotonic(), 0.0
         self.live = Live(self._table(), auto_refresh=False, transient=True, console=console())
         self.alive = self.live.console.is_terminal and not self.quiet
@@ -134,19 +160,19 @@ class Board:
 
     def notify(self, event: "Event") -> None:
         """A job has started or ended."""
-        place = event.job.task, event.job.method
+        place = place_of(event.job)
         if event.what == "started":
             self.running[place] += 1
             return
         self.running[place] -= 1
         assert event.ended is not None
-        name = f"{event.job.task} {event.job.method} seed {event.job.seed}"
+        name = event.job.name
         if event.what == "done":
             self.done[place] += 1
             self.seconds.append(event.ended.seconds)
             if not self.quiet and not self.alive:
                 told = f"{event.ended.seconds:.0f} s, {event.ended.memory / 2**20:,.0f} MB; {self._left()}"
-                print(f"[{sum(self.done.values())}/{len(self.spec.jobs)}] {name}: {told}", flush=True)
+                print(f"[{sum(self.done.values())}/{sum(self.all.values())}] {name}: {told}", flush=True)
             return
         self.failed[place] += 1
         lines = [f"FAILED {name} (exit code {event.ended.code}), log in {event.ended.folder}:", *event.said]
@@ -170,62 +196,72 @@ class Board:
 
     def _left(self) -> str:
         """The time that is left, by the pace of this call."""
-        open_jobs = len(self.spec.jobs) - sum(self.done.values()) - sum(self.failed.values())
+        open_jobs = sum(self.all.values()) - sum(self.done.values()) - sum(self.failed.values())
         if not self.seconds:
             return f"{open_jobs} jobs left"
         rate = len(self.seconds) / (time.monotonic() - self.begun)
         return f"{open_jobs} jobs left, about {_clock(open_jobs / rate)} at {3600 * rate:,.0f} jobs an hour"
 
 
-def _plan(spec: "Spec", rows: list[dict[str, object]], args: Study) -> None:
+def _plan(spec: "Spec", done: "list[tuple[Job, dict[str, Any]]]", args: Study) -> None:
     """What would run, and for how long, by what like jobs took."""
     from jostle.study.pool import cores
+    from jostle.study.shown.tables import search_told
 
-    done = Counter((row["task"], row["method"]) for row in rows)
-    took: dict[tuple[object, object], list[float]] = {}
-    for row in rows:
-        seconds = row["seconds"]
-        assert isinstance(seconds, dict)
-        took.setdefault((row["task"], row["method"]), []).append(sum(seconds.values()))
+    took: dict[tuple[str, str], list[float]] = {}
+    for job, row in done:
+        took.setdefault(place_of(job), []).append(sum(row["seconds"].values()))
     mean = {place: sum(each) / len(each) for place, each in took.items()}
     fallback = sum(mean.values()) / len(mean) if mean else math.nan
     table = Table()
-    for title in ("task", "method", "seeds", "done", "a job takes"):
+    for title in ("task", "method", "jobs", "done", "a job takes"):
         table.add_column(title, justify="left" if title in ("task", "method") else "right")
     total = 0.0
-    for (task, method), count in Counter((job.task, job.method) for job in spec.jobs).items():
-        each = mean.get((task, method), math.nan)
-        total += (count - done[task, method]) * (fallback if math.isnan(each) else each)
-        table.add_row(task, method, str(count), str(done[task, method]), "–" if math.isnan(each) else _clock(each))
+    for (task, method), count in spec.plan.items():
+        each, had = mean.get((task, method), math.nan), len(took.get((task, method), ()))
+        total += (count - had) * (fallback if math.isnan(each) else each)
+        table.add_row(task, method, str(count), str(had), "–" if math.isnan(each) else _clock(each))
     console().print(table)
+    if spec.searches:
+        print(search_told(spec.searches[0].budget, [search.method for search in spec.searches]))
     at_once = args.jobs or max(1, cores() // args.threads)
-    left = len(spec.jobs) - len(rows)
-    told = "run one job of each (--max-jobs) for an estimate" if math.isnan(total) else _clock(total / at_once)
+    left = sum(spec.plan.values()) - len(done)
+    told = (
+        "run one job of each (--max-jobs) for an estimate" if math.isnan(total) else f"about {_clock(total / at_once)}"
+    )
     print(f"{left} jobs left, {at_once} at once: {told if left else 'nothing to do'}")
 
 
-def _tables(spec: "Spec", out: Path, quiet: bool) -> None:
-    from jostle.study import results, tables
-    from jostle.study.run import write_results
+def _tables(spec: "Spec", out: Path, args: Study) -> None:
+    from jostle.cli.report import report_of_study
+    from jostle.study import results
+    from jostle.study.shown import tables
+    from jostle.study.shown.figures import figures
+    from jostle.study.state import write_results
 
     write_results(spec, out)
     found = results.read(out)
-    text = tables.report(spec.name, found)
+    text = tables.report(spec.name, found, spec.show)
     try:
         (out / "table.md").write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot write in {out} ({error.strerror}): choose another folder with --out.") from error
     if importlib.util.find_spec("matplotlib") is not None:
-        list(tables.figures(found, out))
-    elif not quiet:
+        list(figures(found, out, spec.show))
+    elif not args.quiet:
         print('note: no figures, for they need matplotlib: pip install "jostle[lab]"')
-    if not quiet:
+    if not args.quiet:
         print(text)
+    report_of_study(args.spec, out, spec.name, args.quiet)
 
 
 def _tell(outcome: "Outcome", out: Path, quiet: bool) -> int:
     if not quiet:
-        parts = [f"{len(outcome.done)} done", f"{len(outcome.failed)} failed", f"{len(outcome.left)} not begun"]
+        parts = [
+            f"{len(outcome.done)} done",
+            f"{len(outcome.failed)} failed",
+            f"{len(outcome.left) + outcome.later} not begun",
+        ]
         print(f"{', '.join(parts)}; results in {out}")
     return int(bool(outcome.failed))
 

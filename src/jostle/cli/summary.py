@@ -26,6 +26,7 @@ def header(agent: "Agent", run_dir: Path) -> str:
     encoder: object = agent.network.encoder
     rows = {
         "env": f"{env.id} ({env.engine}), {env.num_envs} together, seed {agent.seed}",
+        **({} if env.domain is None else {"domain": env.domain.describe_line()}),
         "network": f"{type(encoder).__name__} encoder; {'; '.join(parts)}; "
         f"{parameters:,} parameters; {', '.join(noise) or 'no noise'}; {agent.device}",
         **agent.storage(),

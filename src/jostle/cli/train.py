@@ -14,6 +14,7 @@ from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.schedule import Schedule
 from jostle.algo.settings import SAVED, Settings, merged
 from jostle.cli.flags import flag_value, named, parse, refuse_twice, shown
+from jostle.cli.health import look_after
 from jostle.cli.output import outliving_its_reader
 from jostle.cli.plan import Evaluating, Saving, from_training, training_of
 from jostle.cli.recipe import overlay, parse_options, starting_point
@@ -21,6 +22,7 @@ from jostle.cli.resume import go_on, require_same
 from jostle.cli.sections import as_sections, chosen, with_sections
 from jostle.cli.streams import gathered
 from jostle.cli.summary import header, newest_step, quoted, stopped, summary
+from jostle.envs.domain import domain_options
 from jostle.errors import ConfigError
 from jostle.store import Run
 
@@ -39,6 +41,13 @@ class Train:
     """Start from a YAML file in the shape of a run's config.yaml."""
     env_options: Annotated[tuple[str, ...], named("[KEY=VALUE ...]")] = ()
     """Options of the environment as key=value; `jostle envs ID` shows them."""
+    domain: Annotated[str | None, named("FILE")] = None
+    """What varies from episode to episode; `jostle domain show ENV` lists what can."""
+    domain_schedule: Annotated[str | None, shown("uniform", "NAME(…)|FILE")] = None
+    """How it is drawn: uniform, "linear(steps=1e6)", "adr(high=400, low=200)", "doraemon(threshold=400)",
+    "rollback(high=400, low=200)", plr."""
+    domain_privileged: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Tell the draws as an observation; --privileged says who sees it."""
     num_envs: int = 8
     """Environments stepped together."""
     seed: int = 0
@@ -71,6 +80,7 @@ examples:
   jostle train ppo --env jostle/DeepSea-v0 --env-options size=20 --steps 500000 --bonus rnd
   jostle train ppo --preset rnd-atari --steps 10000000 --run-dir runs/montezuma
   jostle train ppo --env MiniGrid-DoorKey-8x8-v0 --num-envs 64 --steps 2000000 --recurrent gru
+  jostle train ppo --env jostle/Hopper-v5 --steps 1e6 --domain masses.yaml --domain-schedule "adr(high=900, low=500)"
   jostle train ppo --preset cartpole-ppo --eval-every 10000 --eval-noise mean --run-dir runs/cartpole --resume
 """
 
@@ -106,7 +116,10 @@ def _train(algorithm: str, arguments: list[str]) -> int:
     if "jostle" in start:  # a run's own file, which may be older than the refusal of settings without effect
         settings.refuse_idle(merged(kind.settings(), start["config"]))
         settings = merged(settings, {}, origin=SAVED)
-    options = overlay(start, {"env_options": parse_options(args.env_options)})["env_options"]
+    words = {name: getattr(args, name) or None for name in ("domain", "domain_schedule", "domain_privileged")}
+    of_domain = {name: word for name, word in words.items() if word is not None}
+    given = overlay(start, {"env_options": parse_options(args.env_options) | of_domain})["env_options"]
+    options = domain_options(given)
     if args.resume and args.run_dir is None:
         raise ConfigError("--resume needs the folder of the run: give --run-dir, the same every time.")
     run_dir = args.run_dir or _new_folder(args.env, algorithm, args.seed)
@@ -134,6 +147,8 @@ def _train(algorithm: str, arguments: list[str]) -> int:
         agent.env.close()
     if not args.quiet:
         print(summary(agent, run_dir), flush=True)
+    del agent  # with its replay, of which the doctor loads another
+    look_after(run_dir, args.quiet)
     return 0
 
 

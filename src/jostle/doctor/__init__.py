@@ -16,12 +16,37 @@ from jostle.algo.saved import check_saved
 from jostle.doctor import ppo
 from jostle.doctor.bonus import bonuses, replayed
 from jostle.doctor.dqn import examine, fresh_replay, replay_state, streams, target
+from jostle.doctor.kept import write_down
 from jostle.doctor.shared import Check, checkpoints, dormant_share, finite
 from jostle.errors import CheckpointError
 from jostle.loading import rebuild
 from jostle.store import Run, load_checkpoint, read_metrics
 
-__all__ = ["Check", "diagnose", "dormant_share", "examine", "finite", "fresh_replay", "replay_state", "target"]
+__all__ = [
+    "Check",
+    "diagnose",
+    "dormant_share",
+    "examine",
+    "finite",
+    "fresh_replay",
+    "keep",
+    "replay_state",
+    "target",
+]
+
+
+def keep(path: str | Path, *, trust: bool = False) -> list[Check]:
+    """`diagnose` a run and keep what is found in its ``doctor.json``, from where `jostle report` takes it.
+
+    `jostle train` and `jostle resume` do so when a training has ended, and so do the jobs of a study.
+
+    Raises:
+        ConfigError, CheckpointError: as `diagnose`, or the file cannot be written.
+    """
+    checks = diagnose(path, trust=trust)
+    newest = Run.open(Path(path)).checkpoints()[-1]
+    write_down(Path(path), int(newest.name.removeprefix("step_")), checks)
+    return checks
 
 
 def diagnose(path: str | Path, *, trust: bool = False) -> list[Check]:

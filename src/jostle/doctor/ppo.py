@@ -196,9 +196,9 @@ def schedules(agent: PPO, planned: int | None) -> Check:
     if left <= 0:
         return Check(
             "schedules",
-            "warning",
-            f"the end of {' and '.join(ends)}, {planned:,} steps, is reached",
-            "nothing; who trains on with resume --steps lets them fall anew, from a part of their first value",
+            "OK",
+            f"the end of {' and '.join(ends)}, {planned:,} steps, is reached; who trains on with resume --steps lets "
+            "them fall anew, from a part of their first value",
         )
     return Check("schedules", "OK", f"{left:.0%} of the training are left; learning rate {rate:.3g}")
 

@@ -19,6 +19,7 @@ from jostle.envs.engines.gymnasium import (
     register_plugins,
     require_env,
 )
+from jostle.envs.engines.mujoco.catalogue import is_model, make_engine, mujoco_ids, options_of_task, runs_here
 from jostle.errors import ConfigError, EnvError, JostleError
 
 
@@ -63,7 +64,7 @@ def list_envs(filter: str = "", *, plugins: bool = False) -> list[EnvInfo]:
 
 def known_ids() -> list[str]:
     """The ids of every engine, sorted."""
-    return sorted({*gym.registry, *envpool_ids()})
+    return sorted({*gym.registry, *envpool_ids(), *mujoco_ids()})
 
 
 def nearest_ids(wanted: str, count: int = 3) -> str:
@@ -117,8 +118,10 @@ def registered(env_id: str) -> bool:
     return ":" in env_id or env_id in gym.registry
 
 
-def engine_of(env_id: str) -> Literal["envpool", "gymnasium", "jostle"]:
+def engine_of(env_id: str) -> Literal["envpool", "gymnasium", "jostle", "mujoco"]:
     """The engine that "auto" takes for a known id."""
+    if is_model(env_id) or (env_id.startswith("jostle/") and runs_here(env_id)):
+        return "mujoco"
     if env_id.startswith("jostle/") and env_id in gym.registry:
         return "jostle"
     return "envpool" if env_id in envpool_ids() else "gymnasium"
@@ -132,11 +135,15 @@ def describe(env_id: str) -> EnvDescription:
         EnvError: the environment cannot be loaded.
     """
     register_plugins(env_id)
-    if env_id not in known_ids() and not registered(env_id):
+    if env_id not in known_ids() and not registered(env_id) and not runs_here(env_id):
         raise unknown(env_id)
     engine = engine_of(env_id)
     if engine == "envpool":
         return EnvDescription(env_id, engine, *pool_spaces(pool_spec(env_id), env_id), pool_options(env_id))
+    if engine == "mujoco":
+        runs = make_engine(env_id, 1, {})
+        spaces_of = runs.single_observation_space, runs.single_action_space
+        return EnvDescription(env_id, engine, *spaces_of, options_of_task(env_id))
     if engine == "jostle" or only_as_vector(env_id):
         vector = native(env_id, 1, None, {})
         vector.close()

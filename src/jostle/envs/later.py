@@ -71,6 +71,11 @@ class LaterEnv(JostleEnv):
             return space
         return getattr(made(self), name)
 
+    @property
+    def diverged(self) -> int:
+        """See `JostleEnv.diverged`: what was not made yet has not broken down."""
+        return 0
+
     def reset(self, **how: Any) -> Any:
         """See `JostleEnv.reset`."""
         return made(self).reset(**how)

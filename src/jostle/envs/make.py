@@ -3,12 +3,14 @@
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
 from jostle.envs.catalogue import engine_of, registered, unknown
+from jostle.envs.domain.driver import DomainDriver
+from jostle.envs.domain.options import DOMAIN_OPTIONS, whole_options
 from jostle.envs.engines.envpool import INSTALL, EnvPoolEngine, envpool_ids
 from jostle.envs.engines.gymnasium import (
     GymnasiumEngine,
@@ -18,15 +20,17 @@ from jostle.envs.engines.gymnasium import (
     register_plugins,
     require_env,
 )
+from jostle.envs.engines.mujoco.catalogue import make_engine, runs_here
 from jostle.envs.engines.workers import in_workers
 from jostle.envs.sources import EnvSource, Given, MakeOne, Unrepeatable, rows_of, take_apart
 from jostle.envs.trust import vouched_id, vouched_options
 from jostle.envs.vector import Engine, JostleEnv
+from jostle.envs.world import world_of
 from jostle.errors import ConfigError, EnvError, JostleError, closest
 from jostle.plain import as_count, plain
 
-EngineName = Literal["auto", "envpool", "gymnasium", "jostle"]
-OWN_OPTIONS = ("engine", "frame_stack", "workers", "worker_timeout", "seed_global")
+EngineName = Literal["auto", "envpool", "gymnasium", "jostle", "mujoco"]
+OWN_OPTIONS = ("engine", "frame_stack", "workers", "worker_timeout", "seed_global", *DOMAIN_OPTIONS)
 """Options that are `make_env`'s own; the others are the environment's."""
 
 
@@ -41,25 +45,35 @@ def make_env(
     workers: int = 0,
     seed_global: bool = False,
     worker_timeout: float = 300.0,
+    domain: Any = None,
+    domain_schedule: Any = None,
+    domain_privileged: bool = False,
+    domain_seen: Any = None,
     **options: Any,
 ) -> JostleEnv:
     """Make a vector environment.
 
     Args:
-        id: an id of EnvPool, of Gymnasium (``Name-v0`` or ``module:Name-v0``) or of jostle (``jostle/DeepSea-v0``); a
-            function or class that makes one Gymnasium environment; a spec of Gymnasium; or a ready environment or
-            vector environment, which serves itself, is not closed by jostle, and whose kind is made again by its spec
-            where more are wanted.
+        id: an id of EnvPool, of Gymnasium (``Name-v0`` or ``module:Name-v0``) or of jostle (``jostle/DeepSea-v0``); an
+            MJCF file (``robot.xml``), with its ``task``; a function or class that makes one Gymnasium environment; a
+            spec of Gymnasium; or a ready environment or vector environment, which serves itself, is not closed by
+            jostle, and whose kind is made again by its spec where more are wanted.
         num_envs: how many environments are stepped together; None: 1, or as many as a ready one has.
         seed: environment i is seeded with ``seed + i``.
         engine: "auto" takes jostle's own environments, else EnvPool if it is installed and knows the id, else
-            Gymnasium.
+            Gymnasium. "mujoco" makes Gymnasium's MuJoCo tasks with physics and looks that can vary.
         frame_stack: k > 0 stacks the last k frames of uint8 images; 0 leaves it to the engine (4 for Atari on EnvPool).
         render_mode: "rgb_array" for pictures from `render()`.
         workers: 0 steps Gymnasium environments in this process, k > 0 in k processes.
         seed_global: also seed what environments draw from beside their own generator: while they are reset and stepped,
             the global generators of `numpy.random` and `random` are theirs, and their spaces are seeded.
         worker_timeout: seconds after which a worker that does not answer is ended, with an error; 0: none.
+        domain: what varies from episode to episode: a `jostle.domain.Space`, a YAML file or its data; None: nothing.
+        domain_schedule: how the domain is drawn: "uniform" (None), "linear(steps=1e6)", "adr(high=…, low=…)",
+            "doraemon(threshold=…)", "rollback(high=…, low=…)", "plr", a YAML file or its data.
+        domain_privileged: tell each row's draw as the observation "privileged"; who sees it is the agents' setting
+            `privileged`.
+        domain_seen: the domain of the training, in whose ranges that is told; None: `domain`.
         options: handed to the environments: the pool's configuration on EnvPool, the constructor on Gymnasium. A
             function takes none.
 
@@ -77,6 +91,12 @@ def make_env(
         raise ConfigError(f"{id.id} is made already, by make_env: use it as it is, or give a function or an id.")
     num_envs, seed, frame_stack, workers = as_count(num_envs), plain(seed), as_count(frame_stack), as_count(workers)
     seed_global, options = plain(seed_global), vouched_options(plain(options))
+    randomised = whole_options(
+        {
+            "domain": domain, "domain_schedule": domain_schedule, "domain_privileged": plain(domain_privileged),
+            "domain_seen": domain_seen,
+        }
+    )  # fmt: skip
     given = take_apart(vouched_id(id) if isinstance(id, str) else id)
     num_envs = rows_of(id, 1) if num_envs is None else num_envs
     _check_arguments(num_envs, seed, frame_stack, render_mode, workers, seed_global)
@@ -89,6 +109,9 @@ def make_env(
         assert isinstance(given.source, str)
         runs = EnvPoolEngine(name, num_envs, seed, frame_stack=frame_stack, render_mode=render_mode, options=options)
         stack_here = 0 if runs.stacks_itself else frame_stack
+    elif chosen == "mujoco":
+        runs = make_engine(name, num_envs, options)
+        name = runs.id
     elif chosen == "jostle":
         runs = GymnasiumEngine(native(name, num_envs, render_mode, options), name, "jostle")
     elif isinstance(given.ready, VectorEnv) and not workers:
@@ -117,7 +140,8 @@ def make_env(
             render_mode=render_mode,
             options=options,
             source=given.source,
-            made_with={key: value for key, (value, default) in made_with.items() if value != default} | options,
+            made_with={k: v for k, (v, default) in made_with.items() if v != default} | randomised | options,
+            domain=_driver(runs, name, num_envs, randomised),
         )
     except (MemoryError, ValueError) as error:
         runs.close()
@@ -125,6 +149,27 @@ def make_env(
             raise
         text = " ".join(str(error).split())
         raise EnvError(f"{num_envs} of {name} cannot be made ({text}): use fewer, or other options.") from error
+
+
+def _driver(engine: Engine, name: str, num_envs: int, randomised: Mapping[str, Any]) -> DomainDriver | None:
+    """What draws the domain, where there is one, or where it would be told."""
+    if "domain" not in randomised and "domain_privileged" not in randomised:
+        return None
+    world = world_of(engine)
+    if world is None:
+        raise ConfigError(f"{name} on {engine.name} offers nothing that a domain could vary: {where_it_varies(name)}.")
+    return DomainDriver(
+        world, num_envs, name, space=randomised.get("domain"), schedule=randomised.get("domain_schedule"),
+        seen=randomised.get("domain_seen"), privileged="domain_privileged" in randomised,
+    )  # fmt: skip
+
+
+def where_it_varies(name: str) -> str:
+    """What to do with an environment that offers no quantities."""
+    own = f"jostle/{name}"
+    if own in gym.registry or runs_here(own):
+        return f"take {own}, the same task, of which much can vary (`jostle domain show {own}`)"
+    return "take one that does (`jostle domain show ID` says what), or wrap it in jostle.envs.Randomise"
 
 
 def capped(options: Mapping[str, Any], num_envs: int) -> dict[str, Any]:
@@ -193,10 +238,8 @@ def _seconds(timeout: float) -> float:
 def _choose(given: Given, engine: EngineName, workers: int, seed_global: bool, options: dict[str, Any]) -> str:
     """The engine that makes what was given."""
     id: str | MakeOne = given.source
-    if engine not in ("auto", "envpool", "gymnasium", "jostle"):
-        raise ConfigError(
-            f"engine={engine!r} is not known: {closest(str(engine), ['auto', 'envpool', 'gymnasium', 'jostle'])}"
-        )
+    if engine not in get_args(EngineName):
+        raise ConfigError(f"engine={engine!r} is not known: {closest(str(engine), get_args(EngineName))}")
     if not isinstance(id, str):
         if engine not in ("auto", "gymnasium"):
             raise ConfigError(
@@ -225,6 +268,8 @@ def _choose(given: Given, engine: EngineName, workers: int, seed_global: bool, o
         if not ids:
             raise EnvError(f"EnvPool is not installed: {INSTALL}.")
         known = id in ids
+    elif engine == "mujoco":
+        known = runs_here(id)
     else:
         register_plugins(id)
         known = registered(id)

@@ -14,10 +14,13 @@ from gymnasium.vector.utils import batch_space
 from jaxtyping import Bool, Float32
 
 from jostle.envs.actions import action_check
+from jostle.envs.domain.driver import DomainDriver
 from jostle.envs.frames import FrameStack
 from jostle.envs.masks import KEY, MaskReader
 from jostle.envs.observations import Obs, float_keys, range_checks
-from jostle.errors import CheckpointError, EnvError
+from jostle.envs.world import World, world_of
+from jostle.errors import CheckpointError, ConfigError, EnvError
+from jostle.nn.privileged import PRIVILEGED, is_privileged
 
 Flags = Bool[np.ndarray, "N"]
 Step = tuple[Obs, Float32[np.ndarray, "N"], Flags, Flags, dict[str, Any]]
@@ -65,6 +68,12 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
     where environments tell which actions are legal (`masked`),
         - ``action_mask``: bool [N, P], the legal actions behind the observation just returned; in rows that tell none
           all are. P is A for Discrete, Σ nvec for MultiDiscrete and 2 D for MultiBinary actions;
+    with a domain,
+        - ``domain``: float64 [N, parameters], the values of its parameters under which the transition was made and the
+          observation just returned was seen (`DomainDriver.names` says which);
+        - ``domain_log_density``: float64 [N], of each episode's draw when it was drawn;
+    where a simulation broke down,
+        - ``diverged``: bool [N], the rows where it did; they are truncated, and `diverged` counts them;
     and whatever the engine adds. What an environment tells under the other names is dropped.
 
     Args:
@@ -76,8 +85,10 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         options: what the environments were made with, for records.
         source: what `make_env` was given: an id, or a function that makes one environment.
         made_with: the further arguments of `make_env`, to make more of the same kind.
+        domain: draws the environments' quantities.
 
     Attributes:
+        domain: what draws the environments' quantities; None: nothing.
         moves: resets, steps and loaded states so far. Who goes on from an observation of his can tell by it whether
             somebody else has moved the environments since.
         masked: an environment has told which actions are legal.
@@ -97,8 +108,9 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         options: dict[str, Any] | None = None,
         source: Any = None,
         made_with: dict[str, Any] | None = None,
+        domain: DomainDriver | None = None,
     ) -> None:
-        self._engine = engine
+        self._engine, self.domain = engine, domain
         self.id, self.engine, self.num_envs, self.seed = env_id, engine.name, num_envs, seed
         self.options = options or {}
         self.source = env_id if source is None else source
@@ -114,13 +126,17 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             self._frames = FrameStack(engine.single_observation_space, num_envs, frame_stack, env_id)
             self.frame_stack, self.stack_padding = frame_stack, "repeat"
             self.single_observation_space = self._frames.space
+        self._told = domain is not None and domain.privileged_space is not None
+        if self._told:
+            self.single_observation_space = _with_privileged(self.single_observation_space, domain, env_id)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._check_actions = action_check(self.single_action_space, num_envs, env_id)
         self._masks = MaskReader(self.single_action_space, num_envs, env_id)
         self.masked = False
-        # The diagnostics are ours and compute nothing that could overflow: their tests vouch for them.
-        self._foreign = engine.name != "jostle"
+        # The diagnostics are ours and compute nothing that could overflow: their tests vouch for them. The MuJoCo
+        # engine looks by itself, to end what broke down.
+        self._foreign = engine.name not in ("jostle", "mujoco")
         self._float_keys = float_keys(engine.single_observation_space) if self._foreign else []
         self._ranges = range_checks(engine.single_observation_space, engine.name) if self._foreign else []
         self._finite: dict[tuple[int, ...], np.ndarray] = {}
@@ -145,6 +161,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         if seed is None and not self._seeded:
             seed = self.seed
         self.moves += 1
+        if self.domain is not None:
+            self.domain.reset(seed)
         obs, info = self._engine.reset(seed, options)
         self._seeded = True
         self._check_observation(obs, "reset")
@@ -158,6 +176,9 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         info.pop("episode", None)
         info.pop("_episode", None)
         info["valid"] = info["start"] = self._all
+        if self.domain is not None:
+            info |= self.domain.info()
+            obs = self._with_told(obs)
         return obs, info
 
     def step(self, actions: np.ndarray) -> Step:
@@ -178,6 +199,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         actions = self._check_actions(actions)
         self.moves += 1
         self._ended = None  # until the step is whole: after an error below, only a reset can follow
+        if self.domain is not None:
+            self._prepare_domain(self.domain, start)
         obs, reward, terminated, truncated, info = self._engine.step(actions)
         self._check_observation(obs, "step")
         if self._foreign:
@@ -201,6 +224,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         game_over = self._game_over(info, start, valid, truncated) if self._engine.counts_games else ended
         if self.masked or KEY in info:
             info = self._with_masks(info, ended)
+        if self.domain is not None and np.count_nonzero(game_over):
+            self.domain.finish(game_over, self._returns, self._lengths, info)
         self._ended, self._any_ended = ended, bool(np.count_nonzero(ended))
         if self._any_ended if game_over is ended else np.count_nonzero(game_over):
             info["episode"], info["_episode"] = self._pop_statistics(game_over), game_over
@@ -208,6 +233,9 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             assert isinstance(obs, np.ndarray)
             obs = self._frames.push(obs, start)
         info["valid"], info["start"] = valid, start
+        if self.domain is not None:
+            info |= self.domain.info()
+            obs = self._with_told(obs)
         return obs, reward, terminated, truncated, info
 
     def render(self) -> np.ndarray:  # type: ignore[override]  # Gymnasium says a tuple of frames; this is their stack
@@ -221,10 +249,26 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
                 f"{self.id} on {self.engine} draws no pictures: make it without render_mode, or on another engine."
             ) from error
 
+    @property
+    def diverged(self) -> int:
+        """How many simulations have broken down so far."""
+        return int(getattr(self._engine, "diverged", 0))
+
+    def object_masks(self) -> dict[str, Bool[np.ndarray, "N H W"]] | None:
+        """Which pixels of the observations just returned show which object; None where the environment tells none."""
+        told = getattr(self._engine, "object_masks", None)
+        masks: dict[str, np.ndarray] | None = None if told is None else told()
+        return masks
+
     def close_extras(self, **kwargs: Any) -> None:
         """End the engine and its processes."""
         self._ended = None
         self._engine.close()
+
+    @property
+    def world(self) -> World | None:
+        """What offers the environments' quantities; None: they offer none."""
+        return world_of(self._engine)
 
     def running(self) -> tuple[np.ndarray, np.ndarray]:
         """Undiscounted raw return float64 [N] and length int64 [N] of the running episodes, zero where one ended."""
@@ -248,6 +292,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         }
         if self.masked:
             state["masked"] = True
+        if self.domain is not None:
+            state["domain"] = self.domain.state_dict()
         if self._frames is not None:
             state["frames"] = self._frames.stack.copy()
         return state
@@ -261,7 +307,11 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
                 f"The saved state holds {ended.size} environments of {self.id}, and this one {self.num_envs}: make it "
                 f"with num_envs={ended.size}."
             )
+        if (self.domain is None) != ("domain" not in state):
+            raise CheckpointError(f"The saved state of {self.id} is of another domain: make it with the same one.")
         self.moves += 1
+        if self.domain is not None:
+            self.domain.load_state_dict(state["domain"])
         self._engine.load_state_dict(state["engine"])
         self._ended, self._any_ended, self._seeded = ended, bool(ended.any()), True
         self.masked = bool(state.get("masked", False))
@@ -270,6 +320,22 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._since = time.perf_counter() - np.array(state["seconds"], np.float64)
         if self._frames is not None:
             self._frames.stack = np.array(state["frames"], np.uint8)
+
+    def _prepare_domain(self, domain: DomainDriver, start: Flags) -> None:
+        """Before a step: draws for the rows that it starts anew, and for what varies within episodes."""
+        if self._any_ended:
+            domain.begin(start)
+        if domain.varies_within:
+            domain.vary(self._lengths, start)
+        domain.heard()
+
+    def _with_told(self, obs: Obs) -> Obs:
+        """The observations with what the domain tells of its draws."""
+        if not self._told:
+            return obs
+        assert self.domain is not None
+        rest = obs if isinstance(obs, dict) else {"obs": obs}
+        return {**rest, PRIVILEGED: self.domain.privileged}
 
     def _require_snapshots(self) -> None:
         if not self.can_snapshot:
@@ -353,3 +419,16 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
                 f"{self.id}: the {what} of environment {row} is not finite ({values[row]}): the simulation broke, or "
                 "the environment divides by zero."
             )
+
+
+def _with_privileged(space: spaces.Space[Any], domain: DomainDriver | None, env_id: str) -> spaces.Dict:
+    """The space with the key "privileged" beside what there is."""
+    assert domain is not None
+    inner = dict(space.spaces) if isinstance(space, spaces.Dict) else {"obs": space}
+    if any(map(is_privileged, inner)):
+        raise ConfigError(
+            f"{env_id} tells observations under the key '{PRIVILEGED}' already: make it with domain_privileged=False."
+        )
+    told = domain.privileged_space
+    assert told is not None
+    return spaces.Dict({**inner, PRIVILEGED: told})

@@ -28,3 +28,11 @@ class World(Protocol):
         Everything derived from them (inertias, cached products, MuJoCo's constants) is made fresh.
         """
         ...
+
+
+def world_of(engine: object) -> World | None:
+    """The world that an engine is, or runs; None: it offers no quantities."""
+    for candidate in (engine, getattr(engine, "world", None)):
+        if isinstance(candidate, World):
+            return candidate
+    return None

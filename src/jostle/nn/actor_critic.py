@@ -15,7 +15,7 @@ from jostle.nn.distributions import ActionScaling, make_distribution
 from jostle.nn.encoders import Encoder, EncoderKind, Observation, make_encoder
 from jostle.nn.linear import Chain, in_full, run
 from jostle.nn.own import Own, OwnEncoder
-from jostle.nn.privileged import split
+from jostle.nn.privileged import SeenBy, split
 from jostle.nn.recurrent import GRU, LSTM, Recurrent
 from jostle.nn.scaling import Scaling
 from jostle.nn.tanh import Tanh
@@ -41,7 +41,8 @@ class ActorCritic(nn.Module):
 
     Encoder → fully connected layers ``hidden`` → (recurrent layer) → heads. The convolutions are always shared, and
     vectors have no encoder weights; ``shared`` says whether policy and values share the hidden layers too. The key
-    ``"privileged"`` of a dictionary observation reaches the separate critic alone; with ``shared`` nobody sees it.
+    ``"privileged"`` of a dictionary observation reaches the separate critic alone, unless ``privileged`` says
+    otherwise; with ``shared`` nobody sees it.
 
     ``heads="residual"`` puts a layer x + ReLU(Linear(x)) before the policy and another before all values. With
     ``hidden=(256, 448), activation="relu", shared=True, encoder="nature-k4"`` this is the convolutional policy of
@@ -69,6 +70,7 @@ class ActorCritic(nn.Module):
         recurrent_size: H.
         normalise_obs: normalise vectors by running statistics, which `update_normaliser` alone changes.
         obs_scaling, action_scaling: as `make_encoder` and `make_distribution` take them.
+        privileged: who sees the key ``"privileged"``; both: policy and values alike.
 
     Raises:
         ConfigError: a space without an encoder or a distribution, or a recurrent layer without ``shared``.
@@ -90,19 +92,20 @@ class ActorCritic(nn.Module):
         normalise_obs: bool = False,
         obs_scaling: Scaling = "bounds",
         action_scaling: ActionScaling = "bounds",
+        privileged: SeenBy = "critic",
     ) -> None:
         super().__init__()
         if recurrent != "none" and not shared:
             raise ConfigError(f"a recurrent policy (recurrent='{recurrent}') shares its trunk: set shared=True.")
         self.head = make_distribution(action_space, action_scaling)
         self.num_streams = num_streams
-        actor_space, privileged = split(observation_space)
+        actor_space, told = split(observation_space, privileged)
         self.encoder = (
             make_encoder(actor_space, encoder, normalise=normalise_obs, scaling=obs_scaling)
             if isinstance(encoder, str)
             else OwnEncoder(actor_space, encoder)
         )
-        see = privileged if not shared else None
+        see = told if not shared else None
         self.privileged: Encoder | None = None
         if see is not None:
             self.privileged = make_encoder(see, normalise=normalise_obs, scaling=obs_scaling)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from jostle.nn.encoders import EncoderKind, Observation, make_encoder
 from jostle.nn.linear import Chain, in_full, run
 from jostle.nn.own import Own, OwnEncoder
-from jostle.nn.privileged import split
+from jostle.nn.privileged import SeenBy, split
 from jostle.nn.scaling import Scaling
 
 
@@ -39,7 +39,7 @@ class QNetwork(nn.Module):
     K·A outputs. Dueling (Wang et al. 2016): the last hidden layer stands twice, once in the value's stream and once in
     the advantage's, and ``Q = V + A − mean_a A``. Every fully connected layer may carry noise, those of both streams
     included (Fortunato et al. 2017); the convolutions stay plain. The key ``"privileged"`` of a dictionary observation
-    is not seen.
+    is not seen, unless ``privileged="both"``.
     """
 
     def __init__(
@@ -52,10 +52,11 @@ class QNetwork(nn.Module):
         hidden: Sequence[int] = (512,),
         dueling: bool = False,
         obs_scaling: Scaling = "bounds",
+        privileged: SeenBy = "none",
     ) -> None:
         super().__init__()
         self.num_actions, self.num_streams, self.dueling = num_actions, num_streams, dueling
-        seen = split(observation_space)[0]
+        seen = split(observation_space, privileged)[0]
         self.encoder = (
             make_encoder(seen, encoder, scaling=obs_scaling) if isinstance(encoder, str) else OwnEncoder(seen, encoder)
         )

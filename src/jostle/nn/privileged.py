@@ -3,7 +3,7 @@
 Below it may stand a dictionary, whose keys environments flatten to ``"privileged.mass"`` and the like.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 from gymnasium import spaces
@@ -11,6 +11,7 @@ from gymnasium import spaces
 from jostle.errors import ConfigError
 
 PRIVILEGED = "privileged"
+SeenBy = Literal["critic", "both", "none"]
 
 
 def is_privileged(key: str) -> bool:
@@ -18,15 +19,27 @@ def is_privileged(key: str) -> bool:
     return key == PRIVILEGED or key.startswith(f"{PRIVILEGED}.")
 
 
-def split(space: gym.Space[Any]) -> tuple[gym.Space[Any], spaces.Dict | None]:
-    """The space that a policy sees, and the privileged part.
+def split(space: gym.Space[Any], seen_by: SeenBy = "critic") -> tuple[gym.Space[Any], spaces.Dict | None]:
+    """The space that a policy sees, and the privileged part that a critic sees beside it.
+
+    Args:
+        space: of the observations.
+        seen_by: who sees the privileged part: the critic alone, both (then it is a part like any other), or none.
 
     Raises:
-        ConfigError: there is nothing but the privileged part.
+        ConfigError: there is nothing but the privileged part, or it should be seen by the policy and is not there.
     """
+    if seen_by == "both":
+        if not isinstance(space, spaces.Dict) or not any(map(is_privileged, space.spaces)):
+            raise ConfigError(
+                f"privileged='both' has no effect: the environment tells nothing under the key '{PRIVILEGED}'; give "
+                "domain and domain_privileged=True, or leave it out."
+            )
+        return space, None
     if not isinstance(space, spaces.Dict) or not any(map(is_privileged, space.spaces)):
         return space, None
     rest = {key: part for key, part in space.spaces.items() if not is_privileged(key)}
     if not rest:
         raise ConfigError(f"all observations are under the key '{PRIVILEGED}', so the policy would see nothing.")
-    return spaces.Dict(rest), spaces.Dict({key: part for key, part in space.spaces.items() if is_privileged(key)})
+    hidden = spaces.Dict({key: part for key, part in space.spaces.items() if is_privileged(key)})
+    return spaces.Dict(rest), hidden if seen_by == "critic" else None

@@ -155,7 +155,7 @@ def plot_curves(
         over = "" if alone else f"{TITLES[statistic]} over seeds, {100 * confidence:.4g}% band"
         panel.set(xlabel="Environment steps", ylabel=label)
         panel.set_title("\n".join(filter(None, (title, over))), loc="left", fontsize=11)
-        panel.xaxis.set_major_formatter(_thousands)
+        panel.xaxis.set_major_formatter(thousands)
         panel.set_xlim(min(line.steps[0] for line in found.values()), max(line.steps[-1] for line in found.values()))
         if len(found) > len(COLOURS):
             _legend(panel, {name: float(line.point[-1]) for name, line in found.items()})
@@ -273,7 +273,7 @@ def _apart(wanted: list[tuple[float, str]], gap: float, bottom: float, top: floa
     }
 
 
-def _thousands(value: float, _: object = None) -> str:
+def thousands(value: float, _: object = None) -> str:
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:g}{letter}"

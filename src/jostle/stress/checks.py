@@ -18,7 +18,7 @@ from jostle.scores.intervals import Interval
 from jostle.stress.condition import Suite
 from jostle.stress.report import METRICS, Line, lines
 from jostle.stress.result import StressResult
-from jostle.stress.yaml_file import known_keys, read_yaml
+from jostle.yaml_file import known_keys, read_yaml
 
 _KEYS = ("condition", "metric", "min", "max", "noise", "method")
 

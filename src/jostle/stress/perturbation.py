@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 from scipy import ndimage
 
-from jostle.envs.counter_rng import integers, random_bits, uniform
+from jostle.domain.counter_rng import integers, random_bits, uniform
 from jostle.errors import ConfigError, closest
 from jostle.stress.pictures import Layout
 

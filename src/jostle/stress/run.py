@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jostle.envs import JostleEnv, make_env
+from jostle.envs.domain import SpaceLike
 from jostle.envs.make import OWN_OPTIONS, capped
 from jostle.errors import ConfigError, EnvError, JostleError, closest
 from jostle.nn.inference import Inference
@@ -38,6 +39,7 @@ def stress_test(
     num_envs: int | None = None,
     env: EnvSource | None = None,
     env_options: Mapping[str, Any] | None = None,
+    domain: SpaceLike | None = None,
     baseline: bool = True,
     notify: Callable[[int, int], None] = lambda _, __: None,
     stop: Callable[[], bool] = lambda: False,
@@ -59,6 +61,7 @@ def stress_test(
         num_envs: environments stepped together; None: as many as episodes, 64 at most. The first episode of each is the
             same game for every policy in any environment that can be seeded.
         env, env_options: where the policies were trained, if they don't know it themselves.
+        domain: what is randomised under every condition, as in `jostle.evaluate`; None: nothing.
         baseline: play at random under every condition, too, as the floor that every policy is held against.
         notify: called with episodes done and episodes in all.
         stop: asked at every step; where it says true, the cells measured so far are returned, the present one is not.
@@ -73,7 +76,7 @@ def stress_test(
         raise ConfigError(f"actions='{actions}' are unknown; {closest(str(actions), ['greedy', 'sampled'])}")
     require_seed(seed)
     views = _views(policy)
-    target, chosen = prepare(views, suite, env, env_options)
+    target, chosen = prepare(views, suite, env, env_options, domain)
     modes = modes_of(noise, views)
     runs = {method: _names(group) for method, group in views.items()}
     quiet = [method for method, group in views.items() if not any(view.stochastic for view in group)]
@@ -117,6 +120,7 @@ def prepare(
     suite: str | Path | Suite,
     env: EnvSource | None = None,
     env_options: Mapping[str, Any] | None = None,
+    domain: SpaceLike | None = None,
 ) -> tuple[Target, Suite]:
     """The environment of the policies and the suite for it.
 
@@ -127,7 +131,7 @@ def prepare(
     require_independent(views)
     found: list[tuple[Target, Suite]] = []
     for _, _, view in _each(views):
-        target = target_of(view, env, env_options)
+        target = target_of(view, env, env_options, domain)
         found.append((target, suite if isinstance(suite, Suite) else make_suite(suite, target)))
     (target, chosen), *others = found
     for other, theirs in others:

@@ -9,6 +9,7 @@ from jostle.envs.diagnostics.themed.themes import SPLITS, choose_themes
 from jostle.errors import ConfigError, closest
 from jostle.stress.condition import Condition, Suite
 from jostle.stress.perturbation import KINDS, STRENGTHS, Perturbation
+from jostle.stress.physics.suites import physics_pair, physics_sets, physics_sweep
 from jostle.stress.pictures import picture_layouts
 from jostle.stress.procgen import procgen_levels, procgen_looks
 from jostle.stress.suite_file import read_suite
@@ -51,6 +52,9 @@ SUITES: dict[str, Callable[[Target], Suite]] = {
     "pictures": pictures,
     "procgen-looks": procgen_looks,
     "procgen-levels": procgen_levels,
+    "physics-sets": physics_sets,
+    "physics-sweep": physics_sweep,
+    "physics-pair": physics_pair,
 }
 
 DESCRIPTIONS = {
@@ -58,6 +62,9 @@ DESCRIPTIONS = {
     "pictures": f"any pixels: {', '.join(KINDS)} at strengths 1 to 5",
     "procgen-looks": "Procgen's Hard ids: seen and unseen layouts × seen and unseen looks",
     "procgen-levels": "Procgen: the training's levels against the full distribution",
+    "physics-sets": "default, random and extreme physics after Packer et al.: classic control, Hopper, HalfCheetah",
+    "physics-sweep": "each parameter of the training's domain by itself, from end to end",
+    "physics-pair": "the first two parameters of the domain against each other",
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 
 from jostle.envs import make_env
+from jostle.envs.domain import SpaceLike, asked
 from jostle.envs.engines.envpool import envpool_ids
 from jostle.envs.make import capped
 from jostle.envs.sources import rows_of
@@ -32,7 +33,12 @@ class Target:
         return self.engine == "envpool" and envpool_ids().get(self.env) == "procgen"
 
 
-def target_of(view: PolicyView, env: EnvSource | None = None, env_options: Mapping[str, Any] | None = None) -> Target:
+def target_of(
+    view: PolicyView,
+    env: EnvSource | None = None,
+    env_options: Mapping[str, Any] | None = None,
+    domain: SpaceLike | None = None,
+) -> Target:
     """The policy's own environment and options, or those given in their place.
 
     Raises:
@@ -40,6 +46,7 @@ def target_of(view: PolicyView, env: EnvSource | None = None, env_options: Mappi
         EnvError: it cannot be made.
     """
     options = dict(view.env_options if env_options is None else env_options)
+    options = options if domain is None else asked(options, domain)
     source = source_of(view, env)
     made = make_env(source, **capped(options, rows_of(source, 1)))
     made.close()

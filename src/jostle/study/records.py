@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -114,8 +114,12 @@ class Record:
         return float(np.mean(told)) if told else math.nan
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path, *, damaged: Callable[[str], None] | None = None) -> Record:
     """A run's folder.
+
+    Args:
+        path: the folder.
+        damaged: is told of metrics that are damaged, of which the lines before the damage are kept then.
 
     Raises:
         CheckpointError: it is no run, or its files are damaged.
@@ -133,7 +137,15 @@ def read_record(path: Path) -> Record:
         ) from error
     if not isinstance(info, dict) or not isinstance(config, dict):
         raise CheckpointError(f"{path} cannot be read as a run (no mappings): restore run.json and config.yaml")
-    return Record(path, config, info, tuple(_rows(path / "metrics.jsonl")))
+    rows: list[dict[str, float]] = []
+    try:
+        for row in _rows(path / "metrics.jsonl"):
+            rows.append(row)  # one by one, so that those before the damage stay
+    except CheckpointError as error:
+        if damaged is None:
+            raise
+        damaged(f"{error}; the {len(rows):,} lines before it are shown")
+    return Record(path, config, info, tuple(rows))
 
 
 def find_records(paths: Iterable[Path]) -> list[Record]:

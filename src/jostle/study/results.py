@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from jostle.errors import CheckpointError, ConfigError, closest
 
-FILE, TABLE = "results.jsonl", "results.csv"
+FILE, TABLE, SEARCH = "results.jsonl", "results.csv", "search.jsonl"
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,11 @@ class Results:
 
     Attributes:
         rows: plain dictionaries, as the file holds them.
+        search: a row a trial of the search for settings, where there was one.
     """
 
     rows: Sequence[Mapping[str, Any]]
+    search: Sequence[Mapping[str, Any]] = ()
 
     @property
     def tasks(self) -> list[str]:
@@ -37,12 +39,12 @@ class Results:
         return list(dict.fromkeys(row["method"] for row in self.rows if row["task"] == task))
 
     def measures(self, task: str) -> list[str]:
-        """What `scores` knows of a task: ``evaluate``, and ``stress/SUITE/CONDITION|MODE`` of each condition."""
+        """What `scores` knows of a task: ``evaluate``; ``last``, the training's own last episodes, a hundred at most;
+        ``stress/SUITE/CONDITION|MODE`` of each condition; ``training``; and ``metric/NAME``, which are not listed."""
         found: dict[str, None] = {}
         for row in self.rows:
             if row["task"] == task:
-                if "evaluate" in row["scores"]:
-                    found["evaluate"] = None
+                found |= {name: None for name in ("evaluate", "last") if name in row["scores"]}
                 for suite, cells in (row["scores"].get("stress") or {}).items():
                     found |= {f"stress/{suite}/{cell}": None for cell in cells}
         return [*found, "training"]
@@ -57,12 +59,12 @@ class Results:
         """
         if task not in self.tasks:
             raise ConfigError(f"there is no task '{task}'; {closest(task, self.tasks)}")
-        if measure not in self.measures(task):
+        if not measure.startswith("metric/") and measure not in self.measures(task):
             raise ConfigError(f"nothing measured '{measure}' on '{task}'; {closest(measure, self.measures(task))}")
         found = {}
         for method in self.methods(task):
             rows = [row for row in self.rows if (row["task"], row["method"]) == (task, method)]
-            values = [value for row in rows if math.isfinite(value := _score(row, measure))]
+            values = [value for row in rows if math.isfinite(value := score(row, measure))]
             if values:
                 found[method] = np.array(values)
         return found
@@ -83,16 +85,20 @@ def read(folder: Path | str) -> Results:
     Raises:
         CheckpointError: there are none, or they are damaged.
     """
-    path = Path(folder) / FILE
+    path, rows = Path(folder) / FILE, list[Any]()
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         for row in rows:
             _ = row["task"], row["method"], row["seed"], row["scores"], row["curve"]["steps"], row["curve"]["return"]
+        searched = path.with_name(SEARCH)
+        search = [json.loads(line) for line in searched.read_text().splitlines()] if searched.exists() else []
+        for row in search:
+            _ = row["task"], row["method"], row["trial"], row["settings"], row["value"], row["chosen"]
     except OSError as error:
         raise CheckpointError(f"there are no results {path} ({error.strerror}): give a study's folder") from error
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged: run the study again, which makes it anew from its runs") from error
-    return Results(rows)
+    return Results(rows, search)
 
 
 def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -108,27 +114,31 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["task", "method", "seed", "key", "steps", "seconds", "megabytes", *measures])
     for row in rows:
-        scores = [_score(row, measure) for measure in measures]
+        scores = [score(row, measure) for measure in measures]
         place = [row[name] for name in ("task", "method", "seed", "key", "steps")]
         writer.writerow(
             [
                 *place,
                 f"{sum(row['seconds'].values()):.3f}",
-                f"{row['memory'] / 2**20:.0f}",
+                "" if row["memory"] is None else f"{row['memory'] / 2**20:.0f}",
                 *("" if math.isnan(x) else repr(x) for x in scores),
             ]
         )
     return out.getvalue()
 
 
-def _score(row: Mapping[str, Any], measure: str) -> float:
-    """NaN where the run has it not."""
+def score(row: Mapping[str, Any], measure: str) -> float:
+    """A row's score by a measure (`Results.measures`); NaN where the run has it not."""
     if measure == "training":
         steps, values = (np.array(row["curve"][name], np.float64) for name in ("steps", "return"))
         return float(values[steps >= 0.9 * steps[-1]].mean()) if len(steps) else math.nan
-    if measure == "evaluate":
-        return float(row["scores"].get("evaluate", {}).get("return", math.nan))
+    if measure in ("evaluate", "last"):
+        told = row["scores"].get(measure, {}).get("return")
+        return math.nan if told is None else float(told)
+    if measure.startswith("metric/"):
+        told = (row.get("metrics") or {}).get(measure.removeprefix("metric/"))
+        return math.nan if told is None else float(told)
     _, suite, cell = measure.split("/", 2)
-    told = (row["scores"].get("stress") or {}).get(suite, {}).get(cell, {})
-    value = told.get("success") if told.get("success") is not None else told.get("return")
+    found = (row["scores"].get("stress") or {}).get(suite, {}).get(cell, {})
+    value = found.get("success") if found.get("success") is not None else found.get("return")
     return math.nan if value is None else float(value)

@@ -11,12 +11,13 @@ methods:
   noisy: {algorithm: dqn, config: {noisy: factorised}, sweep: {sigma0: [0.1, 0.5]}}
 evaluate: {episodes: 50}
 stress: {suite: themes, episodes: 100}
+tune: {settings: {learning_rate: {log_uniform: [1e-4, 1e-2]}}, trials: 16, seeds: 2}
 """
 
-import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,75 +26,58 @@ import yaml
 
 from jostle import preset_files
 from jostle.errors import ConfigError, closest
+from jostle.study.jobs import RANDOM, Job
+from jostle.study.search.ranges import Range, by_chance, read_ranges
+from jostle.study.search.tune import Budget, Search, read_budget
+from jostle.study.shown.show import Show, read_show
+from jostle.study.yaml_parts import file_name, keys, mapping, seed_list
 from jostle.yaml_text import parse_yaml
 
-_STUDY = ("name", "seeds", "steps", "tasks", "methods", "evaluate", "stress", "config")
-_TASK = ("env", "env_options", "num_envs", "steps", "config")
-_METHOD = ("algorithm", "preset", "config", "env_options", "num_envs", "sweep", "version")
+_STUDY = ("name", "seeds", "steps", "tasks", "methods", "evaluate", "stress", "config", "tune", "show")
+_TASK = ("env", "env_options", "num_envs", "steps", "config", "methods", "seeds", "evaluate", "stress")
+_METHOD = ("algorithm", "preset", "config", "env_options", "num_envs", "sweep", "seeds", "version", "tune")
 _EVALUATE = ("episodes", "noise", "actions", "env_options", "seed")
 _STRESS = ("suite", "episodes", "noise", "actions", "seed")
-ALGORITHMS = ("dqn", "ppo")
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One training with what comes after it, everything decided.
-
-    Attributes:
-        task, method, seed: its place in the study.
-        asked: plain data that decides the result: algorithm, environment, settings, steps, seed, version.
-        evaluate, stress: what is measured of the agent; None and () for nothing.
-    """
-
-    task: str
-    method: str
-    seed: int
-    asked: Mapping[str, Any]
-    evaluate: Mapping[str, Any] | None = None
-    stress: Sequence[Mapping[str, Any]] = field(default=())
-
-    @property
-    def key(self) -> str:
-        """Of the training: equal for jobs that were asked for the same, whatever the study calls them."""
-        return _digest(self.asked)
-
-    @property
-    def measured(self) -> str:
-        """Of what is measured of the trained agent."""
-        return _digest({"evaluate": self.evaluate, "stress": list(self.stress)})
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies in the study's folder."""
-        return Path(self.task) / self.method / f"s{self.seed}-{self.key}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data that `Job.of` reads back."""
-        whole = {"task": self.task, "method": self.method, "seed": self.seed, "asked": dict(self.asked)}
-        return whole | {"evaluate": self.evaluate, "stress": [dict(each) for each in self.stress]}
-
-    @classmethod
-    def of(cls, data: Mapping[str, Any]) -> "Job":
-        """From `as_dict`."""
-        return cls(data["task"], data["method"], data["seed"], data["asked"], data["evaluate"], data["stress"])
+ALGORITHMS = ("dqn", "ppo", RANDOM)
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study: its name, and its jobs, seeds first, so that an early stop has few seeds of everything."""
+    """A study: its name, its jobs, and the searches that will make more of them.
+
+    Attributes:
+        name: of the study.
+        tasks, methods: in the order of the file, each point of a sweep a method of its own.
+        jobs: of the methods without a search, seeds first, so that an early stop has few seeds of everything.
+        searches: for the settings of the others, task by task.
+        show: what tables and figures show.
+    """
 
     name: str
+    tasks: Sequence[str]
+    methods: Sequence[str]
     jobs: Sequence[Job]
+    searches: Sequence[Search] = ()
+    show: Show = field(default_factory=Show)
 
     @property
-    def tasks(self) -> list[str]:
-        """In the order of the file."""
-        return list(dict.fromkeys(job.task for job in self.jobs))
+    def plan(self) -> Counter[tuple[str, str]]:
+        """How many jobs there will be, by task and label (a method's search is ``METHOD, search``)."""
+        found: Counter[tuple[str, str]] = Counter()
+        for task, method in itertools.product(self.tasks, self.methods):
+            for search in self.searches:
+                if (search.task, search.method) == (task, method):
+                    found[task, label(method, 0)] = search.budget.trials * len(search.budget.seeds)
+                    found[task, method] = len(search.seeds)
+            count = sum((job.task, job.method) == (task, method) for job in self.jobs)
+            if count:
+                found[task, method] = count
+        return found
 
-    @property
-    def methods(self) -> list[str]:
-        """In the order of the file, each point of a sweep a method of its own."""
-        return list(dict.fromkeys(job.method for job in self.jobs))
+
+def label(method: str, trial: int | None) -> str:
+    """What a job is counted under."""
+    return method if trial is None else f"{method}, search"
 
 
 def read_study(path: Path) -> Study:
@@ -117,24 +101,128 @@ def make_study(data: Any, name: str = "study") -> Study:
     Raises:
         ConfigError: as `read_study`.
     """
-    whole = _keys(data, _STUDY, "a study")
+    whole = keys(data, _STUDY, "a study")
     tasks, methods = (_named(whole, part) for part in ("tasks", "methods"))
     name = str(whole.get("name") or name)
-    _file_name(name, "a study")
-    seeds = _seeds(whole.get("seeds", 3))
-    evaluate = None if whole.get("evaluate") is None else _keys(whole["evaluate"], _EVALUATE, "evaluate")
-    given = whole.get("stress") or []
-    stress = [_keys(one, _STRESS, "stress") for one in (given if isinstance(given, list) else [given])]
+    file_name(name, "a study")
+    seeds = seed_list(whole.get("seeds", 3))
+    points = {method: dict(_sweep(method, each)) for method, each in methods.items()}
+    measured = {t: (_evaluation({**whole, **task}), _stresses({**whole, **task})) for t, task in tasks.items()}
+    told = {part for of_task in measured.values() for part in _measures(*of_task)}
+    tune = None if whole.get("tune") is None else read_budget(whole["tune"], sorted(told))
+    jobs: list[Job] = []
+    searches: list[Search] = []
+    run: set[str] = set()
+    for task, of_task in tasks.items():
+        for method, own in _of_task(task, of_task, methods).items():
+            run.add(method)
+            mine = own.pop("seeds", methods[method].get("seeds", of_task.get("seeds", seeds)))
+            mine = seed_list(mine, f"seeds of '{method}' on '{task}'")
+            for label, point in points[method].items():
+                found = _place(task, of_task, label, _on_task(point, own), whole, tune, mine, measured[task])
+                if isinstance(found, Search):
+                    searches.append(found)
+                else:
+                    jobs += found
+    for method in methods:
+        if method not in run:
+            raise ConfigError(f"no task runs the method '{method}': name it in methods of a task, or take it away.")
+    if tune is not None and not searches:
+        raise ConfigError("tune has no settings to search for: give it settings, or a method its own tune.")
+    order = {seed: number for number, seed in enumerate(dict.fromkeys(job.seed for job in jobs))}
+    jobs.sort(key=lambda job: order[job.seed])
+    refuse_doubles(jobs)
+    labels = [label for each in points.values() for label in each]
+    return Study(name, list(tasks), labels, jobs, searches, read_show(whole.get("show"), list(tasks), labels))
+
+
+Asking = Callable[[Mapping[str, Any], int | None], dict[str, Any]]
+Measured = tuple[Mapping[str, Any] | None, tuple[Mapping[str, Any], ...]]
+
+
+def _place(
+    task: str, of_task: Mapping[str, Any], method: str, point: Mapping[str, Any], whole: Mapping[str, Any],
+    tune: tuple[Budget, Mapping[str, Range]] | None, seeds: Sequence[int], measured: Measured,
+) -> list[Job] | Search:  # fmt: skip
+    """The jobs of a method on a task, or the search that will make them."""
+    asked = _asking(task, of_task, method, point, whole)
+    own = read_ranges(mapping(point.get("tune"), "tune", f"method '{method}'"), f"method '{method}'")
+    if tune is None or not {**tune[1], **own}:
+        if own:
+            raise ConfigError(f"method '{method}' has a range to search: give the study a tune block.")
+        return [Job(task, method, seed, {**asked({}, None), "seed": seed}, *measured) for seed in seeds]
+    budget, ranges = tune[0], {**tune[1], **own}
+    both = sorted(set(budget.seeds) & set(seeds))
+    if both:
+        raise ConfigError(f"seed {both[0]} would choose settings and report of them: give tune other seeds.")
+    evaluate, stress = measured
+    kind, _, rest = budget.measure.partition("/")
+    wanted = tuple(one for one in stress if kind == "stress" and one["suite"] == rest.partition("/")[0])
+    of_trial = (evaluate if kind == "evaluate" else None), wanted
+
+    def job(settings: Mapping[str, Any], seed: int, trial: int | None) -> Job:
+        plain = asked(settings, None if trial is None else budget.steps)
+        return Job(task, method, seed, {**plain, "seed": seed}, *(measured if trial is None else of_trial), trial)
+
+    middle = by_chance(ranges, budget.seed, 0)
+    for name, each in ranges.items():
+        for end in each.ends:
+            job(middle | {name: end}, budget.seeds[0], 0)
+    return Search(task, method, ranges, budget, job, seeds)
+
+
+def _measures(evaluate: Mapping[str, Any] | None, stress: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if evaluate is not None:
+        yield "evaluate"
+    yield from (f"stress/{one['suite']}/" for one in stress)
+
+
+def _asking(
+    name: str, task: Mapping[str, Any], method: str, point: Mapping[str, Any], whole: Mapping[str, Any]
+) -> Asking:
+    """`_asked` of settings of a trial and its steps, where it has others; each is worked out once."""
+    known: dict[str, dict[str, Any]] = {}
+
+    def asked(settings: Mapping[str, Any], steps: int | None) -> dict[str, Any]:
+        place = json.dumps([dict(settings), steps])
+        if place not in known:
+            own = {"config": {**mapping(point.get("config"), "config", method), **settings}}
+            known[place] = _asked(
+                name, task if steps is None else {**task, "steps": steps}, method, {**point, **own}, whole
+            )
+        return known[place]
+
+    return asked
+
+
+def _of_task(name: str, task: Mapping[str, Any], methods: Mapping[str, Any]) -> dict[str, Any]:
+    """The methods that run on a task, each with the settings that it has there alone."""
+    given = task.get("methods")
+    chosen = dict.fromkeys(methods) if given is None else dict.fromkeys(given) if isinstance(given, list) else given
+    if not isinstance(chosen, Mapping) or not chosen:
+        raise ConfigError(f"methods of task '{name}' must be names, or a mapping of names to settings, not {given!r}.")
+    for method in chosen:
+        if method not in methods:
+            raise ConfigError(
+                f"task '{name}' has a method '{method}', which the study has not; {closest(method, methods)}"
+            )
+    return {method: mapping(own, "settings", f"method '{method}' on task '{name}'") for method, own in chosen.items()}
+
+
+def _on_task(point: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    return {**point, "config": {**mapping(point.get("config"), "config", "a method"), **own}}
+
+
+def _evaluation(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    return None if given.get("evaluate") is None else keys(given["evaluate"], _EVALUATE, "evaluate")
+
+
+def _stresses(given: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    asked = given.get("stress") or []
+    stress = tuple(keys(one, _STRESS, "stress") for one in (asked if isinstance(asked, list) else [asked]))
     if any("suite" not in one for one in stress):
         raise ConfigError("stress needs a suite: write stress: {suite: themes}.")
-    points = {label: point for method, each in methods.items() for label, point in _sweep(method, each)}
-    asked = {(t, m): _asked(t, task, m, point, whole) for t, task in tasks.items() for m, point in points.items()}
-    jobs = [
-        Job(task, method, seed, {**asked[task, method], "seed": seed}, evaluate, tuple(stress))
-        for seed, task, method in itertools.product(seeds, tasks, points)
-    ]
-    _refuse_doubles(jobs)
-    return Study(name, jobs)
+    return stress
 
 
 def _asked(name: str, task: Mapping[str, Any], method: str, point: Mapping[str, Any], whole: Mapping[str, Any]) -> Any:
@@ -149,12 +237,17 @@ def _asked(name: str, task: Mapping[str, Any], method: str, point: Mapping[str, 
     algorithm = point.get("algorithm") or known.get("algorithm")
     if algorithm not in ALGORITHMS:
         raise ConfigError(f"{where} needs an algorithm, one of {', '.join(ALGORITHMS)}, or a preset.")
-    parts = [_mapping(one.get("config"), "config", where) for one in (whole, task, point)]
+    parts = [mapping(one.get("config"), "config", where) for one in (whole, task, point)]
     config = {key: value for part in parts for key, value in part.items()}
-    options = [_mapping(one.get("env_options"), "env_options", where) for one in (task, point)]
+    options = [mapping(one.get("env_options"), "env_options", where) for one in (task, point)]
     steps = task.get("steps") or whole.get("steps") or (known.get("training") or {}).get("total")
     if not isinstance(steps, int | float) or isinstance(steps, bool) or steps < 1 or steps != int(steps):
         raise ConfigError(f"{where} has steps={steps!r}: give whole steps, of the study or of the task.")
+    if algorithm == RANDOM:
+        if not isinstance(task.get("env"), str):
+            raise ConfigError(f"{where} needs an environment: give the task its env.")
+        place = {"algorithm": RANDOM, "env": task["env"], "num_envs": 1, "env_options": {**options[0], **options[1]}}
+        return place | {"steps": 0, "config": {}, "version": point.get("version", 1)}
     kind = AGENTS[algorithm]
     try:
         start = starting(
@@ -175,16 +268,16 @@ def _asked(name: str, task: Mapping[str, Any], method: str, point: Mapping[str, 
 
 def _sweep(method: str, data: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """A method as it stands, or one for every combination of its sweep, each with a name that says which."""
-    given = _keys(data, _METHOD, f"method '{method}'")
-    sweep = _mapping(given.pop("sweep", None), "sweep", f"method '{method}'")
+    given = keys(data, _METHOD, f"method '{method}'")
+    sweep = mapping(given.pop("sweep", None), "sweep", f"method '{method}'")
     for key, values in sweep.items():
         if not isinstance(values, list) or not values:
             raise ConfigError(f"the sweep of method '{method}' needs a list of values of {key}, not {values!r}.")
     for combination in itertools.product(*sweep.values()):
         point = dict(zip(sweep, combination, strict=True))
         label = ",".join([method, *(f"{key}={_short(value)}" for key, value in point.items())])
-        _file_name(label, "a method")
-        yield label, given | {"config": {**_mapping(given.get("config"), "config", method), **point}}
+        file_name(label, "a method")
+        yield label, given | {"config": {**mapping(given.get("config"), "config", method), **point}}
 
 
 def _short(value: Any) -> str:
@@ -197,59 +290,26 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _seeds(given: Any) -> list[int]:
-    """A count, or the seeds themselves."""
-    whole = isinstance(given, int) and not isinstance(given, bool)
-    seeds = list(range(given)) if whole else given
-    good = isinstance(seeds, list) and seeds and all(type(seed) is int and seed >= 0 for seed in seeds)
-    if not good or len(set(seeds)) < len(seeds):
-        raise ConfigError(f"seeds={given!r} cannot be used: give how many, or a list of different whole numbers.")
-    return list(seeds)
-
-
 def _named(whole: Mapping[str, Any], part: str) -> dict[str, Any]:
     known = {"tasks": _TASK, "methods": _METHOD}[part]
-    found = _mapping(whole.get(part), part, "a study")
+    found = mapping(whole.get(part), part, "a study")
     if not found:
         raise ConfigError(f"a study needs {part}: a mapping of names, such as {part}: {{first: {{…}}}}.")
     for name in found:
-        _file_name(name, part)
-    return {name: _keys(value, known, f"{part[:-1]} '{name}'") for name, value in found.items()}
+        file_name(name, part)
+    return {name: keys(value, known, f"{part[:-1]} '{name}'") for name, value in found.items()}
 
 
-def _mapping(value: Any, name: str, where: str) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{name} of {where} must be a mapping, not {value!r}.")
-    return {str(key): part for key, part in value.items()}
-
-
-def _keys(data: Any, known: Sequence[str], where: str) -> dict[str, Any]:
-    found = _mapping(data, where, "the file")
-    for key in found:
-        if key not in known:
-            raise ConfigError(f"{where} has no '{key}'; {closest(key, known)}")
-    return found
-
-
-def _file_name(name: object, what: str) -> None:
-    """Names are those of folders."""
-    text = name if isinstance(name, str) else ""
-    if not text.strip(" .") or not text.isprintable() or set(text) & set('/\\:*?"<>|') or len(text) > 120:
-        raise ConfigError(f"{what} cannot be called {name!r}: its folder would be; use letters, digits, - and _.")
-
-
-def _refuse_doubles(jobs: Sequence[Job]) -> None:
+def refuse_doubles(jobs: Sequence[Job]) -> None:
+    """Raises ConfigError where two methods report of the same; chance may be the same on tasks that differ in training
+    alone."""
     seen: dict[str, Job] = {}
     for job in jobs:
+        if job.asked["algorithm"] == RANDOM:
+            continue
         other = seen.setdefault(job.key, job)
         if other is not job:
             raise ConfigError(
                 f"'{job.method}' on '{job.task}' and '{other.method}' on '{other.task}' ask for the same: take one "
                 "away."
             )
-
-
-def _digest(data: Any) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]

@@ -40,6 +40,10 @@ class ActingView(PolicyView):
             "values or means with kind='logits', 'q' or 'mean'."
         )
 
+    def actions(self, out: Any, **how: Any) -> NoReturn:
+        """Raises: ConfigError, for there are no outputs."""
+        self.forward(None)
+
     @abstractmethod
     def actor(self, noise: str | Inference = "mean", *, rows: int = 1, seed: int = 0, sample: bool = False) -> Acts:
         """See `PolicyView.actor`; all modes are the same."""

@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from jostle.envs.domain import off
 from jostle.errors import ConfigError
 from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.distributions import Categorical, Distribution, MultiCategorical
-from jostle.nn.inference import Actor, Inference, PolicyActor, QActor
-from jostle.nn.policy import QNetwork
+from jostle.nn.inference import Actor, Inference, Mask, PolicyActor, QActor, mask_tensor
+from jostle.nn.policy import QNetwork, greedy
+from jostle.view.choosing import chosen, padded
 from jostle.view.interface import EnvSource, MeanStd, Output, PolicyView, Probabilities, own_noise
 
 
@@ -66,7 +69,23 @@ class NetworkView(PolicyView):
                 best = (q * self.coefficient[:, None]).sum(1).argmax(-1)
                 return Output(q=q, value=q.take_along_dim(best[:, None, None], 2).squeeze(2))
             pi, value, state = self.module(self._seen(obs), state, start)
-        return Output(_shown(self.module.head.distribution(pi)), value=value, state=state)
+        shown, logits = _shown(self.module.head.distribution(pi), pi)
+        return Output(shown, value=value, state=state, logits=logits)
+
+    def actions(
+        self, out: Output, *, mask: Mask | None = None, generator: torch.Generator | None = None
+    ) -> np.ndarray[Any, Any]:
+        """See `PolicyView.actions`."""
+        legal = mask_tensor(mask, self.device)
+        if isinstance(self.module, QNetwork):
+            if generator is not None:
+                raise ConfigError(f"{self.name} has no policy to sample actions from: use actions='greedy'.")
+            assert out.q is not None
+            best = greedy(out.q, self.coefficient, legal)
+            return best.cpu().numpy() + int(getattr(self.action_space, "start", 0))
+        if legal is not None:
+            legal = padded(legal, self.action_space)
+        return self.module.head.to_env(chosen(out, legal, generator).detach().cpu().numpy())
 
     def actor(self, noise: str | Inference = "mean", *, rows: int = 1, seed: int = 0, sample: bool = False) -> Actor:
         """See `PolicyView.actor`."""
@@ -107,15 +126,17 @@ def agent_view(agent: Any) -> NetworkView:
         coefficient=getattr(agent, "coefficient", None),
         agent=agent,
         env_source=agent.env_source,
-        env_options=agent.env_options,
+        env_options=off(agent.env_options),  # tested in the nominal world, unless asked otherwise
     )
     view.seed = getattr(agent, "seed", None)
+    view.streams = tuple(getattr(getattr(agent, "streams", None), "names", ()))
     return view
 
 
-def _shown(distribution: Distribution) -> Probabilities | MeanStd:
+def _shown(distribution: Distribution, pi: Float[Tensor, "B P"]) -> tuple[Probabilities | MeanStd, Tensor | None]:
+    """The distribution, and its logits if it is a discrete one."""
     if isinstance(distribution, Categorical):
-        return Probabilities(distribution.log_p.exp())
+        return Probabilities(distribution.log_p.exp()), pi.float()
     if isinstance(distribution, MultiCategorical):
-        return Probabilities(distribution.each.log_p.exp())
-    return MeanStd(distribution.mean, distribution.log_std.exp())
+        return Probabilities(distribution.each.log_p.exp()), distribution.each.log_p
+    return MeanStd(distribution.mean, distribution.log_std.exp()), None

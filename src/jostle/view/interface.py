@@ -1,10 +1,11 @@
 """What a policy shows to those who test or explain it, whoever trained it."""
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 import gymnasium as gym
 import numpy as np
@@ -14,11 +15,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from jostle.envs import JostleEnv, sources
-from jostle.errors import ConfigError, closest
+from jostle.errors import ConfigError
+from jostle.nn.encoders import Observation
 from jostle.nn.inference import Inference, Mask, Starts
 from jostle.nn.noise import Noise, StochasticLayer
 from jostle.nn.policy import map_observation
 from jostle.nn.rows import Rows
+from jostle.view.inside import Patch, hooked, require_kept
 
 EnvSource: TypeAlias = sources.EnvSource
 """What `make_env` takes: an id, or a function that makes one environment."""
@@ -69,12 +72,15 @@ class Output:
         q: action values [B, K, A] of K reward streams.
         value: state values [B, K].
         state: the next recurrent state.
+        logits: of a discrete policy, the unnormalised log-probabilities in the form of `Probabilities`; None where only
+            these are known.
     """
 
     distribution: Probabilities | MeanStd | None = None
     q: Float[Tensor, "B K A"] | None = None
     value: Float[Tensor, "B K"] | None = None
     state: Tensor | None = None
+    logits: Float[Tensor, "B *D A"] | None = None
 
 
 class PolicyView(ABC):
@@ -90,6 +96,7 @@ class PolicyView(ABC):
         env_source, env_options: where it was trained, as `make_env` takes it; None and {} if that is not known.
         seed: of the training; None if that is not known.
         noise: the view's own draws, without which a stochastic layer does nothing here; None if there is no such layer.
+        streams: names of the K reward streams; empty where nobody tells them.
     """
 
     name: str
@@ -101,6 +108,7 @@ class PolicyView(ABC):
     seed: int | None = None
     recurrent: bool = False
     noise: Noise | None = None
+    streams: tuple[str, ...] = ()
 
     @abstractmethod
     def forward(
@@ -123,6 +131,39 @@ class PolicyView(ABC):
     @abstractmethod
     def actor(self, noise: str | Inference = "mean", *, rows: int = 1, seed: int = 0, sample: bool = False) -> Acts:
         """What acts in ``rows`` environments together, under draws of its own; see `jostle.evaluate` for the modes."""
+
+    @abstractmethod
+    def actions(
+        self, out: Output, *, mask: Mask | None = None, generator: torch.Generator | None = None
+    ) -> np.ndarray[Any, Any]:
+        """The actions that an output means, as the environment takes them.
+
+        Args:
+            out: of `forward`.
+            mask: the legal actions, as ``info["action_mask"]`` tells them; None: all.
+            generator: samples actions from the policy; None: the likeliest or best ones.
+
+        Raises:
+            ConfigError: there is no policy to sample from.
+        """
+
+    def inputs(self, obs: Any) -> Observation:
+        """Observations as tensors of floats in their own units, which `forward` takes, too, and gradients can reach."""
+        seen = self._seen(obs)
+        return {key: x.float() for key, x in seen.items()} if isinstance(seen, dict) else seen.float()
+
+    def clone(self) -> Self:
+        """An equal view whose network and noise are its own, to be changed."""
+        twin = copy.copy(self)
+        twin.module = self._copied()
+        if self.noise is not None:
+            twin.noise = own_noise(twin.module, role=self.noise.role, slots=self.noise.slots)
+            assert twin.noise is not None
+            twin.noise.load_state_dict(self.noise.state_dict())
+        return twin
+
+    def _copied(self) -> nn.Module:
+        return copy.deepcopy(self.module)
 
     @property
     def device(self) -> torch.device:
@@ -171,24 +212,26 @@ class PolicyView(ABC):
         Raises:
             ConfigError: there is no such layer, or the pass does not go through it.
         """
-        names = self.layers()
-        if layer not in names:
-            raise ConfigError(f"{self.name} has no layer '{layer}'; {closest(layer, names)}")
-        found: list[Tensor] = []
+        return self.look(obs, [layer], **how)[1][layer]
 
-        def keep(_: nn.Module, __: Any, output: Any) -> None:
-            found.append(output[0] if isinstance(output, tuple) else output)
+    def look(
+        self, obs: Any, layers: Sequence[str] = (), *, patch: Mapping[str, Patch] | None = None, **how: Any
+    ) -> tuple[Output, dict[str, Tensor]]:
+        """One pass, and what layers put out in it, with gradients where the input asks for them.
 
-        handle = self.module.get_submodule(layer).register_forward_hook(keep)
-        try:
-            self.forward(obs, **how)
-        finally:
-            handle.remove()
-        if not found or not isinstance(found[-1], Tensor):
-            raise ConfigError(
-                f"no tensor comes out of '{layer}' in a forward pass of {self.name}: choose another layer."
-            )
-        return found[-1]
+        Args:
+            obs: a batch of observations.
+            layers: whose outputs are wanted; of several calls in one pass the last one.
+            patch: layer -> function that makes another output of its own one, with which the pass goes on.
+            **how: as of `forward`.
+
+        Raises:
+            ConfigError: there is no such layer, or the pass does not go through it.
+        """
+        with hooked(self.module, self.name, layers, patch) as kept:
+            out = self.forward(obs, **how)
+        require_kept(kept, layers, self.name)
+        return out, kept
 
     def _seen(self, obs: Any) -> Any:
         return map_observation(obs, self.device)

@@ -17,6 +17,7 @@ from jostle.nn.finite import require_finite
 from jostle.nn.inference import Inference, Mask, Starts, mask_tensor
 from jostle.nn.policy import map_observation
 from jostle.nn.rows import Rows, put_back, take, which
+from jostle.view.choosing import chosen
 from jostle.view.interface import EnvSource, MeanStd, Output, PolicyView, Probabilities, own_noise
 
 Kind = Literal["logits", "q", "mean"]
@@ -83,10 +84,29 @@ class ModuleView(PolicyView):
         if value is not None and value.ndim == 1:
             value = value[:, None]
         if self.kind == "logits":
-            return Output(Probabilities(out.softmax(-1)), value=value)
+            return Output(Probabilities(out.softmax(-1)), value=value, logits=out)
         if self.kind == "q":
             return Output(q=out[:, None], value=out.max(-1, keepdim=True).values if value is None else value)
         return Output(MeanStd(out, torch.zeros_like(out)), value=value)
+
+    def actions(
+        self, out: Output, *, mask: Mask | None = None, generator: torch.Generator | None = None
+    ) -> np.ndarray[Any, Any]:
+        """See `PolicyView.actions`."""
+        if generator is not None and self.kind != "logits":
+            raise ConfigError(f"{self.name} gives no probabilities to sample from: use actions='greedy'.")
+        legal, space = mask_tensor(mask, self.device), self.action_space
+        if isinstance(space, spaces.Box):
+            shaped = chosen(out).detach().cpu().numpy().reshape(-1, *space.shape).astype(space.dtype)
+            clipped: np.ndarray = np.minimum(np.maximum(shaped, space.low), space.high)
+            return clipped
+        assert isinstance(space, spaces.Discrete)
+        if out.q is not None:
+            q = out.q[:, 0]
+            action = (q if legal is None else q.masked_fill(~legal, -torch.inf)).argmax(-1)
+        else:
+            action = chosen(out, legal, generator)
+        return action.cpu().numpy() + int(space.start)
 
     def actor(
         self, noise: str | Inference = "mean", *, rows: int = 1, seed: int = 0, sample: bool = False

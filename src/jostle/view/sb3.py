@@ -13,10 +13,13 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from jostle.errors import ConfigError
+from jostle.nn.encoders import Observation
 from jostle.nn.finite import require_finite
-from jostle.nn.inference import Inference, Mask, Starts
+from jostle.nn.inference import Inference, Mask, Starts, mask_tensor
 from jostle.nn.rows import Rows, length, put_back, take, which
+from jostle.view.choosing import chosen, padded
 from jostle.view.globals import OwnGlobals
+from jostle.view.inside import hooked
 from jostle.view.interface import EnvSource, MeanStd, Output, PolicyView, Probabilities
 
 KNOWN = ("PPO", "A2C", "DQN", "SAC", "TD3", "DDPG", "MaskablePPO")
@@ -86,8 +89,40 @@ class SB3View(PolicyView):
         draw: int | Int[Tensor, "B"] | None = None,
     ) -> Output:
         """See `PolicyView.forward`. A tensor is taken to be as `jostle.view.sb3.SB3View.tensor` makes it."""
+        ready = isinstance(obs, Tensor) or (isinstance(obs, dict) and all(isinstance(x, Tensor) for x in obs.values()))
         with self._under(draw):
-            return self._forward(obs if isinstance(obs, Tensor) else self.tensor(obs))
+            return self._forward(obs if ready else self.tensor(obs))
+
+    def inputs(self, obs: Any) -> Observation:
+        """See `PolicyView.inputs`; as `tensor` makes them, in floats."""
+        seen = self.tensor(obs)
+        return {key: x.float() for key, x in seen.items()} if isinstance(seen, dict) else seen.float()
+
+    def _copied(self) -> Any:
+        return _frozen_copy(self.module)
+
+    def actions(
+        self, out: Output, *, mask: Mask | None = None, generator: torch.Generator | None = None
+    ) -> np.ndarray[Any, Any]:
+        """See `PolicyView.actions`; ``mask`` is for a MaskablePPO alone."""
+        policy, space = self.module, self.action_space
+        legal = mask_tensor(mask, self.device) if self.algorithm == "MaskablePPO" else None
+        if generator is not None and self.algorithm in ("DQN", "TD3", "DDPG"):
+            raise ConfigError(f"{self.name} has no policy to sample actions from: use actions='greedy'.")
+        if out.q is not None:
+            return out.q[:, 0].argmax(-1).cpu().numpy()
+        own = chosen(out, None if legal is None else padded(legal, space), generator).detach()
+        squashes = bool(getattr(policy, "squash_output", False))
+        if squashes and self.algorithm not in ("TD3", "DDPG"):
+            own = own.tanh()  # the distribution is the one before it
+        action: np.ndarray[Any, Any] = own.cpu().numpy().reshape(-1, *(space.shape or ()))
+        if not isinstance(space, spaces.Box):
+            return action.astype(space.dtype)
+        if squashes:
+            unscaled: np.ndarray[Any, Any] = policy.unscale_action(action)  # type: ignore[operator]
+            return unscaled
+        clipped: np.ndarray[Any, Any] = np.clip(action, space.low, space.high)
+        return clipped
 
     def tensor(self, obs: Any) -> Any:
         """Observations as the model's networks take them: normalised if the model's environment was, channels first."""
@@ -121,9 +156,11 @@ class SB3View(PolicyView):
                 f"a Stable-Baselines3 model of the kind {self.algorithm} acts and shows nothing else; those that do: "
                 f"{', '.join(KNOWN)}. Give its network as a torch.nn.Module instead."
             )
-        told = policy.get_distribution(obs)
+        with hooked(policy, self.name, ["action_net"]) as kept:
+            told = policy.get_distribution(obs)
         inner = told.distributions if hasattr(told, "distributions") else told.distribution  # sb3-contrib's has several
-        return Output(_shown(inner), value=policy.predict_values(obs))
+        logits = kept.get("action_net") if isinstance(inner, torch.distributions.Categorical) else None
+        return Output(_shown(inner), value=policy.predict_values(obs), logits=logits)
 
 
 class SB3Actor:

@@ -38,6 +38,7 @@ RUNS: dict[str, dict[str, Any]] = {
         "num_steps": 20,
         "epochs": 1,
     },
+    "mujoco": {"env": "jostle/Hopper-v5", "env_options": {"threads": 2}, "num_steps": 24},
 }
 
 

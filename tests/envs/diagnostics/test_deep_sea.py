@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from jostle.envs.counter_rng import integers, normal, random_bits, uniform
+from jostle.domain.counter_rng import integers, normal, random_bits, uniform
 from jostle.envs.diagnostics import DEEP_SEA
 from jostle.envs.diagnostics.deep_sea import DeepSeaEnv, DeepSeaVectorEnv, action_mapping, blown_off, reward_noise
 from jostle.errors import CheckpointError, ConfigError, EnvError

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+import jostle
 from jostle.envs.diagnostics import THEMED_CATCH
 from jostle.envs.diagnostics.themed.game import EPISODE_LENGTH, ThemedCatchEnv, ThemedCatchVectorEnv
 from jostle.errors import CheckpointError, ConfigError, EnvError
@@ -340,3 +341,32 @@ def test_rules_are_checked_and_belong_to_the_state() -> None:
     other.reset(seed=0)
     with pytest.raises(CheckpointError):
         other.load_state_dict(env.state_dict())
+
+
+def test_a_level_is_the_same_game_in_every_row_and_episode() -> None:
+    env = jostle.make_env("jostle/ThemedCatch-v0", 6, 3, domain={"level": {"integers": [1, 3]}}, num_themes=5)
+    _, info = env.reset()
+    games: dict[float, set[tuple[int, ...]]] = {}
+    for _ in range(80):
+        for row in np.flatnonzero(info["start"]):
+            game = (*info["ball"][row].tolist(), *info["paddle"][row].tolist(), int(info["theme"][row]))
+            games.setdefault(float(info["domain"][row, 0]), set()).add(game)
+        info = env.step(np.ones(6, np.int64))[4]
+    assert set(games) == {1.0, 2.0, 3.0}
+    assert all(len(seen) == 1 for seen in games.values())
+    assert len(set.union(*games.values())) == 3
+
+
+def test_without_levels_games_are_those_of_seed_and_episode() -> None:
+    plain, domain = (jostle.make_env("jostle/ThemedCatch-v0", 3, 5, **more) for more in ({}, {"domain": {"level": 0}}))
+    assert np.array_equal(plain.reset()[0], domain.reset()[0])
+    for _ in range(30):
+        assert np.array_equal(plain.step(np.zeros(3, np.int64))[0], domain.step(np.zeros(3, np.int64))[0])
+
+
+def test_snapshots_of_versions_without_levels_are_read() -> None:
+    vector = ThemedCatchVectorEnv(2)
+    vector.reset(seed=0)
+    state = vector.state_dict()
+    state.pop("level")
+    vector.load_state_dict(state)

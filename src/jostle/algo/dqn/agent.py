@@ -58,6 +58,8 @@ class DQN(Agent):
         seed: seeds environments, weights, noise, exploration and replay.
         num_envs: environments stepped together; None: the preset's, as many as a ready environment has, or else 8.
         env_options: passed on to `make_env`, over those of the preset.
+        domain, domain_schedule, domain_privileged: what varies in the environments, and how; the same as in
+            env_options (see `make_env`).
         bonuses: intrinsic rewards of your own, beside those of the settings; each makes a stream.
         aux: auxiliary losses of your own; their parameters are trained by the network's optimiser.
 
@@ -83,10 +85,16 @@ class DQN(Agent):
         env_options: dict[str, Any] | None = None,
         bonuses: Sequence[Bonus] = (),
         aux: Sequence[Auxiliary] = (),
+        domain: Any = None,
+        domain_schedule: Any = None,
+        domain_privileged: bool | None = None,
         **settings: Any,
     ) -> None:
+        of_domain = {
+            "domain": domain, "domain_schedule": domain_schedule, "domain_privileged": domain_privileged,
+        }  # fmt: skip
         start = starting(
-            DQNConfig, env, config, settings, algorithm=self.algorithm, preset=preset, num_envs=num_envs,
+            DQNConfig, env, config, settings | of_domain, algorithm=self.algorithm, preset=preset, num_envs=num_envs,
             env_options=env_options, own=INTRINSIC if bonuses else (),
         )  # fmt: skip
         self.config = start.config
@@ -114,6 +122,7 @@ class DQN(Agent):
                 hidden=c.hidden if c.hidden is not None else ((512,) if self.sees_pictures else (128, 128)),
                 dueling=c.dueling,
                 obs_scaling=c.obs_scaling,
+                privileged=c.privileged,
             )
             if c.noisy != "none":
                 to_noisy(network, behind_encoder, noise=c.noisy, sigma0=c.sigma0, bias_sigma=c.bias_sigma)

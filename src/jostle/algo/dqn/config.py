@@ -28,6 +28,9 @@ class DQNConfig(InputSettings, BonusSettings):
     obs_scaling: Scaling = "bounds"
     """bounds: integers and pictures are brought to [0, 1] by the bounds of their space; bytes: uint8 is divided by 255,
     and nothing else is changed (as in runs of former versions)."""
+    privileged: Literal["none", "both"] = "none"
+    """Who sees what the environment tells under the key "privileged", such as the draws of its domain: nobody, or both
+    the acting and the learning."""
     hidden: tuple[int, ...] | None = None
     """Widths of the fully connected layers; None: 512 behind convolutions, 128 128 otherwise."""
     dueling: bool = False

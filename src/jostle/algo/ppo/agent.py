@@ -61,6 +61,8 @@ class PPO(Agent):
         seed: seeds environments, weights, noise, actions and minibatches.
         num_envs: environments stepped together; None: the preset's, as many as a ready environment has, or else 8.
         env_options: passed on to `make_env`, over those of the preset.
+        domain, domain_schedule, domain_privileged: what varies in the environments, and how; the same as in
+            env_options (see `make_env`).
         bonuses: intrinsic rewards of your own, beside those of the settings; each makes a stream.
         aux: auxiliary losses of your own.
 
@@ -71,6 +73,7 @@ class PPO(Agent):
 
     algorithm = "ppo"
     settings = PPOConfig
+    gives_feedback = True
     config: PPOConfig
     network: ActorCritic
 
@@ -85,10 +88,16 @@ class PPO(Agent):
         env_options: dict[str, Any] | None = None,
         bonuses: Sequence[Bonus] = (),
         aux: Sequence[Auxiliary] = (),
+        domain: Any = None,
+        domain_schedule: Any = None,
+        domain_privileged: bool | None = None,
         **settings: Any,
     ) -> None:
+        of_domain = {
+            "domain": domain, "domain_schedule": domain_schedule, "domain_privileged": domain_privileged,
+        }  # fmt: skip
         start = starting(
-            PPOConfig, env, config, settings, algorithm=self.algorithm, preset=preset, num_envs=num_envs,
+            PPOConfig, env, config, settings | of_domain, algorithm=self.algorithm, preset=preset, num_envs=num_envs,
             env_options=env_options, own=INTRINSIC if bonuses else (),
         )  # fmt: skip
         self.config = merged(start.config, {"minibatch_by": start.config.batched_by})
@@ -299,6 +308,8 @@ class PPO(Agent):
             reward = (reward * self._weights).sum(-1, keepdim=True)
         terminated = r.terminated | r.truncated if c.time_limit == "terminal" else r.terminated
         advantages = gae(reward, r.value, terminated, r.truncated, r.valid, s.discount, s.gae_lambda, s.episodic)
+        if self._domain is not None:
+            self._domain.feedback(advantages[..., 0].abs().cpu().numpy(), r.valid.cpu().numpy())
         target = advantages + r.value[:-1]
         if self.value_scale is not None:
             self.value_scale.update(target, r.valid)

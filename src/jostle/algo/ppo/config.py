@@ -16,6 +16,7 @@ from jostle.errors import ConfigError
 from jostle.nn.distributions import ActionScaling
 from jostle.nn.encoders import EncoderKind
 from jostle.nn.own import is_own
+from jostle.nn.privileged import SeenBy
 from jostle.nn.scaling import Scaling
 
 
@@ -52,6 +53,10 @@ class PPOConfig(InputSettings, BonusSettings):
     action_scaling: ActionScaling = "bounds"
     """bounds: continuous actions from −1 to 1 fill the bounds of their space; none: they are clipped to them (as in
     runs of former versions)."""
+
+    privileged: SeenBy = "critic"
+    """Who sees what the environment tells under the key "privileged", such as the draws of its domain: the values alone
+    (where they share no layers with the policy), both, or none."""
 
     # Noise in the weights
     noisy: Literal["none", "factorised", "independent"] = "none"

@@ -33,6 +33,7 @@ def make_network(config: PPOConfig, env: JostleEnv, num_streams: int, *, picture
         normalise_obs=bool(c.normalise_obs),
         obs_scaling=c.obs_scaling,
         action_scaling=c.action_scaling,
+        privileged=c.privileged,
     )
     normalises = any(isinstance(module, Normaliser) for module in network.modules())
     if c.normalise_obs and c.obs_scaling == "bounds" and not normalises:

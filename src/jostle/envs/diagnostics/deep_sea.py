@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
-from jostle.envs.counter_rng import normal, random_bits, uniform
+from jostle.domain.counter_rng import normal, random_bits, uniform
 from jostle.envs.diagnostics.vector import Array, DiagnosticEnv, DiagnosticVectorEnv
 from jostle.errors import ConfigError
 

@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
-from jostle.envs.counter_rng import random_bits
+from jostle.domain.counter_rng import random_bits
 from jostle.errors import CheckpointError, ConfigError, EnvError
 
 Array = NDArray[Any]
@@ -35,7 +35,7 @@ class DiagnosticVectorEnv(VectorEnv[Array, Array, Array]):
         self,
         num_envs: int,
         observation_space: gym.spaces.Box,
-        action_space: gym.spaces.Discrete,
+        action_space: gym.spaces.Discrete | gym.spaces.Box,
         render_mode: str | None,
     ) -> None:
         if num_envs < 1:
@@ -45,7 +45,7 @@ class DiagnosticVectorEnv(VectorEnv[Array, Array, Array]):
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.single_observation_space: gym.spaces.Box = observation_space
-        self.single_action_space: gym.spaces.Discrete = action_space
+        self.single_action_space: gym.spaces.Discrete | gym.spaces.Box = action_space
         self.observation_space = batch_space(observation_space, num_envs)
         self.action_space = batch_space(action_space, num_envs)
         self._seed = np.full(num_envs, -1, dtype=np.int64)
@@ -57,9 +57,7 @@ class DiagnosticVectorEnv(VectorEnv[Array, Array, Array]):
         """Put the chosen rows into the first state of their episode `self._episode`."""
 
     @abstractmethod
-    def _advance(
-        self, action: Int64[np.ndarray, "N"]
-    ) -> tuple[Float64[np.ndarray, "N"], Bool[np.ndarray, "N"], dict[str, Array]]:
+    def _advance(self, action: Array) -> tuple[Float64[np.ndarray, "N"], Bool[np.ndarray, "N"], dict[str, Array]]:
         """One step of every row, also of rows that have ended, whose result is then discarded.
 
         Returns the rewards, the terminations, and what `info` tells of episodes that ended (arrays of N rows).
@@ -72,6 +70,10 @@ class DiagnosticVectorEnv(VectorEnv[Array, Array, Array]):
     @abstractmethod
     def _frames(self) -> Array:
         """The pictures of all rows, uint8 [N, H, W, 3]."""
+
+    def _timed_out(self) -> Bool[np.ndarray, "N"]:
+        """Rows whose episode has had its time, in fresh memory."""
+        return np.zeros(self.num_envs, dtype=bool)
 
     def _describe(self) -> Info:
         """What `info` tells on every row, arrays of N rows in fresh memory."""
@@ -92,21 +94,23 @@ class DiagnosticVectorEnv(VectorEnv[Array, Array, Array]):
         return self._observe(), self._describe()
 
     def step(self, actions: Array) -> tuple[Array, Float64[np.ndarray, "N"], Array, Array, Info]:
-        """One step everywhere: observations, rewards [N], terminated [N], truncated [N] (never true), info."""
+        """One step everywhere: observations, rewards [N], terminated [N], truncated [N], info."""
         action = self._checked(actions)
         fresh = self._ended
         reward, terminated, ending = self._advance(action)
-        if fresh.any():
+        truncated = self._timed_out()
+        if np.count_nonzero(fresh):
             reward[fresh] = 0.0
             terminated &= ~fresh
+            truncated &= ~fresh
             self._episode = self._episode + fresh
             self._begin(fresh)
-        self._ended = terminated.copy()
+        self._ended = terminated | truncated
         info = self._describe()
-        if terminated.any():
+        if np.count_nonzero(self._ended):
             for key, value in ending.items():
-                info[key], info[f"_{key}"] = value, terminated.copy()
-        return self._observe(), reward, terminated, np.zeros(self.num_envs, dtype=bool), info
+                info[key], info[f"_{key}"] = value, self._ended.copy()
+        return self._observe(), reward, terminated, truncated, info
 
     def render(self) -> tuple[Array, ...] | None:
         """One uint8 RGB picture [H, W, 3] for every environment, or None unless `render_mode="rgb_array"`."""
@@ -167,10 +171,12 @@ class DiagnosticVectorEnv(VectorEnv[Array, Array, Array]):
             raise ConfigError(f"{self.name} takes seeds from 0 to 2^63 - 1, not {min(seeds)} … {max(seeds)}.")
         return np.array(seeds, dtype=np.int64)
 
-    def _checked(self, actions: Array) -> Int64[np.ndarray, "N"]:
-        """The actions as int64, or an error that names what is wrong with them."""
+    def _checked(self, actions: Array) -> Array:
+        """The actions as int64 [N], or as they are [N, D], or an error that names what is wrong with them."""
         self._require_reset()
         action = np.asarray(actions)
+        if isinstance(self.single_action_space, gym.spaces.Box):
+            return self._checked_numbers(action, self.single_action_space)
         if action.shape != (self.num_envs,) or action.dtype.kind not in "iu":
             raise EnvError(
                 f"{self.name} takes {self.num_envs} integer actions of shape ({self.num_envs},), "
@@ -181,8 +187,20 @@ class DiagnosticVectorEnv(VectorEnv[Array, Array, Array]):
             raise EnvError(f"{self.name} takes actions 0 to {count - 1}, not {action.min()} … {action.max()}.")
         return action.astype(np.int64)
 
+    def _checked_numbers(self, action: Array, space: gym.spaces.Box) -> Array:
+        shape = (self.num_envs, *space.shape)
+        if action.shape != shape or action.dtype.kind != "f":
+            raise EnvError(
+                f"{self.name} takes {self.num_envs} actions of shape {shape}, floating-point numbers, "
+                f"not {action.dtype} of shape {action.shape}."
+            )
+        if np.count_nonzero(np.isfinite(action)) < action.size:
+            row = int(np.argwhere(~np.isfinite(action))[0][0])
+            raise EnvError(f"{self.name} takes finite actions, and that for environment {row} is {action[row]}.")
+        return action
+
     def _require_reset(self) -> None:
-        if (self._seed < 0).any():
+        if self._seed[0] < 0:  # all of them are set together
             raise EnvError(f"{self.name} has no episode yet: call reset() first.")
 
     def _bits(self, where: Bool[np.ndarray, "N"], purpose: int) -> Array:
@@ -190,7 +208,7 @@ class DiagnosticVectorEnv(VectorEnv[Array, Array, Array]):
         return random_bits(self._seed[where], self._episode[where], purpose)
 
 
-class DiagnosticEnv(gym.Env[Array, np.int64]):
+class DiagnosticEnv(gym.Env[Array, Any]):
     """A thin view on a vector of one, so that there is one set of rules."""
 
     metadata: dict[str, Any] = METADATA
@@ -209,7 +227,7 @@ class DiagnosticEnv(gym.Env[Array, np.int64]):
         observation, info = self._vector.reset(seed=seed)
         return observation[0], _first(info)
 
-    def step(self, action: np.int64 | int) -> tuple[Array, float, bool, bool, Info]:
+    def step(self, action: Any) -> tuple[Array, float, bool, bool, Info]:
         """One step: observation, reward, terminated, truncated (never true), info."""
         if self._over:
             raise EnvError(f"This episode of {self._vector.name} has ended: call reset() before the next step().")

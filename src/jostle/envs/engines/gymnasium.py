@@ -72,6 +72,11 @@ class GymnasiumEngine:
             paths = flat_paths(self._raw_space)
             self._paths = None if all(path == (key,) for key, path in paths.items()) else paths
 
+    @property
+    def world(self) -> object:
+        """What may offer quantities: the vector environment itself."""
+        return self._vector.unwrapped
+
     def reset(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]:
         """Reset all environments, seeded with ``seed + i``."""
         obs, info = self._guarded("reset", lambda: self._vector.reset(seed=seed, options=options))
@@ -91,6 +96,11 @@ class GymnasiumEngine:
         if frames is None or any(frame is None for frame in frames):
             raise EnvError(f"{self._id} has no pictures.")
         return np.stack([np.asarray(frame, np.uint8) for frame in frames])
+
+    def object_masks(self) -> dict[str, np.ndarray] | None:
+        """Which pixels of the last observations show which object, bool [N, H, W]; None where that is not told."""
+        told = getattr(self._vector.unwrapped, "object_masks", None)
+        return None if told is None else dict(told())
 
     def close(self) -> None:
         """Close the environments."""

@@ -8,14 +8,15 @@ A paddle that always moves towards the ball catches every ball.
 By another rule colour is the information: red balls are to be caught, blue ones to be let pass.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 from jaxtyping import Bool, Float64, Int64, UInt8
 
-from jostle.envs.counter_rng import integers
+from jostle.domain import Quantity
+from jostle.domain.counter_rng import integers, random_bits
 from jostle.envs.diagnostics.themed.render import CELLS, Painter
 from jostle.envs.diagnostics.themed.themes import choose_themes, theme
 from jostle.envs.diagnostics.vector import Array, DiagnosticEnv, DiagnosticVectorEnv, Info
@@ -26,6 +27,9 @@ _DRIFT_ROWS = (2, 4)
 _BALL, _PADDLE, _DRIFT, _THEME, _KIND = range(5)
 Rule = Literal["catch", "colour", "colour-shape"]
 _PICTURE = 256
+_QUANTITIES = {
+    "level": Quantity("level", 0.0, 0.0, 2.0**31, about="the game: its start, drift and theme; 0: by seed and episode")
+}
 
 
 class ThemedCatchVectorEnv(DiagnosticVectorEnv):
@@ -38,7 +42,7 @@ class ThemedCatchVectorEnv(DiagnosticVectorEnv):
     describe the observation that comes with them. By the rules of colour there is also `blue`, bool [N].
 
     Each episode draws its theme from the allowed ones. Starts and drifts do not depend on themes: equal seeds play
-    equal games in any split.
+    equal games in any split. The quantity ``level`` of a domain names a game: the same in every row and episode.
 
     Args:
         split: "train" (128 themes), "tune" (16, for choosing hyper-parameters) or "test" (64).
@@ -53,7 +57,7 @@ class ThemedCatchVectorEnv(DiagnosticVectorEnv):
     """
 
     name: ClassVar[str] = "ThemedCatch"
-    _STATE: ClassVar[tuple[str, ...]] = ("ball", "paddle", "drift", "slot", "blue")
+    _STATE: ClassVar[tuple[str, ...]] = ("ball", "paddle", "drift", "slot", "blue", "level")
 
     def __init__(
         self,
@@ -81,11 +85,33 @@ class ThemedCatchVectorEnv(DiagnosticVectorEnv):
         self._drift = np.zeros(num_envs, dtype=np.int64)
         self._slot = np.zeros(num_envs, dtype=np.int64)
         self._blue = np.zeros(num_envs, dtype=np.bool_)
+        self._level = np.zeros(num_envs, dtype=np.int64)
+
+    @property
+    def quantities(self) -> Mapping[str, Quantity]:
+        """What can vary, by name."""
+        return _QUANTITIES
+
+    def set_quantities(self, values: Mapping[str, Float64[np.ndarray, "R"]], rows: Int64[np.ndarray, "R"]) -> None:
+        """The level of the episodes that these rows begin next."""
+        for name, value in values.items():
+            if name not in _QUANTITIES:
+                raise ConfigError(f"ThemedCatch has no quantity {name}; {closest(name, _QUANTITIES)}")
+            self._level[rows] = np.rint(value).astype(np.int64)
+
+    def load_state_dict(self, state: dict[str, Array | int]) -> None:
+        """Continue from a snapshot, bit for bit; those of former versions know no levels."""
+        super().load_state_dict({"level": np.zeros(self.num_envs, np.int64), **state})
 
     def object_masks(self) -> dict[str, Bool[np.ndarray, "N H W"]]:
         """Which pixels of the last observation show the "ball" and which the "paddle"."""
         self._require_reset()
         return self._painter.masks(self._slot, self._ball, self._paddle_cell(), self._blue)
+
+    def _bits(self, where: Bool[np.ndarray, "N"], purpose: int) -> Array:
+        level = self._level[where]
+        own = level > 0
+        return random_bits(np.where(own, level, self._seed[where]), np.where(own, 0, self._episode[where]), purpose)
 
     def _begin(self, where: Bool[np.ndarray, "N"]) -> None:
         self._ball[where, 0] = 0

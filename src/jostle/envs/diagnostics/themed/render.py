@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
-from jostle.envs.counter_rng import integers, random_bits
+from jostle.domain.counter_rng import integers, random_bits
 from jostle.envs.diagnostics.themed.sprites import BALL_UNITS, BALLS, PADDLE_UNITS, PADDLES, TRAIN_BALLS, sprite
 from jostle.envs.diagnostics.themed.textures import TEXTURES
 from jostle.envs.diagnostics.themed.themes import Colour, Theme, blue_ball, red_ball, theme

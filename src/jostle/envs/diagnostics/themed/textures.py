@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float64
 
-from jostle.envs.counter_rng import integers, random_bits, uniform
+from jostle.domain.counter_rng import integers, random_bits, uniform
 
 Pattern = Float64[np.ndarray, "P P"]
 Texture = Callable[[int, int], Pattern]

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float64
 
-from jostle.envs.counter_rng import integers, random_bits, uniform
+from jostle.domain.counter_rng import integers, random_bits, uniform
 from jostle.envs.diagnostics.themed.sprites import (
     TEST_BALLS,
     TEST_PADDLES,

@@ -1,0 +1,151 @@
+"""``jostle explain``."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from jostle.cli.flags import named, parse, refuse_twice, shown
+from jostle.cli.play import console
+from jostle.cli.policies import is_zip, read_policy
+from jostle.cli.recipe import parse_options
+from jostle.errors import ConfigError
+
+if TYPE_CHECKING:
+    from jostle.explain import Explanation
+
+
+@dataclass
+class Explain:
+    """Look inside of an agent: what it looks at, by many techniques, each beside its null and with its sanity checks.
+
+    Episodes are recorded once; a folder of figures, numbers and a video is written. A technique that fails a check is
+    marked so in its title.
+
+    examples:
+      jostle explain runs/catch
+      jostle explain runs/catch --target value --steps 12 --methods blur integrated grad-cam
+      jostle explain ppo_pong.zip --env ALE/Pong-v5 --algo ppo --out pong
+    """
+
+    run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DIR")]]
+    """The folder of a run or of a saved agent, or a zip of Stable-Baselines3."""
+    which: Literal["newest", "best"] = "newest"
+    """The run's newest good checkpoint, or the best one by the evaluations of its training."""
+    target: Annotated[str | None, shown("the action's log-probability or value, or mean:0", "NAME")] = None
+    """What is explained: log_prob, prob, logit, q, value, entropy, mean:D, std:D; log_prob:2 is that of action 2."""
+    methods: Annotated[tuple[str, ...], named("NAME [NAME ...]")] = ()
+    """Techniques: gradient, gradient-input, smoothgrad, guided, integrated, cam, grad-cam, occlusion, blur, blur-value,
+    baseline, sarfa; of vectors also ablation and permutation. Without this, all that fit."""
+    steps: int = 6
+    """Steps that are explained, at equal distances over the episodes."""
+    episodes: int = 5
+    """Episodes to record."""
+    max_steps: int = 200
+    """Steps of one episode, after which it is left."""
+    noise: Literal["mean", "fixed", "sampled"] = "mean"
+    """mean: without noise; fixed: one draw; sampled: every episode under a draw of its own."""
+    actions: Literal["greedy", "sampled"] = "greedy"
+    """greedy: the likeliest or best action; sampled: from the policy, as in training (PPO only)."""
+    seed: int = 10_000
+    """Seed of environments, draws and nulls."""
+    device: Annotated[str | None, shown("the run's own")] = None
+    """cpu, cuda, cuda:1 …; auto: cuda where there is one."""
+    env: str | None = None
+    """Where a zip was trained; runs know it."""
+    env_options: tuple[str, ...] = ()
+    """Options of the environment as key=value, over those of the run."""
+    algo: str | None = None
+    """The algorithm of a zip (ppo, a2c, dqn, sac, td3, ddpg), which does not tell it."""
+    key: str | None = None
+    """Which part of observations that are dictionaries is explained."""
+    out: Annotated[Path | None, shown("DIR/explain")] = None
+    """The folder for figures and numbers."""
+    max_size: str = "1GB"
+    """What the recorded episodes may take on the disk at most."""
+    no_sanity: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Leave the sanity checks out."""
+    no_video: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Leave the video out."""
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Replace what an earlier explanation left in the folder."""
+    trust: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Run code that the file may name or hold: the module of a run's environment, what is pickled in a zip."""
+    quiet: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print nothing but errors and warnings."""
+
+
+def explain(arguments: list[str]) -> int:
+    """``jostle explain DIR``"""
+    for flag in ("--methods", "--env-options"):
+        refuse_twice(arguments, flag)
+    args = parse(Explain, arguments, "jostle explain")
+    from jostle.explain import explain_policy  # late, so that help is quick
+    from jostle.store.signals import catch_signals
+
+    if args.env is not None and not is_zip(args.run):
+        raise ConfigError("--env is for zips of Stable-Baselines3: a run knows where it was trained.")
+    options = parse_options(args.env_options)
+    policy, _ = read_policy(
+        args.run, algo=args.algo, env=args.env, env_options=options, device=args.device, which=args.which,
+        trust=args.trust,
+    )  # fmt: skip
+    out = args.out or _default(args.run)
+    with catch_signals() as stop, Progress(transient=True, disable=args.quiet or not Console().is_terminal) as progress:
+        task = progress.add_task("trace", total=None)
+        found = explain_policy(
+            policy,
+            out,
+            target=args.target,
+            methods=args.methods or None,
+            steps=args.steps,
+            episodes=args.episodes,
+            max_steps=args.max_steps,
+            noise=args.noise,
+            actions=args.actions,
+            seed=args.seed,
+            env_options={**policy.env_options, **options},
+            max_size=args.max_size,
+            key=args.key,
+            sanity=not args.no_sanity,
+            video=not args.no_video,
+            overwrite=args.overwrite,
+            announce=lambda said: None if args.quiet else print(said, file=sys.stderr),
+            notify=lambda done, total, what: progress.update(task, completed=done, total=total, description=what),
+            stop=lambda: stop.signal is not None,
+        )
+    if not args.quiet:
+        _show(found)
+    if not found.complete:
+        print(f"stopped: what was whole is in {out}.")
+        return stop.exit_code
+    return 0
+
+
+def _default(run: Path) -> Path:
+    """In a run's folder; but beside a saved agent's, to which no file may be added, and beside a zip."""
+    if is_zip(run):
+        return run.with_name(f"{run.stem}-explain")
+    return run.with_name(f"{run.resolve().name}-explain") if (run / "meta.json").exists() else run / "explain"
+
+
+def _show(found: "Explanation") -> None:
+    data = found.as_dict()
+    table = Table(
+        title=f"{data['policy']} in {data['env']}: {data['episodes']} episodes, mean return {data['mean return']:.4g}",
+        title_justify="left",
+    )
+    rows = found.rows()
+    for name in rows[0] if rows else ():
+        table.add_column(name, justify="right" if name.startswith("like") or name == "gain" else "left")
+    for row in rows:
+        table.add_row(*row.values())
+    console().print(table)
+    for name, why in found.left_out.items():
+        print(f"note: no {name}: {why}")
+    print(f"figures and numbers in {found.folder} ({found.seconds:.0f} s)")

@@ -1,0 +1,17 @@
+"""Whether a technique's maps depend on what a policy has learned, and whether they say what it goes by."""
+
+from jostle.explain.sanity.curves import Curves, fidelity
+from jostle.explain.sanity.permuted import PermutedControl, permuted_actions
+from jostle.explain.sanity.randomise import Randomisation, randomisation
+from jostle.explain.sanity.report import Sanity, check
+
+__all__ = [
+    "Curves",
+    "PermutedControl",
+    "Randomisation",
+    "Sanity",
+    "check",
+    "fidelity",
+    "permuted_actions",
+    "randomisation",
+]

@@ -1,0 +1,1 @@
+"""The search for settings: ranges, budgets, what is tried, what is chosen."""
