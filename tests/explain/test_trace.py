@@ -219,3 +219,16 @@ def test_bad_input(recorded: Trace, agent: jostle.PPO, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean core"):
         recorded.activations("corr")
     assert not (tmp_path / "t").exists()
+
+
+def test_draws_of_a_domain_are_written_by_name(tmp_path: Path) -> None:
+    domain = {"parameters": {"rod.mass": [0.5, 2.0], "rod.length": [0.7, 1.5]}}
+    agent = jostle.PPO("jostle/Pendulum-v1", num_envs=2, num_steps=16, hidden=(8,), domain=domain)
+    env = jostle.make_env("jostle/Pendulum-v1", 2, seed=10_000, domain=domain)
+    _, info = env.reset(seed=10_000)
+    traced = trace(agent, tmp_path / "trace", episodes=2, max_steps=3, num_envs=2, env_options=agent.env_options)
+    assert [list(e.domain) for e in traced.episodes] == [["rod.mass", "rod.length"]] * 2
+    np.testing.assert_allclose([list(e.domain.values()) for e in traced.episodes], info["domain"])
+    assert len({e.domain["rod.mass"] for e in traced.episodes}) == 2
+    agent.env.close()
+    env.close()

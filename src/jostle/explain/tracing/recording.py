@@ -209,7 +209,7 @@ def _play(
             obs, info = env.reset()  # all that were left run on without an end
             passes.begin(n)
         for i in np.flatnonzero(info["start"]).tolist():
-            running[i] = _begin(waiting[i], info, i)
+            running[i] = _begin(waiting[i], _told(env, info), i)
         if stop():
             break
         live = [i for i in range(n) if running[i].id >= 0 and not ended[i]]
@@ -251,6 +251,14 @@ def _begin(waiting: list[int], info: Mapping[str, Any], row: int) -> _Running:
         known = isinstance(values, np.ndarray) and (by is None or bool(by[row]))
         told[key] = int(values[row]) if known and values is not None else None
     return _Running(int(waiting.pop(0)), told=told)
+
+
+def _told(env: JostleEnv, info: Mapping[str, Any]) -> dict[str, Any]:
+    """The infos, with jostle's own draws [N, P] of a domain by their names, as `Randomise` gives those of others."""
+    draws = info.get("domain")
+    if env.domain is None or not isinstance(draws, np.ndarray):
+        return dict(info)
+    return {**info, "domain": dict(zip(env.domain.names, draws.T, strict=True))}
 
 
 def _domain(told: Any, row: int) -> dict[str, float]:
