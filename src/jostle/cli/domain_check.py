@@ -1,7 +1,6 @@
 """``jostle domain check``."""
 
 import contextlib
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +48,6 @@ def check(arguments: list[str]) -> int:
         raise ConfigError(f"--steps {args.steps} must be at least 1.")
     if args.junit is not None and not args.junit.resolve().parent.is_dir():
         raise ConfigError(f"cannot write {args.junit}: there is no folder {args.junit.resolve().parent}.")
-    if not {"MUJOCO_GL", "DISPLAY"} & set(os.environ) and "mujoco" not in sys.modules:
-        os.environ["MUJOCO_GL"] = "egl"  # pictures without a screen, for whoever imports MuJoCo from here on
     from jostle.envs.engines.mujoco.catalogue import is_model
     from jostle.stress.lint import QUESTIONS, domain_check, write_junit
 

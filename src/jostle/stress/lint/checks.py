@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from jostle.domain import Space
+from jostle.envs.engines.no_screen import without_a_screen
 from jostle.envs.randomise.known import Derived
 from jostle.envs.randomise.models import has_model
 from jostle.errors import ConfigError
@@ -53,16 +54,17 @@ def domain_check(
         EnvError: the environment cannot be made, or fails.
     """
     loaded = None if space is None else Space.load(space)
-    if itself:
+    with without_a_screen():
+        if itself:
+            if loaded is None:
+                raise ConfigError("what an environment draws by itself is compared with what a space says: give one.")
+            return check_itself(env, loaded, steps)
+        subject = _subject(env, loaded, derived)
         if loaded is None:
-            raise ConfigError("an environment that draws by itself is compared with what a space says of it: give one.")
-        return check_itself(env, loaded, steps)
-    subject = _subject(env, loaded, derived)
-    if loaded is None:
-        parameters, findings = everything(subject.quantities), list[Finding]()
-    else:
-        parameters, findings = reaches(loaded, subject.quantities, subject.name)
-    return Report(subject.name, tuple(findings + _Check(subject, parameters, steps, told).findings()))
+            parameters, findings = everything(subject.quantities), list[Finding]()
+        else:
+            parameters, findings = reaches(loaded, subject.quantities, subject.name)
+        return Report(subject.name, tuple(findings + _Check(subject, parameters, steps, told).findings()))
 
 
 def _subject(env: Source, space: Space | None, derived: Derived | None) -> Subject:
