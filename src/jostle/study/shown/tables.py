@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jostle.errors import ConfigError
-from jostle.scores.intervals import Interval, improvement_interval, interval
+from jostle.scores.intervals import Interval, improvement_interval, interval, paired_interval
 from jostle.scores.summary import compare
 from jostle.study.records import shown
 from jostle.study.results import Results, score
@@ -91,7 +91,22 @@ def _summary(found: Results, part: Part, measure: str, show: Show) -> list[str]:
             more += [str(int((scores[method] >= solved).sum())), _soon(rows, solved)]
         more += [_mean([score(row, each) for row in rows]) for each in show.extra.values()]
         lines.append(line + "".join(f" {cell} |" for cell in more))
-    return [*lines, ""]
+    return [*lines, *_pairs(part, runs, measure), ""]
+
+
+def _pairs(part: Part, runs: Mapping[str, Sequence[Mapping[str, Any]]], measure: str) -> list[str]:
+    """How much more the first method of each pair has than the second, over the seeds that both have."""
+    cells: list[tuple[str, list[Interval | None]]] = []
+    for first, second in part.pairs:
+        sides = [{row["seed"]: score(row, measure) for row in runs.get(method, [])} for method in (first, second)]
+        seeds = sorted(sides[0].keys() & sides[1].keys())
+        if len(seeds) < 2:
+            continue
+        x, y = (np.array([side[seed] for seed in seeds]) for side in sides)
+        told = f"| {_cell(first)} − {_cell(second)} | {len(seeds)} |"
+        cells.append((told, [paired_interval(x, y), improvement_interval(x, y)]))
+    head = ["", "| by pairs of seeds | pairs | difference | P(better) |", "|---|---|---|---|"]
+    return [*head, *columns(cells)] if cells else []
 
 
 def together_scores(found: Results, show: Show) -> tuple[dict[str, Float[np.ndarray, "R M"]], int, list[str]]:
