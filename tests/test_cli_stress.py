@@ -207,7 +207,9 @@ def test_checks_decide_the_exit_code(
 def test_the_list_of_suites(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stress", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["themes", "pictures", "procgen-looks", "procgen-levels"]
+    assert [line.split()[0] for line in lines] == [
+        "themes", "pictures", "procgen-looks", "procgen-levels", "physics-sets", "physics-sweep", "physics-pair",
+    ]  # fmt: skip
 
 
 def test_what_cannot_be_tested(

@@ -192,8 +192,11 @@ def test_it_prints(sheet: Any, tmp_path: Path) -> None:
 def test_without_scripts_it_is_a_page_with_pictures(browser: Any, page: Path) -> None:
     context = browser.new_context(java_script_enabled=False, viewport={"width": 1440, "height": 900})
     found = opened(context, page)
-    assert found.locator("#curves path.line").count() == 4
-    assert found.locator("#curves svg").nth(1).is_visible()
+    charts = found.locator(
+        "#curves .pair svg"
+    )  # by steps; and by time, which short runs of two seeds may not have in common
+    assert charts.nth(0).locator("path.line").count() == 2
+    assert charts.nth(0).is_visible()
     assert found.said == []
     context.close()
 
