@@ -45,7 +45,9 @@ METHODS = ["ppo", "dqn", "bonuses", "rnd", "icm", "e3b"]
 RUN = ["environments", "diagnostics", "classic-control", "domain-check", "domain-randomisation", "randomise", "mujoco"]
 
 
-@pytest.mark.parametrize("name", [*RUN, "statistics", "callbacks", "explain", "explain-inside", *METHODS])
+@pytest.mark.parametrize(
+    "name", [*RUN, "reality-gap", "statistics", "callbacks", "explain", "explain-inside", *METHODS]
+)
 def test_python_runs(name: str) -> None:
     known: dict[str, Any] = {"__name__": "docs"}  # by the blocks before
     for block in blocks(DOCS / f"{name}.md", "python"):

@@ -11,7 +11,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from jostle import bonus, doctor, domain, envs, explain, functional, nn, presets, scores, stress, study, watch
+    from jostle import (
+        bonus,
+        doctor,
+        domain,
+        envs,
+        explain,
+        functional,
+        nn,
+        presets,
+        reality,
+        scores,
+        stress,
+        study,
+        watch,
+    )
     from jostle.algo import DQN, PPO, DQNConfig, PPOConfig
     from jostle.by_preset import train
     from jostle.envs import JostleEnv, list_envs, make_env
@@ -56,6 +70,7 @@ __all__ = [
     "noisy_layers",
     "presets",
     "read_metrics",
+    "reality",
     "resume",
     "scores",
     "stress",

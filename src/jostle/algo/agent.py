@@ -450,7 +450,17 @@ class Agent(ABC):
             return f"there are {self.num_envs} environments now, and were {before}"
         if not self.env.can_snapshot:
             return f"{self.env.id} cannot be saved in the middle of an episode"
-        return "the environments are other ones now, or were not saved" if saved["env"] is None else None
+        if saved["env"] is None:
+            return "the environments are other ones now, or were not saved"
+        return None if self._same_domain(saved["env"]) else "their domain is another one now"
+
+    def _same_domain(self, env: dict[str, Any]) -> bool:
+        """Whether saved environments had the domain and the schedule of these, which are the same if not made yet."""
+        if isinstance(self.env, LaterEnv):
+            return True
+        now = None if self._domain is None else self._domain.describe()
+        then = env["domain"]["schedule"] if "domain" in env else None
+        return now == (None if then is None else {name: then[name] for name in ("space", "schedule")})
 
     def _restore(self, saved: dict[str, Any]) -> None:
         """The environments, the carry and what has been seen, as they were saved."""

@@ -30,7 +30,7 @@ COMMANDS = {
     "plot": ("jostle.cli.runs:plot", "learning curves of runs, a curve a method with its band"),
     "watch": ("jostle.cli.play:watch", "a video of a run's agent"),
     "doctor": ("jostle.cli.health:doctor", "check that a run's network, noise, target and replay are healthy"),
-    "domain": ("jostle.cli.domain:domain", "what of an environment can vary: masses, lengths, frictions, looks"),
+    "domain": ("jostle.cli.domain:domain", "what of an environment can vary, and its physics from a log"),
     "envs": ("jostle.cli.lists:envs", "list families or environments, or show one with its spaces and options"),
     "presets": ("jostle.cli.lists:presets", "list settings worth starting from, or print one"),
 }

@@ -1,4 +1,4 @@
-"""``jostle domain``: what of an environment can vary, and what a file makes of it."""
+"""``jostle domain``: what of an environment can vary, what a file makes of it, and what a log says of it."""
 
 import importlib
 from dataclasses import dataclass, field
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PARTS = {
     "show": ("jostle.cli.domain:show", "what can vary in an environment, and what a file draws of it"),
     "check": ("jostle.cli.domain_check:check", "does each parameter act, where it should and nowhere else?"),
+    "record": ("jostle.cli.domain_fit:record", "write transitions of an environment to a log"),
+    "fit": ("jostle.cli.domain_fit:fit", "estimate physics from a log, and a domain around the estimate"),
 }
 """Each part: where its function is (it takes the remaining arguments and returns the exit code), what it does."""
 
@@ -59,7 +61,12 @@ def overview() -> str:
     """What the parts do."""
     width = max(map(len, PARTS))
     lines = [f"  jostle domain {name:{width}}  {what}" for name, (_, what) in PARTS.items()]
-    examples = ["examples:", "  jostle domain show jostle/Pendulum-v1", "  jostle domain check Hopper-v5 masses.yaml"]
+    examples = [
+        "examples:",
+        "  jostle domain show jostle/Pendulum-v1",
+        "  jostle domain check Hopper-v5 masses.yaml",
+        "  jostle domain fit real.npz jostle/Pendulum-v1 --parameters rod.mass rod.length --out identified.yaml",
+    ]
     usage = "usage: jostle domain PART …"
     return "\n".join([usage, "", *lines, "", *examples, "", "jostle domain PART --help says more."])
 

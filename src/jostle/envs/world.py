@@ -1,10 +1,11 @@
 """Environments whose physics and looks can be set, row by row: what domain randomisation acts on."""
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+import gymnasium as gym
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 
 from jostle.domain import Quantity
 
@@ -27,6 +28,37 @@ class World(Protocol):
 
         Everything derived from them (inertias, cached products, MuJoCo's constants) is made fresh.
         """
+        ...
+
+
+@runtime_checkable
+class Simulated(World, Protocol):
+    """A world whose rows can be put into any state: what identification and planning with a model need."""
+
+    single_action_space: gym.Space[Any]
+
+    def step(self, actions: np.ndarray[Any, Any]) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """One step of every row: observations, rewards [N], terminated [N], truncated [N], info."""
+        ...
+
+    def read_states(self) -> Float64[np.ndarray, "N S"]:
+        """All that the next step of a row depends on beside its quantities, as numbers."""
+        ...
+
+    def write_states(self, states: Float64[np.ndarray, "N S"]) -> None:
+        """Put every row into a state, within an episode that has not ended."""
+        ...
+
+    def states_of(self, obs: Float[np.ndarray, "R D"]) -> Float64[np.ndarray, "R S"]:
+        """States that look like these observations; what nobody sees and nothing depends on is 0.
+
+        Raises:
+            ConfigError: observations of this environment do not tell its state.
+        """
+        ...
+
+    def observe_exactly(self) -> Float64[np.ndarray, "N D"]:
+        """What there is to see in the present states: without noise, delay or rounding."""
         ...
 
 

@@ -126,6 +126,10 @@ class AcrobotVectorEnv(ClassicVectorEnv):
         theta1, theta2, speed1, speed2 = self._state
         return np.stack([np.cos(theta1), np.sin(theta1), np.cos(theta2), np.sin(theta2), speed1, speed2], axis=1)
 
+    def _state_of(self, obs: Float64[np.ndarray, "R D"]) -> Float64[np.ndarray, "R S"]:
+        angles = np.arctan2(obs[:, 1:4:2], obs[:, 0:4:2])
+        return np.concatenate([angles, obs[:, 4:]], axis=1)
+
     def _paint(self, rows: Int64[np.ndarray, "R"]) -> Canvas:
         theta1, theta2 = self._state[:2, rows]
         v = self._value

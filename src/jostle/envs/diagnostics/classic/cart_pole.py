@@ -101,6 +101,9 @@ class CartPoleVectorEnv(ClassicVectorEnv):
     def _seen(self) -> Float64[np.ndarray, "N D"]:
         return self._state.T.copy()
 
+    def _state_of(self, obs: Float64[np.ndarray, "R D"]) -> Float64[np.ndarray, "R S"]:
+        return obs
+
     def _paint(self, rows: Int64[np.ndarray, "R"]) -> Canvas:
         x, _, theta, _ = self._state[:, rows]
         length = 2.0 * self._value("pole.half_length")[rows]

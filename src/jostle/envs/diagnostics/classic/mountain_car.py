@@ -94,6 +94,9 @@ class MountainCarVectorEnv(ClassicVectorEnv):
     def _seen(self) -> Float64[np.ndarray, "N D"]:
         return self._state.T.copy()
 
+    def _state_of(self, obs: Float64[np.ndarray, "R D"]) -> Float64[np.ndarray, "R S"]:
+        return obs
+
     def _paint(self, rows: Int64[np.ndarray, "R"]) -> Canvas:
         v = self._value
         position = self._state[0, rows]

@@ -99,6 +99,9 @@ class PendulumVectorEnv(ClassicVectorEnv):
         theta, speed = self._state
         return np.stack([np.cos(theta), np.sin(theta), speed], axis=1)
 
+    def _state_of(self, obs: Float64[np.ndarray, "R D"]) -> Float64[np.ndarray, "R S"]:
+        return np.stack([np.arctan2(obs[:, 1], obs[:, 0]), obs[:, 2]], axis=1)
+
     def _paint(self, rows: Int64[np.ndarray, "R"]) -> Canvas:
         theta = self._state[0, rows]
         length = self._value("rod.length")[rows]

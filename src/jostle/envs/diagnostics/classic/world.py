@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
 
 from jostle.domain import Quantity
 from jostle.domain.counter_rng import normal, random_bits, uniform
@@ -154,6 +154,50 @@ class ClassicVectorEnv(DiagnosticVectorEnv):
             )
         self._state = given.T.copy()
         return self._observe()
+
+    # What identification and planning ask for: `jostle.envs.world.Simulated`.
+
+    @abstractmethod
+    def _state_of(self, obs: Float64[np.ndarray, "R D"]) -> Float64[np.ndarray, "R S"]:
+        """The states behind observations."""
+
+    def read_states(self) -> Float64[np.ndarray, "N F"]:
+        """All that the next step depends on: the S numbers of the physics, the steps of the episode, and the last
+        `MAX_DELAY` controls, the newest first."""
+        self._require_reset()
+        return np.concatenate([self._state, self._steps[None], self._controls[self._ages()]]).T
+
+    def write_states(self, states: Float64[np.ndarray, "N F"]) -> None:
+        """Put every row into a state of `read_states`, within its episode."""
+        self._require_reset()
+        size = self._DIMENSIONS + 1 + MAX_DELAY
+        if states.shape != (self.num_envs, size) or not np.isfinite(states).all():
+            raise ConfigError(
+                f"{self.name} takes states of shape ({self.num_envs}, {size}), finite numbers, not of shape "
+                f"{states.shape}."
+            )
+        self._state = states.T[: self._DIMENSIONS].copy()
+        self._steps = states[:, self._DIMENSIONS].astype(np.int64)
+        self._controls[self._ages()] = states.T[self._DIMENSIONS + 1 :]
+        self._ended = np.zeros(self.num_envs, dtype=bool)
+
+    def states_of(self, obs: Float[np.ndarray, "R D"]) -> Float64[np.ndarray, "R F"]:
+        """States that look like these observations, after a while of no control."""
+        wanted = self.single_observation_space.shape
+        if obs.shape[1:] != wanted or not np.isfinite(obs).all():
+            raise ConfigError(f"{self.name} has observations of {wanted} finite numbers, not of shape {obs.shape[1:]}.")
+        states = np.zeros((len(obs), self._DIMENSIONS + 1 + MAX_DELAY))
+        states[:, : self._DIMENSIONS] = self._state_of(obs.astype(np.float64))
+        states[:, self._DIMENSIONS] = MAX_DELAY
+        return states
+
+    def observe_exactly(self) -> Float64[np.ndarray, "N D"]:
+        """Observations without noise, in double precision."""
+        return self._seen()
+
+    def _ages(self) -> Int64[np.ndarray, "K"]:
+        """Where the last controls lie, the newest first."""
+        return np.asarray((int(self._tick[0]) - 1 - np.arange(MAX_DELAY)) % len(self._controls))
 
     # What the vector asks for.
 

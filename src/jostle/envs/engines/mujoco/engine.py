@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 
 from jostle.domain import Quantity
 from jostle.envs.engines.mujoco.draws import Draws
@@ -26,7 +26,7 @@ from jostle.envs.engines.mujoco.studio import Studio
 from jostle.envs.engines.mujoco.task import Task
 from jostle.envs.observations import Obs
 from jostle.envs.vector import Step
-from jostle.errors import CheckpointError, EnvError
+from jostle.errors import CheckpointError, ConfigError, EnvError
 
 Array = np.ndarray[Any, Any]
 REMEMBERED = 4
@@ -210,6 +210,49 @@ class MujocoEngine:
             setattr(self, f"_{key}", np.array(state[key]))
         self._last = copy.deepcopy(state["last"])
         self.diverged, self._left = int(state["diverged"]), 0
+
+    # What identification and planning ask for: `jostle.envs.world.Simulated`.
+
+    def read_states(self) -> Float64[np.ndarray, "N S"]:
+        """MuJoCo's `mjSTATE_INTEGRATION` of every simulation, then the task's `progress` before the next step."""
+        return np.concatenate([self._batch.state, self._before.reshape(self._count, -1)], axis=1)
+
+    def write_states(self, states: Float64[np.ndarray, "N S"]) -> None:
+        """Put every simulation into a state of `read_states` or `states_of`, at the beginning of an episode's time."""
+        size, before = self._batch.state.shape[1], self._before.shape
+        shape = (self._count, size + math.prod(before[1:]))
+        if states.shape != shape or not np.isfinite(states[:, :size]).all():
+            raise ConfigError(
+                f"{self.id} takes states of shape {list(shape)}, finite numbers, not of shape {list(states.shape)}."
+            )
+        self._batch.state[:] = states[:, :size]
+        self._batch.forward(None)  # for tasks that look at places of bodies
+        self._batch.state[:] = states[:, :size]  # forward has begun the next solution, and remembers it
+        told = states[:, size:].reshape(before)
+        self._before = np.where(np.isnan(told), self.task.progress(), told)
+        self._elapsed[:], self._left = 0, 0
+        self._ended = np.zeros(self._count, np.bool_)
+        self._warned = self._warnings.sum(axis=1)
+        self._warned_in_all = int(self._warned.sum())
+
+    def states_of(self, obs: Float[np.ndarray, "R D"]) -> Float64[np.ndarray, "R S"]:
+        """States that look like these observations, at rest in all that nobody sees."""
+        qpos, qvel = self.task.state_of(obs.astype(np.float64))
+        mujoco, data = require_mujoco(), self._scratch
+        size = self._batch.state.shape[1]
+        states = np.full((len(obs), size + self._before[0].size), np.nan)  # `progress` follows from the rest
+        mujoco.mj_resetData(self.sims.model, data)
+        for row, state in enumerate(states[:, :size].copy()):
+            data.qpos, data.qvel = qpos[row], qvel[row]
+            mujoco.mj_getState(self.sims.model, data, state, int(mujoco.mjtState.mjSTATE_INTEGRATION))
+            states[row, :size] = state
+        return states
+
+    def observe_exactly(self) -> Float64[np.ndarray, "N D"]:
+        """The task's numbers in double precision, without noise and delay."""
+        seen = np.empty((self._count, self.task.size))
+        self.task.observe(seen)
+        return seen
 
     def _begin(self, rows: Array) -> None:
         """Put these rows into the first state of their episode."""

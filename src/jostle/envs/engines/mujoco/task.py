@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float64
 from jostle.envs.engines.mujoco.draws import Draws
 from jostle.envs.engines.mujoco.renderer import Quality
 from jostle.envs.engines.mujoco.simulations import Simulations
+from jostle.errors import ConfigError
 
 Array = np.ndarray[Any, Any]
 
@@ -74,6 +75,19 @@ class Task:
     def observe(self, out: Array) -> None:
         """Write the observations into `out`, floats [N, D]."""
         raise NotImplementedError
+
+    def state_of(
+        self, obs: Float64[np.ndarray, "R D"]
+    ) -> tuple[Float64[np.ndarray, "R nq"], Float64[np.ndarray, "R nv"]]:
+        """Positions and velocities that look like these observations; what nobody sees and nothing depends on is 0.
+
+        Raises:
+            ConfigError: observations of this task do not tell its state.
+        """
+        raise ConfigError(
+            f"the observations of {type(self).__name__} do not tell its state: record logs with states, or write the "
+            "task's `state_of`."
+        )
 
     def outcome(
         self, actions: Array, before: Float64[np.ndarray, "N *K"], after: Float64[np.ndarray, "N *K"]

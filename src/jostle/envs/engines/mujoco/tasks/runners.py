@@ -58,6 +58,11 @@ class Runner(Task):
         else:
             out[:, self._nq :] = np.clip(self.sims.qvel, -self.clip, self.clip)
 
+    def state_of(self, obs: Array) -> tuple[Array, Array]:
+        """The places along x (and y of the Swimmer), which are not seen, do not matter to the ground."""
+        hidden = np.zeros((len(obs), self.hidden))
+        return np.concatenate([hidden, obs[:, : self._nq]], axis=1), obs[:, self._nq :]
+
     def outcome(self, actions: Array, before: Array, after: Array) -> Outcome:
         reward = after - before
         reward /= self.sims.dt

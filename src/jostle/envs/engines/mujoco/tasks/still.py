@@ -28,6 +28,9 @@ class InvertedPendulum(Task):
     def observe(self, out: Array) -> None:
         out[:, :2], out[:, 2:] = self.sims.qpos, self.sims.qvel
 
+    def state_of(self, obs: Array) -> tuple[Array, Array]:
+        return obs[:, :2], obs[:, 2:]
+
     def outcome(self, actions: Array, before: Array, after: Array) -> Outcome:
         finite = np.isfinite(self.sims.qpos).all(1) & np.isfinite(self.sims.qvel).all(1)
         upright = finite & (np.abs(self.sims.qpos[:, 1]) <= 0.2)
