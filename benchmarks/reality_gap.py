@@ -5,8 +5,8 @@
 
 The "real" system is jostle/Pendulum-v1 under constants that no road is told (`HIDDEN`) and with noise in what is seen;
 the simulator is the nominal pendulum. A row is one road, one seed and so many real steps: mean return and share of
-successes over 100 episodes of the real system. It is no study spec, because roads have phases: train, log, identify,
-train again.
+successes over 100 episodes of the real system. It is no study spec, because roads have phases. Those that learn go on
+from the same agent of the nominal simulator, each as many steps.
 
 Another road is a function of `ROADS`, from a seed to its rows. Domain adaptation by a history encoder has its place
 there.
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +45,18 @@ SCHEDULES = {
     "doraemon": "doraemon(threshold=-600, episodes=25, epsilon=0.5)",
     "rollback": "rollback(high=-500, low=-900, episodes=4, delta=0.25)",
 }
-"""Coarse, because a training has three hundred episodes."""
+"""Coarse, because a training has 160 episodes."""
 PPO = {
     "num_envs": 32, "num_steps": 32, "epochs": 6, "minibatches": 4, "gamma": 0.9, "learning_rate": 1e-3,
     "entropy_coef": 0.0, "reward_norm": "return_std",
 }  # fmt: skip
 ROLLOUT = 32 * 32
 SIMULATED = 60 * ROLLOUT
-"""Steps of each training in simulation."""
+"""Steps in the nominal simulator, which every road that learns begins with."""
 LOGGED = 400
 """Real steps of random actions, held for five steps each, that are identified from."""
 TUNED = tuple(k * ROLLOUT for k in (2, 4, 8, 16, 32))
-"""Real steps at which fine-tuning and learning from nothing are looked at."""
+"""Real steps at which fine-tuning is looked at; the last of them are also the further steps of the other roads."""
 PLAN = {"horizon": 35, "samples": 100, "iterations": 2}
 EPISODES, EPISODES_PLANNED = 100, 8
 Row = dict[str, Any]
@@ -80,54 +81,60 @@ def on_real(policy: Any, episodes: int = EPISODES) -> Row:
     }
 
 
-def trained(seed: int, **how: Any) -> Any:
-    """An agent of simulation."""
-    return jostle.PPO(ENV, seed=seed, **PPO, **how).learn(SIMULATED)
+@cache
+def folder_of(seed: int) -> Path:
+    """Where the agent of the nominal simulator lies, which every road begins with."""
+    agent = jostle.PPO(ENV, seed=seed, **PPO).learn(SIMULATED)
+    return Path(agent.save(Path(tempfile.mkdtemp()) / "agent"))
 
 
-def logged(seed: int) -> Any:
-    """A log of the hidden system."""
-    return record(ENV, LOGGED, seed=seed, hold=5, env_options={"domain": HIDDEN})
+def going_on(seed: int, steps: int = TUNED[-1], **how: Any) -> Any:
+    """That agent, trained further somewhere else."""
+    env = jostle.make_env(ENV, PPO["num_envs"], seed=seed + 500, **how)
+    agent = jostle.load(folder_of(seed), env=env)
+    return agent.learn(steps) if steps else agent
+
+
+def estimated(seed: int) -> Any:
+    """Identified from a log of the hidden system."""
+    return fit(record(ENV, LOGGED, seed=seed, hold=5, env_options={"domain": HIDDEN}), ESTIMATED)
 
 
 def nominal(seed: int) -> Iterator[Row]:
-    """Trained in the nominal simulator, then on the real system: fine-tuning."""
-    agent = trained(seed)
-    yield {"road": "nominal", "real": 0} | on_real(agent)
-    with tempfile.TemporaryDirectory() as folder:
-        path = agent.save(Path(folder) / "agent")
-        real = jostle.make_env(ENV, PPO["num_envs"], seed=seed + 500, domain=HIDDEN)
-        yield from learning(jostle.load(path, env=real), "fine-tuning")
+    """The nominal simulator alone, and as much of it again."""
+    yield {"road": "nominal", "real": 0} | on_real(going_on(seed, 0))
+    yield {"road": "nominal, longer", "real": 0} | on_real(going_on(seed))
 
 
-def scratch(seed: int) -> Iterator[Row]:
-    """Trained on the real system alone, as long as the others are in simulation."""
-    yield from learning(jostle.PPO(ENV, seed=seed, domain=HIDDEN, **PPO), "from nothing", (*TUNED, SIMULATED))
-
-
-def learning(agent: Any, road: str, until: tuple[int, ...] = TUNED) -> Iterator[Row]:
-    """Rows of an agent that learns on the real system."""
-    done = 0
-    for real in until:
+def tuned(seed: int) -> Iterator[Row]:
+    """Fine-tuning: on the real system."""
+    agent, done = going_on(seed, 0, domain=HIDDEN), 0
+    for real in TUNED:
         agent.learn(real - done)
         done = real
-        yield {"road": road, "real": real} | on_real(agent)
+        yield {"road": "fine-tuning", "real": real} | on_real(agent)
 
 
 def identified(seed: int) -> Iterator[Row]:
-    """Identified from a log, then trained at the estimate, or in a domain around it."""
-    found = fit(logged(seed), ESTIMATED)
+    """In the identified simulator, or in a domain around the estimate."""
+    found = estimated(seed)
     told = {"estimate": found.as_dict(), "std": dict(zip(found.names, found.std.tolist(), strict=True))}
     for road, spread, least in (("identified", "none", 0.0), ("identified + domain", "normal", 0.05)):
-        agent = trained(seed, domain=found.space(spread, least=least))
+        agent = going_on(seed, domain=found.space(spread, least=least))
         yield {"road": road, "real": LOGGED} | on_real(agent) | told
 
 
+def from_nothing(seed: int) -> Iterator[Row]:
+    """In the identified simulator from the beginning, without the nominal one first."""
+    agent = jostle.PPO(ENV, seed=seed, domain=estimated(seed).space("none"), **PPO).learn(SIMULATED)
+    yield {"road": "identified, from nothing", "real": LOGGED} | on_real(agent)
+
+
 def randomised(schedule: str) -> Callable[[int], Iterator[Row]]:
-    """Trained in the domain; the real system is not touched."""
+    """In the domain, by a schedule; the real system is not touched."""
 
     def road(seed: int) -> Iterator[Row]:
-        agent = trained(seed, domain=DOMAIN, domain_schedule=SCHEDULES[schedule])
+        agent = going_on(seed, domain=DOMAIN, domain_schedule=SCHEDULES[schedule])
         told = {name: value for name, value in agent.metrics.items() if name.startswith("domain/")}
         yield {"road": schedule, "real": 0, "domain": told} | on_real(agent)
 
@@ -136,7 +143,7 @@ def randomised(schedule: str) -> Callable[[int], Iterator[Row]]:
 
 def planned(seed: int) -> Iterator[Row]:
     """Planning, without learning, with the nominal, the identified and the true model."""
-    estimate = fit(logged(seed), ESTIMATED).as_dict()
+    estimate = estimated(seed).as_dict()
     true = {name: HIDDEN[name] for name in ESTIMATED}
     for road, real, values in (("nominal", 0, {}), ("identified", LOGGED, estimate), ("true", 0, true)):
         planner = Planner(ENV, quantities=values, seed=seed, **PLAN)
@@ -153,10 +160,11 @@ def chance(seed: int) -> Iterator[Row]:
 ROADS: dict[str, Callable[[int], Iterator[Row]]] = {
     "random": chance,
     "nominal": nominal,
-    "identified": identified,
+    "fine-tuning": tuned,
     "planning": planned,
-    "scratch": scratch,
+    "identified": identified,
     **{name: randomised(name) for name in SCHEDULES},
+    "from nothing": from_nothing,
 }
 
 
@@ -188,23 +196,23 @@ def main() -> None:
 def write(rows: list[Row]) -> None:
     """Table and figure."""
     places = list(dict.fromkeys((row["road"], row["real"]) for row in rows))
-    seeds = sorted({row["seed"] for row in rows})
     hidden = ", ".join(f"{name} {value:g}" for name, value in HIDDEN.items())
     lines = [
         "# The reality gap",
         "",
         "Made by `python benchmarks/reality_gap.py --table` from `reality_gap.jsonl`.",
-        f"{ENV}; the real system has {hidden}. {EPISODES} episodes of it for every row ({EPISODES_PLANNED} where it is",
-        f"planned), {SIMULATED:,} steps of every training in simulation. Means over {len(seeds)} seeds, 95% bootstrap",
-        "intervals, which of so few seeds are narrow; success: within 60° of upright in the last 100 of 200 steps.",
+        f"{ENV}; the real system has {hidden}. {EPISODES} episodes of it for every row",
+        f"({EPISODES_PLANNED} where it is planned). Roads that learn go on for {TUNED[-1]:,} steps from an agent of",
+        f"{SIMULATED:,} steps in the nominal simulator. Means over seeds with 95% bootstrap intervals, which of so few",
+        "seeds are narrow; success: within 60° of upright in the last 100 of 200 steps.",
         "",
-        "| road | real steps | return | successes |",
-        "|---|---|---|---|",
+        "| road | real steps | seeds | return | successes |",
+        "|---|---|---|---|---|",
     ]
     for road, real in places:
         found = [row for row in rows if (row["road"], row["real"]) == (road, real)]
         shown = [str(interval(np.array([row[key] for row in found]), "mean")) for key in ("return", "success")]
-        lines.append(f"| {road} | {real:,} | {' | '.join(shown)} |")
+        lines.append(f"| {road} | {real:,} | {len(found)} | {' | '.join(shown)} |")
     lines += ["", "![Transfer against real steps](reality_gap.png)"]
     (HERE / "reality_gap.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
