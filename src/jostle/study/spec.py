@@ -36,8 +36,8 @@ from jostle.yaml_text import parse_yaml
 _STUDY = ("name", "seeds", "steps", "tasks", "methods", "evaluate", "stress", "config", "tune", "show")
 _TASK = ("env", "env_options", "num_envs", "steps", "config", "methods", "seeds", "evaluate", "stress")
 _METHOD = ("algorithm", "preset", "config", "env_options", "num_envs", "sweep", "seeds", "version", "tune")
-_EVALUATE = ("episodes", "noise", "actions", "env_options", "seed")
-_STRESS = ("suite", "episodes", "noise", "actions", "seed")
+_EVALUATE = ("episodes", "noise", "actions", "domain", "env_options", "seed")
+_STRESS = ("suite", "conditions", "episodes", "noise", "actions", "seed")
 ALGORITHMS = ("dqn", "ppo", RANDOM)
 
 
@@ -214,7 +214,12 @@ def _on_task(point: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _evaluation(given: Mapping[str, Any]) -> dict[str, Any] | None:
-    return None if given.get("evaluate") is None else keys(given["evaluate"], _EVALUATE, "evaluate")
+    from jostle.envs.domain import domain_options  # late, as below
+
+    if given.get("evaluate") is None:
+        return None
+    found = keys(given["evaluate"], _EVALUATE, "evaluate")
+    return found if found.get("domain") in (None, "train") else {**found, **domain_options({"domain": found["domain"]})}
 
 
 def _stresses(given: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
@@ -230,6 +235,7 @@ def _asked(name: str, task: Mapping[str, Any], method: str, point: Mapping[str, 
     later versions add do not make it another job."""
     from jostle.algo import AGENTS  # late: torch is needed for settings alone
     from jostle.algo.start import starting
+    from jostle.envs.domain import domain_options
 
     where = f"method '{method}' on task '{name}'"
     preset = point.get("preset")
@@ -251,17 +257,18 @@ def _asked(name: str, task: Mapping[str, Any], method: str, point: Mapping[str, 
     kind = AGENTS[algorithm]
     try:
         start = starting(
-            kind.settings, task.get("env"), config, {}, algorithm=algorithm, preset=preset,
+            kind.settings, task.get("env"), None, config, algorithm=algorithm, preset=preset,
             num_envs=point.get("num_envs") or task.get("num_envs"),
             env_options={**options[0], **options[1]} or None,
         )  # fmt: skip
+        given = domain_options(start.env_options or {})
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
     defaults = kind.settings().as_dict()
     chosen = {key: value for key, value in start.config.as_dict().items() if value != defaults[key]}
     return {
         "algorithm": algorithm, "env": start.env, "num_envs": start.num_envs or 8,
-        "env_options": start.env_options or {}, "steps": int(steps), "config": chosen,
+        "env_options": given, "steps": int(steps), "config": chosen,
         "version": point.get("version", 1),
     }  # fmt: skip
 
