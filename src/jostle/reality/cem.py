@@ -10,12 +10,11 @@ from typing import Protocol
 
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64, Int64
 
 from jostle.domain.counter_rng import random_bits
 from jostle.errors import ConfigError
 
-Actions = Float[np.ndarray, "*N A"] | Int64[np.ndarray, "*N"]
 _PURPOSE = 0x63656D
 """Keeps these draws apart from an environment's own of the same seed."""
 
@@ -65,7 +64,7 @@ class Gaussian:
         mean, std = self._parts(plan)
         found = mean[:, None] + std[:, None] * z
         found[:, 0] = mean
-        return np.clip(found, self.low, self.high)
+        return np.asarray(np.clip(found, self.low, self.high))
 
     def moved(
         self, plan: Float64[np.ndarray, "B H W"], elites: np.ndarray, share: float
@@ -100,7 +99,7 @@ class Categorical:
         steps = np.cumsum(plan, axis=2)[:, None, :, :-1]
         found: np.ndarray = (np.asarray(ndtr(z)) > steps).sum(3)
         found[:, 0] = plan.argmax(2)
-        return found + self.start
+        return np.asarray(found + self.start)
 
     def moved(
         self, plan: Float64[np.ndarray, "B H W"], elites: np.ndarray, share: float
@@ -146,4 +145,5 @@ def noise(
 def best_of(actions: np.ndarray, returns: Float64[np.ndarray, "B K"], count: int) -> np.ndarray:
     """The sequences with the highest returns, the best one first, [B, count, H, …]."""
     order = np.argsort(-returns, axis=1, kind="stable")[:, :count]
-    return actions[np.arange(len(actions))[:, None], order]
+    best: np.ndarray = actions[np.arange(len(actions))[:, None], order]
+    return best

@@ -188,7 +188,7 @@ class Fit:
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Columns and rows for people."""
         low, high = self.interval()
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (q.name, q.unit, f"{q.nominal:g}", f"{v:.4g}", f"{a:.4g} to {b:.4g}", f"{100 * s / u:.2g}%")
             for q, v, a, b, s, u in zip(self.quantities, self.values, low, high, self.std, self.unit, strict=True)
         ]
