@@ -70,7 +70,7 @@ class Gaussian:
         self, plan: Float64[np.ndarray, "B H W"], elites: np.ndarray, share: float
     ) -> Float64[np.ndarray, "B H W"]:
         best = np.concatenate([elites.mean(1), elites.std(1)], axis=2)
-        return plan + share * (best - plan)
+        return np.asarray(plan + share * (best - plan))
 
     def shifted(self, plan: Float64[np.ndarray, "B H W"]) -> Float64[np.ndarray, "B H W"]:
         later = self.first(*plan.shape[:2])
@@ -105,7 +105,7 @@ class Categorical:
         self, plan: Float64[np.ndarray, "B H W"], elites: np.ndarray, share: float
     ) -> Float64[np.ndarray, "B H W"]:
         best = (elites[..., None] - self.start == np.arange(self.width)).mean(1)
-        return plan + share * (best - plan)
+        return np.asarray(plan + share * (best - plan))
 
     def shifted(self, plan: Float64[np.ndarray, "B H W"]) -> Float64[np.ndarray, "B H W"]:
         later = self.first(*plan.shape[:2])
