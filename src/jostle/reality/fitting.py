@@ -114,12 +114,12 @@ class Problem:
     def changes(self) -> Float64[np.ndarray, "D"]:
         """Deviation of each component's change in a step."""
         changes = self.log.next_obs - self.log.obs
-        return np.sqrt(np.square(changes).mean(0))
+        return np.asarray(np.sqrt(np.square(changes).mean(0)))
 
     def errors(self, values: Float64[np.ndarray, "K P"]) -> Float64[np.ndarray, "K W H D"]:
         """Predicted minus seen, under each of K sets of values."""
         found = predictions(self.model, self.names, values, self._states, self._actions)
-        return found - self.seen
+        return np.asarray(found - self.seen)
 
     def slopes(self, values: Float64[np.ndarray, "P"]) -> Float64[np.ndarray, "W H D P"]:
         """Derivatives of the predictions by x, central differences within the bounds, in one batch."""
@@ -129,7 +129,7 @@ class Problem:
         pairs[2 * at + 1, at] = np.minimum(values + _STEP * self.unit, self.high)
         found = self.errors(pairs)
         width = (pairs[2 * at + 1, at] - pairs[2 * at, at]) / self.unit
-        return np.moveaxis(found[1::2] - found[::2], 0, -1) / width
+        return np.asarray(np.moveaxis(found[1::2] - found[::2], 0, -1) / width)
 
 
 def _solved(problem: Problem, loss: Loss, start: Mapping[str, float]) -> Fit:
@@ -146,17 +146,17 @@ def _solved(problem: Problem, loss: Loss, start: Mapping[str, float]) -> Fit:
     for _ in range(_PASSES):
 
         def residual(at: Float64[np.ndarray, "P"], sigma: Float64[np.ndarray, "D"] = sigma) -> Float64[np.ndarray, "R"]:
-            return (problem.errors(at[None] * problem.unit)[0][..., moving] / sigma).ravel()
+            return np.asarray((problem.errors(at[None] * problem.unit)[0][..., moving] / sigma).ravel())
 
         def slope(at: Float64[np.ndarray, "P"], sigma: Float64[np.ndarray, "D"] = sigma) -> Float64[np.ndarray, "R P"]:
             by_x = problem.slopes(at * problem.unit)[..., moving, :] / sigma[:, None]
-            return by_x.reshape(-1, len(at))
+            return np.asarray(by_x.reshape(-1, len(at)))
 
         if not np.isfinite(residual(x)).all():
             raise ConfigError(
                 f"{problem.model.id} breaks down under {_shown(problem, x)}: start the search elsewhere (start=…)."
             )
-        found = least_squares(residual, x, jac=slope, bounds=(low, high), loss=loss, f_scale=_MARGIN, x_scale=1.0)  # type: ignore[call-overload]
+        found = least_squares(residual, x, jac=slope, bounds=(low, high), loss=loss, f_scale=_MARGIN, x_scale=1.0)
         x = found.x
         errors = problem.errors(x[None] * problem.unit)[0][..., moving]
         before, sigma = sigma, spread_of(errors.reshape(-1, errors.shape[-1]), robust=loss != "linear")
@@ -284,7 +284,7 @@ def _start(problem: Problem, start: Mapping[str, float]) -> Float64[np.ndarray, 
             raise ConfigError(f"start names {name}, which is not estimated; {closest(name, problem.names)}")
     values = np.array([start.get(q.name, q.nominal) for q in problem.quantities])
     room = np.minimum(0.05 * problem.unit, 0.05 * (problem.high - problem.low))
-    return np.clip(values, problem.low + room, problem.high - room) / problem.unit
+    return np.asarray(np.clip(values, problem.low + room, problem.high - room) / problem.unit)
 
 
 def _relative(errors: Float64[np.ndarray, "W H D"], problem: Problem) -> float:
