@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-INTERVAL = re.compile(r"([-−]?\d+(?:\.\d+)?) \[([-−]?\d+(?:\.\d+)?),\s+([-−]?\d+(?:\.\d+)?)\]")
+INTERVAL = re.compile(r"([-−]?\d+(?:\.\d+)?)\s+\[([-−]?\d+(?:\.\d+)?),\s+([-−]?\d+(?:\.\d+)?)\]")
 QUOTING = {
     "network-randomization": (
         "## Results", 50, ("studies/network_randomization/table.md", "results/hidden_states.md"),

@@ -106,7 +106,7 @@ def _course(record: Record, name: str) -> tuple[list[int], list[float]]:
 
 
 def _earlier(record: Record) -> float:
-    """Seconds of the stretches before this one; one that was killed counts until the last line of metrics that it left."""
+    """Seconds of the stretches before this one; one that was killed counts until its last line of metrics."""
     noted = record.info.get("stretches")
     stretches = [each for each in noted if isinstance(each, dict)] if isinstance(noted, list) else []
     spent = 0.0

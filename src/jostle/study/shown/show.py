@@ -28,11 +28,11 @@ class Part:
         methods: in this order; None: all of the task.
         baseline: what the others are compared with; None: the first.
         pairs: methods that are compared besides.
-        contrasts: pairs of a method by a measure, where the two are not by the same one.
         panels: conditions of a stress test that stand in a table of their own: title -> column -> condition.
         curves: methods of the learning curves; None: all.
         intervals: methods whose intervals are drawn, with what they are called there.
         score: of stress tests, ``success`` or ``return``; None: success where it is told.
+        contrasts: pairs of a method by a measure, where the two are not by the same one.
     """
 
     name: str
@@ -40,11 +40,11 @@ class Part:
     methods: Sequence[str] | None = None
     baseline: str | None = None
     pairs: Sequence[tuple[str, str]] = ()
-    contrasts: Sequence[tuple[Measured, Measured]] = ()
     panels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     curves: Sequence[str] | None = None
     intervals: Mapping[str, str] = field(default_factory=dict)
     score: str | None = None
+    contrasts: Sequence[tuple[Measured, Measured]] = ()
 
 
 @dataclass(frozen=True)
