@@ -35,8 +35,8 @@ def scores(material: Material) -> Section | None:
         "IQM is the interquartile mean, the mean of the middle half of the seeds; intervals are of 95%, by bootstrap "
         "over seeds."
     )
-    told = [tag("p", words, class_="quiet") for words in (*material.words, about)]
-    return Section("Scores", join(told, parts), "scores")
+    head = [tag("p", words, class_="quiet") for words in (*material.words, about)]
+    return Section("Scores", join(head, parts), "scores")
 
 
 def _capital(text: str) -> str:

@@ -109,15 +109,16 @@ def _pairs(part: Part, runs: Mapping[str, Sequence[Mapping[str, Any]]], measure:
 
 def _contrasts(found: Results, part: Part, show: Show) -> list[str]:
     """The same of pairs that are not by one measure."""
-    told = []
-    for pair in part.contrasts:
-        words = " − ".join(f"{method}, {show.title(measure)}" for method, measure in pair)
-        sides = []
-        for method, measure in pair:
-            rows = [row for row in found.rows if (row["task"], row["method"]) == (part.task, method)]
-            sides.append({row["seed"]: score(row, measure) for row in rows if np.isfinite(score(row, measure))})
-        told.append((words, *sides))
-    lines = _by_seeds([(words, a, b) for words, a, b in told])
+
+    def side(method: str, measure: str) -> dict[int, float]:
+        rows = [row for row in found.rows if (row["task"], row["method"]) == (part.task, method)]
+        return {row["seed"]: score(row, measure) for row in rows if np.isfinite(score(row, measure))}
+
+    told = [
+        (" − ".join(f"{method}, {show.title(measure)}" for method, measure in pair), side(*pair[0]), side(*pair[1]))
+        for pair in part.contrasts
+    ]
+    lines = _by_seeds(told)
     return [f"## {part.name}, measures beside each other", *lines, ""] if lines else []
 
 
