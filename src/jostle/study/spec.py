@@ -40,8 +40,8 @@ _METHOD = (
     "algorithm", "preset", "config", "env_options", "num_envs", "sweep", "seeds", "version", "carried", "tune",
     *_MEASURES,
 )  # fmt: skip
-_EVALUATE = ("name", "episodes", "noise", "actions", "env_options", "seed")
-_STRESS = ("suite", "episodes", "noise", "actions", "seed")
+_EVALUATE = ("name", "episodes", "noise", "actions", "domain", "env_options", "seed")
+_STRESS = ("suite", "conditions", "episodes", "noise", "actions", "seed")
 ALGORITHMS = ("dqn", "ppo", RANDOM)
 
 
@@ -271,12 +271,14 @@ def _evaluation(given: Mapping[str, Any]) -> dict[str, Any] | tuple[dict[str, An
 
 
 def _one_evaluation(asked: Any) -> dict[str, Any]:
+    from jostle.envs.domain import domain_options  # late, as below
+
     found = keys(asked, _EVALUATE, "evaluate")
     if "name" in found:
         file_name(found["name"], "an evaluation")
     if isinstance(found.get("seed"), str) and found["seed"] != OWN:
         raise ConfigError(f"seed={found['seed']!r} of evaluate cannot be used: give a whole number, or {OWN}.")
-    return found
+    return found if found.get("domain") in (None, "train") else {**found, **domain_options({"domain": found["domain"]})}
 
 
 def _stresses(given: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
