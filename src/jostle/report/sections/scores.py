@@ -25,8 +25,8 @@ def scores(material: Material) -> Section | None:
         parts.append(tag("h3", task) if len(material.tasks) > 1 else None)
         single: list[Markup] = []
         for (part, measure), told in whole.items():
-            head = tag("h4", ": ".join(filter(None, (part, _capital(material.titled(measure))))))
-            (single if measure.startswith("stress/") else parts).extend([head, told])
+            heading = tag("h4", ": ".join(filter(None, (part, _capital(material.titled(measure))))))
+            (single if measure.startswith("stress/") else parts).extend([heading, told])
         if single:
             parts.append(details("Every condition of the stress tests, seed by seed", single))
     if not parts:
