@@ -12,7 +12,7 @@ def compile_model(mjcf: str | Path, history: int = 0) -> Any:
     """The MjModel of an MJCF text or file.
 
     Bodies are compiled without the optimisation for "simple" ones, which a changed centre of mass would break, and
-    actuators remember their last `history` controls, so that they can be delayed. Both leave the trajectories of the
+    actuators remember their last `history` controls and more if they have a delay, so that they can be delayed. Both leave the trajectories of the
     plain model as they are, bit for bit.
 
     Args:
@@ -34,7 +34,7 @@ def compile_model(mjcf: str | Path, history: int = 0) -> Any:
             for body in spec.bodies[1:]:
                 body.simple = 0
             for actuator in spec.actuators:
-                actuator.nsample = max(actuator.nsample, history)
+                actuator.nsample += history
             return spec.compile()
     except (ValueError, RuntimeError, mujoco.FatalError) as error:
         raise EnvError(f"MuJoCo cannot compile {name} ({' '.join(str(error).split())}): mend the file.") from error
