@@ -15,7 +15,10 @@ TRAIN = ["train", "ppo", "--num-envs", "2", "--num-steps", "16", "--hidden", "8"
 PENDULUM = "jostle/Pendulum-v1"
 
 DOMAINS = {
-    "misspelt": ("rod.mas: [0.5, 2]", "has no quantity rod.mas (`jostle domain show` lists them); did you mean rod.mass"),
+    "misspelt": (
+        "rod.mas: [0.5, 2]",
+        "has no quantity rod.mas (`jostle domain show` lists them); did you mean rod.mass",
+    ),
     "negative": ("rod.mass: [-1, 2]", "would reach -1 kg, and makes sense from 0.01 to 100 kg"),
     "scaled below": ("rod.mass: {uniform: [-1, 2], operation: scale}", "would reach -1 kg"),
     "inverted": ("rod.mass: [2, 0.5]", "has inverted bounds: give the lower one first"),
@@ -25,7 +28,7 @@ DOMAINS = {
     "another's": ("pole.mass: [0.1, 0.2]", "jostle/Pendulum-v1 has no quantity pole.mass"),
     "a mujoco one": ("torso.mass: [3, 4]\ngravity.z: [-12, -9]", "jostle/Pendulum-v1 has no quantity torso.mass"),
     "text": ("rod.mass: heavy", "'heavy' says no distribution"),
-    "twice": ("parameters: {rod.mass: [1, 2]}\nmore: 1", "there is no 'more'"),
+    "twice": ("parameters: {rod.mass: [1, 2]}\nmore: 1", "there is no key 'more'"),
     "no kind": ("rod.mass: {unifrm: [1, 2]}", "there is no key 'unifrm'; did you mean uniform"),
     "no yaml": ("rod.mass: [1, 2", "is no YAML"),
     "a list": ("- rod.mass", "must be a mapping"),
@@ -75,7 +78,6 @@ def test_a_domain_that_cannot_be_is_refused_by_every_command(
             "--eval-domain", file,
         ],
         "show": ["domain", "show", PENDULUM, "--domain", file],
-        "check": ["domain", "check", PENDULUM, file],
         "evaluate": ["evaluate", str(run), "--domain", file, "--json", str(tmp_path / "e.json")],
         "watch": ["watch", str(run), "--domain", file, "--video", str(tmp_path / "v.mp4")],
         "stress": ["stress", str(run), "--suite", "physics-sweep", "--domain", file, "--out", str(tmp_path / "s")],
@@ -137,9 +139,7 @@ def test_what_goes_with_no_domain_is_refused(tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize("command", ["train ppo", "train dqn", "evaluate", "watch", "stress", "resume"])
 def test_help_says_what_a_domain_is(command: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [*command.split(), *([str(run)] if command == "resume" else []), "--help"]
-    with pytest.raises(SystemExit) as left:
-        main(arguments)
-    assert left.value.code == 0
+    assert main(arguments) == 0
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     if command.startswith("train"):
         for flag in ("--domain FILE", "--domain-schedule NAME(…)|FILE", "--domain-privileged", "--domain-history INT"):

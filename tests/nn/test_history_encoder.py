@@ -65,7 +65,9 @@ def test_policies_and_values_see_its_features_and_they_can_be_found() -> None:
     obs = {key: torch.randn(8, *part.shape) for key, part in told().spaces.items()}
     out = network.outputs(obs)
     assert out.encoded.shape == (8, 2 + 4 + 6)
-    torch.testing.assert_close(features_of(network.encoder, out.encoded), history_of(network.encoder)(obs["domain_history"]))
+    torch.testing.assert_close(
+        features_of(network.encoder, out.encoded), history_of(network.encoder)(obs["domain_history"])
+    )
     other = network.outputs(obs | {"domain_history": obs["domain_history"] + 1})
     assert not torch.equal(out.pi, other.pi)
     assert not torch.equal(out.value, other.value)

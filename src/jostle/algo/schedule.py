@@ -111,7 +111,7 @@ class Schedule:
         options = given.get("eval_env_options")
         if isinstance(options, dict) and "domain" in options:
             domain = options["domain"]
-            given["eval_env_options"] = {name: value for name, value in options.items() if name != "domain"} or None
+            given["eval_env_options"] = {key: value for key, value in options.items() if key != "domain"} or None
             given.setdefault("eval_domain", "nominal" if domain is None else domain)
         for name in given:
             if name in (*_COUNTS, *_FROM_ZERO):

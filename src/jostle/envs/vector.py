@@ -324,7 +324,9 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         if (self.domain is None) != ("domain" not in state):
             raise CheckpointError(f"The saved state of {self.id} is of another domain: make it with the same one.")
         if (self._past is None) != ("past" not in state):
-            raise CheckpointError(f"The saved state of {self.id} has another domain_history: make it with the same one.")
+            raise CheckpointError(
+                f"The saved state of {self.id} has another domain_history: make it with the same one."
+            )
         self.moves += 1
         if self.domain is not None:
             self.domain.load_state_dict(state["domain"])

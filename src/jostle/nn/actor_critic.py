@@ -108,9 +108,12 @@ class ActorCritic(nn.Module):
         actor_space, told = split(observation_space, privileged)
         self.encoder = (
             make_encoder(
-                actor_space, encoder, normalise=normalise_obs, scaling=obs_scaling,
+                actor_space,
+                encoder,
+                normalise=normalise_obs,
+                scaling=obs_scaling,
                 makers={HISTORY: partial(HistoryEncoder, kind=history_encoder, features=history_features)},
-            )  # fmt: skip
+            )
             if isinstance(encoder, str)
             else OwnEncoder(actor_space, encoder)
         )

@@ -356,8 +356,8 @@ def make_encoder(
     16×16, ``grid`` for small symbolic grids [H, W, 3] of bytes, indicators for categories, and ``flat`` for the rest.
     It warns where the rest has the shape of a picture. Dictionaries are encoded key by key.
     ``normalise`` gives vectors of numbers a running `Normaliser`; pictures and categories stay as they are.
-    ``scaling`` says what else is done to numbers; see `jostle.nn.scaling`. ``makers`` make the encoders of some keys of a
-    dictionary, from (space, normalise=…).
+    ``scaling`` says what else is done to numbers; see `jostle.nn.scaling`. ``makers`` make the encoders of some keys of
+    a dictionary, from (space, normalise=…).
 
     Raises:
         ConfigError: the space cannot be encoded, or not by the encoder asked for.

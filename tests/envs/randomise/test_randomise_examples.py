@@ -24,7 +24,7 @@ def test_the_loop_of_one_file_learns_in_physics_that_differ() -> None:
     returns, draws = module.train(40_000, 1, module.SPACE)
     assert np.mean(returns) > 100  # random play: 20
     for name, drawn in ((name, np.array([draw[name] for draw in draws])) for name in module.SPACE):
-        low, high = (module.SPACE[name] if isinstance(module.SPACE[name], list) else module.SPACE[name]["log_uniform"])
+        low, high = module.SPACE[name] if isinstance(module.SPACE[name], list) else module.SPACE[name]["log_uniform"]
         assert low <= drawn.min() < low + 0.1 * (high - low)
         assert high - 0.1 * (high - low) < drawn.max() <= high
     assert len({tuple(draw.values()) for draw in draws}) == len(draws), "each episode has a draw of its own"

@@ -58,8 +58,8 @@ class DQN(Agent):
         seed: seeds environments, weights, noise, exploration and replay.
         num_envs: environments stepped together; None: the preset's, as many as a ready environment has, or else 8.
         env_options: passed on to `make_env`, over those of the preset.
-        domain, domain_schedule, domain_privileged, domain_history: what varies in the environments, how, and what is told
-            of it; the same as in env_options (see `make_env`).
+        domain, domain_schedule, domain_privileged, domain_history: what varies in the environments, how, and what is
+            told of it; the same as in env_options (see `make_env`).
         bonuses: intrinsic rewards of your own, beside those of the settings; each makes a stream.
         aux: auxiliary losses of your own; their parameters are trained by the network's optimiser.
 

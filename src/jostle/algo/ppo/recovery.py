@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from jostle.algo.parts.auxiliary import Minibatch
 from jostle.algo.ppo.rollout import Rollout
 from jostle.errors import ConfigError
-from jostle.nn.history import HistoryEncoder, features_of, history_of
+from jostle.nn.history import features_of, history_of
 from jostle.nn.privileged import HISTORY, PRIVILEGED
 
 _PIECE = 4096  # rows that are told together
@@ -56,9 +56,7 @@ class DrawRecovery(nn.Module):
         return r_squared(torch.cat(told), rollout.part(PRIVILEGED, rows), rollout.valid.flatten())
 
 
-def r_squared(
-    told: Float[Tensor, "B P"], draw: Float[Tensor, "B P"], valid: Bool[Tensor, "B"]
-) -> Float[Tensor, "P"]:
+def r_squared(told: Float[Tensor, "B P"], draw: Float[Tensor, "B P"], valid: Bool[Tensor, "B"]) -> Float[Tensor, "P"]:
     """``1 − Σ (ξ̂ − ξ)² / Σ (ξ − mean ξ)²`` per parameter over the valid rows; NaN of one that they all have alike.
 
     1 is perfect, 0 what their mean would tell, and it can be less.

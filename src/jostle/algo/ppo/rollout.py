@@ -66,8 +66,8 @@ class Rollout:
         num_streams: K.
         state_shape: (S, H) of a recurrent state; None without.
         sequence_length: states are stored at every multiple of it.
-        frame_stack, stack_padding: as of the environment; only the newest frame of a stack is stored, and of an episode's
-            last observations and actions (`jostle.envs.past`) the newest ones.
+        frame_stack, stack_padding: as of the environment; only the newest frame of a stack is stored, and of an
+            episode's last observations and actions (`jostle.envs.past`) the newest ones.
         device: where everything lies.
 
     Attributes:

@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -365,6 +368,58 @@ def test_each_group_of_an_observation_has_a_delay_of_its_own() -> None:
         for t in range(25):
             assert np.array_equal(seen[t][row, :2], now[max(0, t - every)][row, :2]), (row, t)
             assert np.array_equal(seen[t][row, 2:], now[max(0, t - every - own)][row, 2:]), (row, t)
+
+
+SENSED = TWO.replace(
+    "</mujoco>", '<sensor><jointpos name="gauge" joint="left"/><jointvel name="left" joint="left"/></sensor></mujoco>'
+)
+
+
+class Sensed(Two):
+    """What two sensors say, of which the second is called as an actuator's joint is."""
+
+    size = 2
+    groups: Mapping[str, slice] = MappingProxyType({})
+
+    def bind(self, sims: Any) -> None:
+        super().bind(sims)
+        self._sensed = sims.read("sensordata")
+
+    def observe(self, out: Any) -> None:
+        out[:] = self._sensed
+
+
+def test_each_sensor_has_a_delay_of_its_own_as_a_lone_model_has() -> None:
+    engine = make_engine(SENSED.replace("DELAY", ""), 3, {"task": Sensed, "threads": 1})
+    values = {"gauge.delay": [0.0, 0.03, 0.0], "sensor.left.delay": [0.0, 0.0, 0.08]}
+    engine.set_quantities({n: np.array(v) for n, v in values.items()}, np.arange(3))
+    engine.reset(0, None)
+    lone = []
+    for row in range(3):
+        spec = mujoco.MjSpec.from_string(SENSED.replace("DELAY", ""))
+        for sensor, delays in zip(spec.sensors, values.values(), strict=True):
+            sensor.nsample, sensor.delay = 8, delays[row]
+        model = spec.compile()
+        lone.append((model, mujoco.MjData(model)))
+    moved = []
+    state: dict[str, Any] = {}
+    for t in range(20):
+        action = np.full(2, np.cos(t), np.float32)
+        obs, *_ = engine.step(np.tile(action, (3, 1)))
+        for row, (model, data) in enumerate(lone):
+            data.ctrl[:] = action
+            mujoco.mj_step(model, data, 2)
+            assert np.array_equal(obs[row], data.sensordata.astype(np.float32)), (row, t)
+        moved.append(obs)
+        if t == 9:
+            state = engine.state_dict()
+    assert not np.array_equal(moved[9][0, 0], moved[9][1, 0])
+    assert not np.array_equal(moved[9][0, 1], moved[9][2, 1])
+    other = make_engine(SENSED.replace("DELAY", ""), 3, {"task": Sensed, "threads": 1})
+    other.load_state_dict(state)
+    for t in range(10, 20):
+        obs, *_ = other.step(np.full((3, 2), np.cos(t), np.float32))
+        assert np.array_equal(obs, moved[t])
 
 
 def test_one_group_alone_may_be_late() -> None:

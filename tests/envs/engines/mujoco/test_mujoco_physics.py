@@ -63,7 +63,10 @@ def edit(model: mujoco.MjModel, name: str, value: float, nominal: float) -> None
         joints = [model.joint(int(model.actuator_trnid[i, 0])).name for i in range(model.nu)]
         names = [model.actuator(i).name or joints[i] for i in range(model.nu)]
         actuator = model.actuator(names.index(element))
-        {"gear": actuator.gear, "delay": actuator.delay}.get(what, actuator.gainprm)[0] = value
+        if what == "delay":
+            model.actuator_delay[names.index(element)] = value
+        else:
+            (actuator.gear if what == "gear" else actuator.gainprm)[0] = value
         if what == "kv":
             actuator.biasprm[2] = -value
     else:

@@ -7,6 +7,7 @@ import numpy as np
 
 from jostle.domain import Quantity
 from jostle.domain.counter_rng import normal, random_bits
+from jostle.envs.engines.mujoco.model import names_of
 from jostle.envs.engines.mujoco.offered import Slot, Target, actuators_of
 from jostle.envs.engines.mujoco.physics import Physics
 
@@ -53,6 +54,14 @@ def signal_slots(model: Any, groups: Mapping[str, slice], pictures: bool, histor
             name = f"{actuator}.delay"
             name = f"actuator.{name}" if name in found else name
             found[name] = Slot(Quantity(name, own, 0.0, max(longest, own), "s", about), targets[i : i + 1])
+    for i, sensor in enumerate(names_of(model, "sensor", model.nsensor)):
+        own, longest = float(model.sensor_delay[i]), history * float(model.opt.timestep)
+        name = f"{sensor}.delay"
+        name = f"sensor.{name}" if name in found else name
+        slot = Slot(
+            Quantity(name, own, 0.0, max(longest, own), "s", "age of its reading"), (Target("sensor_delay", i),)
+        )
+        found[name] = slot
     return found
 
 
