@@ -97,8 +97,9 @@ class Schedule:
         return cls(**values)
 
     def changed(self, values: Mapping[str, Any]) -> "Schedule":
-        """The schedule with some of its values replaced; None says nothing. A domain among the options of evaluations is
-        theirs, `eval_domain`; "nominal" is none.
+        """The schedule with some of its values replaced; None says nothing.
+
+        A domain among the options of evaluations is `eval_domain`; "nominal" is none.
 
         Raises:
             ConfigError: a value that cannot be used.
@@ -112,7 +113,7 @@ class Schedule:
         if isinstance(options, dict) and "domain" in options:
             domain = options["domain"]
             given["eval_env_options"] = {key: value for key, value in options.items() if key != "domain"} or None
-            given.setdefault("eval_domain", "nominal" if domain is None else domain)
+            given.setdefault("eval_domain", domain or "nominal")
         for name in given:
             if name in (*_COUNTS, *_FROM_ZERO):
                 given[name] = whole(name, given[name], int(name in _COUNTS))

@@ -12,6 +12,7 @@ from jostle.envs.observations import Obs
 from jostle.errors import ConfigError
 from jostle.nn.privileged import is_privileged
 
+_ONLY = ""  # the key of an observation that is no dictionary
 LONGEST = 1000
 """Steps that may be remembered."""
 
@@ -38,15 +39,15 @@ class Past:
     def __init__(
         self, space: spaces.Space[Any], action_space: spaces.Space[Any], num_envs: int, steps: int, env: str
     ) -> None:
-        inner = space.spaces if isinstance(space, spaces.Dict) else {None: space}
-        self._keys = [key for key, part in inner.items() if _is_vector(part) and not is_privileged(key or "")]
+        inner = dict(space.spaces) if isinstance(space, spaces.Dict) else {_ONLY: space}
+        self._keys = [key for key, part in inner.items() if _is_vector(part) and not is_privileged(key)]
         if not self._keys:
             raise ConfigError(
                 f"domain_history={steps} remembers vectors of real numbers, and the observations of {env} are "
                 f"{space}: leave it out, and use frame_stack or recurrent."
             )
         self._actions = _Actions(action_space)
-        self._seen_width = sum(math.prod(inner[key].shape or ()) for key in self._keys)
+        self._seen_width = sum(int(np.prod(inner[key].shape)) for key in self._keys)
         self._rows = num_envs
         width = self._seen_width + self._actions.width
         self.space = spaces.Box(-np.inf, np.inf, (steps, width), np.float32)
@@ -84,7 +85,7 @@ class Past:
 
     def _vector(self, obs: Obs) -> Float32[np.ndarray, "N D"]:
         """The vectors among the observations, side by side."""
-        parts = [obs[key] if isinstance(obs, dict) and key is not None else obs for key in self._keys]
+        parts = [obs[key] if isinstance(obs, dict) else obs for key in self._keys]
         return np.concatenate([np.asarray(part, np.float32).reshape(self._rows, -1) for part in parts], 1)
 
 

@@ -104,7 +104,7 @@ def history_of(encoder: nn.Module) -> HistoryEncoder:
 def features_of(encoder: nn.Module, encoded: Float[Tensor, "B E"]) -> Float[Tensor, "B F"]:
     """z, the history's share of the features of whole observations."""
     first, history = 0, history_of(encoder)
-    for part in encoder.encoders.values():  # type: ignore[union-attr, operator]
+    for part in encoder.encoders.values():  # type: ignore[operator]
         if part is history:
             break
         first += part.out_features

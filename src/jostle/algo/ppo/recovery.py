@@ -1,5 +1,6 @@
 """What an episode's last observations and actions tell of its draw: the loss of rapid motor adaptation (RMA)."""
 
+import math
 from typing import Any
 
 import gymnasium as gym
@@ -86,4 +87,4 @@ def make_recovery(weight: float, encoder: nn.Module, space: gym.Space[Any], env:
             f"draw_recovery={weight} learns to tell an episode's draw from its last observations and actions, and "
             f"{env} does not tell both: give a domain and {' and '.join(missing)}, or leave it out."
         )
-    return DrawRecovery(weight, encoder, told[PRIVILEGED].shape[0])
+    return DrawRecovery(weight, encoder, math.prod(told[PRIVILEGED].shape or ()))
