@@ -292,6 +292,6 @@ def test_worlds_of_evaluations_that_come_too_late_or_that_there_are_not(tmp_path
     assert not (tmp_path / "run").exists()
     plain.learn(32, run_dir=tmp_path / "run")
     before = (tmp_path / "run/config.yaml").read_text()
-    with pytest.raises(ConfigError, match="has no quantity rod.mas"):
+    with pytest.raises(ConfigError, match=r"has no quantity rod.mas"):
         jostle.resume(tmp_path / "run", steps=32, eval_every=16, eval_domain={"rod.mas": 1.0})
     assert (tmp_path / "run/config.yaml").read_text() == before
