@@ -28,7 +28,7 @@ _ELSEWHERE = {
     "render_mode": "nothing is drawn in training, and `jostle watch` draws by itself",
 }
 """Arguments of `make_env` that are no options, each with where they belong."""
-_TYPES = {
+_TYPES: dict[str, tuple[Any, str]] = {
     "env": (str, "a text"),
     "num_envs": (int, "a whole number"),
     "seed": (int, "a whole number"),

@@ -47,7 +47,7 @@ class Past:
                 f"{space}: leave it out, and use frame_stack or recurrent."
             )
         self._actions = _Actions(action_space)
-        self._seen_width = sum(int(np.prod(inner[key].shape)) for key in self._keys)
+        self._seen_width = sum(math.prod(inner[key].shape or ()) for key in self._keys)
         self._rows = num_envs
         width = self._seen_width + self._actions.width
         self.space = spaces.Box(-np.inf, np.inf, (steps, width), np.float32)
