@@ -15,7 +15,7 @@ from jaxtyping import Int64, Shaped, UInt64
 
 from jostle.envs import JostleEnv
 from jostle.nn.pictures import channel_axis
-from jostle.nn.privileged import is_privileged
+from jostle.nn.privileged import is_beside
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -126,7 +126,7 @@ def _whole(space: gym.Space[Any]) -> View | None:
     """Small observations as they are, real numbers in boxes; None if they are large."""
     inner = {"": space}
     if isinstance(space, spaces.Dict):
-        inner = {key: part for key, part in space.spaces.items() if not is_privileged(key)}
+        inner = {key: part for key, part in space.spaces.items() if not is_beside(key)}
     parts = list(inner.values())
     if not parts or any(part.shape is None for part in parts):
         return None

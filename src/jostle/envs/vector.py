@@ -18,9 +18,10 @@ from jostle.envs.domain.driver import DomainDriver
 from jostle.envs.frames import FrameStack
 from jostle.envs.masks import KEY, MaskReader
 from jostle.envs.observations import Obs, float_keys, range_checks
+from jostle.envs.past import Past
 from jostle.envs.world import World, world_of
 from jostle.errors import CheckpointError, ConfigError, EnvError
-from jostle.nn.privileged import PRIVILEGED, is_privileged
+from jostle.nn.privileged import HISTORY, PRIVILEGED, is_privileged
 
 Flags = Bool[np.ndarray, "N"]
 Step = tuple[Obs, Float32[np.ndarray, "N"], Flags, Flags, dict[str, Any]]
@@ -86,6 +87,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         source: what `make_env` was given: an id, or a function that makes one environment.
         made_with: the further arguments of `make_env`, to make more of the same kind.
         domain: draws the environments' quantities.
+        history: k > 0 to tell the last k observations and actions as the observation "domain_history".
 
     Attributes:
         domain: what draws the environments' quantities; None: nothing.
@@ -109,6 +111,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         source: Any = None,
         made_with: dict[str, Any] | None = None,
         domain: DomainDriver | None = None,
+        history: int = 0,
     ) -> None:
         self._engine, self.domain = engine, domain
         self.id, self.engine, self.num_envs, self.seed = env_id, engine.name, num_envs, seed
@@ -126,9 +129,15 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             self._frames = FrameStack(engine.single_observation_space, num_envs, frame_stack, env_id)
             self.frame_stack, self.stack_padding = frame_stack, "repeat"
             self.single_observation_space = self._frames.space
-        self._told = domain is not None and domain.privileged_space is not None
-        if self._told:
-            self.single_observation_space = _with_privileged(self.single_observation_space, domain, env_id)
+        self._past: Past | None = None
+        if history > 0:
+            inner, actions = engine.single_observation_space, engine.single_action_space
+            self._past = Past(inner, actions, num_envs, history, env_id)
+            self.single_observation_space = _beside(self.single_observation_space, HISTORY, self._past.space, env_id)
+        told = None if domain is None else domain.privileged_space
+        self._told = told is not None
+        if told is not None:
+            self.single_observation_space = _beside(self.single_observation_space, PRIVILEGED, told, env_id)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._check_actions = action_check(self.single_action_space, num_envs, env_id)
@@ -170,6 +179,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             info = self._with_masks(info, ~self._all)
         self._clear_statistics()
         self._ended, self._any_ended = ~self._all, False
+        if self._past is not None:
+            self._past.begin(obs)
         if self._frames is not None:
             assert isinstance(obs, np.ndarray)
             obs = self._frames.push(obs, self._all)
@@ -178,8 +189,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         info["valid"] = info["start"] = self._all
         if self.domain is not None:
             info |= self.domain.info()
-            obs = self._with_told(obs)
-        return obs, info
+        return self._with_told(obs), info
 
     def step(self, actions: np.ndarray) -> Step:
         """Make one transition in every environment.
@@ -229,13 +239,15 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._ended, self._any_ended = ended, bool(np.count_nonzero(ended))
         if self._any_ended if game_over is ended else np.count_nonzero(game_over):
             info["episode"], info["_episode"] = self._pop_statistics(game_over), game_over
+        if self._past is not None:
+            self._past.push(obs, actions, start)
         if self._frames is not None:
             assert isinstance(obs, np.ndarray)
             obs = self._frames.push(obs, start)
         info["valid"], info["start"] = valid, start
         if self.domain is not None:
             info |= self.domain.info()
-            obs = self._with_told(obs)
+        obs = self._with_told(obs)
         return obs, reward, terminated, truncated, info
 
     def render(self) -> np.ndarray:  # type: ignore[override]  # Gymnasium says a tuple of frames; this is their stack
@@ -294,6 +306,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             state["masked"] = True
         if self.domain is not None:
             state["domain"] = self.domain.state_dict()
+        if self._past is not None:
+            state["past"] = self._past.state_dict()
         if self._frames is not None:
             state["frames"] = self._frames.stack.copy()
         return state
@@ -309,10 +323,16 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             )
         if (self.domain is None) != ("domain" not in state):
             raise CheckpointError(f"The saved state of {self.id} is of another domain: make it with the same one.")
+        if (self._past is None) != ("past" not in state):
+            raise CheckpointError(
+                f"The saved state of {self.id} has another domain_history: make it with the same one."
+            )
         self.moves += 1
         if self.domain is not None:
             self.domain.load_state_dict(state["domain"])
         self._engine.load_state_dict(state["engine"])
+        if self._past is not None:
+            self._past.load_state_dict(state["past"])
         self._ended, self._any_ended, self._seeded = ended, bool(ended.any()), True
         self.masked = bool(state.get("masked", False))
         self._returns = np.array(state["returns"], np.float64)
@@ -330,12 +350,16 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         domain.heard()
 
     def _with_told(self, obs: Obs) -> Obs:
-        """The observations with what the domain tells of its draws."""
-        if not self._told:
+        """The observations with what is told of the past, and of the domain's draws."""
+        if not self._told and self._past is None:
             return obs
-        assert self.domain is not None
-        rest = obs if isinstance(obs, dict) else {"obs": obs}
-        return {**rest, PRIVILEGED: self.domain.privileged}
+        told = dict(obs) if isinstance(obs, dict) else {"obs": obs}
+        if self._past is not None:
+            told[HISTORY] = self._past.window
+        if self._told:
+            assert self.domain is not None
+            told[PRIVILEGED] = self.domain.privileged
+        return told
 
     def _require_snapshots(self) -> None:
         if not self.can_snapshot:
@@ -421,14 +445,10 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             )
 
 
-def _with_privileged(space: spaces.Space[Any], domain: DomainDriver | None, env_id: str) -> spaces.Dict:
-    """The space with the key "privileged" beside what there is."""
-    assert domain is not None
+def _beside(space: spaces.Space[Any], key: str, told: spaces.Space[Any], env_id: str) -> spaces.Dict:
+    """The space with one more key beside what there is."""
     inner = dict(space.spaces) if isinstance(space, spaces.Dict) else {"obs": space}
-    if any(map(is_privileged, inner)):
-        raise ConfigError(
-            f"{env_id} tells observations under the key '{PRIVILEGED}' already: make it with domain_privileged=False."
-        )
-    told = domain.privileged_space
-    assert told is not None
-    return spaces.Dict({**inner, PRIVILEGED: told})
+    if any(other == key or (key == PRIVILEGED and is_privileged(other)) for other in inner):
+        option = {PRIVILEGED: "domain_privileged=False", HISTORY: "domain_history=0"}[key]
+        raise ConfigError(f"{env_id} tells observations under the key '{key}' already: make it with {option}.")
+    return spaces.Dict({**inner, key: told})

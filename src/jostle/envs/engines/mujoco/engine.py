@@ -14,13 +14,13 @@ from jaxtyping import Bool, Float64, Int64
 from jostle.domain import Quantity
 from jostle.envs.engines.mujoco.draws import Draws
 from jostle.envs.engines.mujoco.model import compile_model
-from jostle.envs.engines.mujoco.observing import NUMBERS, Observer, keep
+from jostle.envs.engines.mujoco.observing import Observer, keep
 from jostle.envs.engines.mujoco.offered import offered
 from jostle.envs.engines.mujoco.package import batch_class, require_mujoco
 from jostle.envs.engines.mujoco.physics import Physics
 from jostle.envs.engines.mujoco.pushes import Pushes, push_slots
 from jostle.envs.engines.mujoco.renderer import VIDEO
-from jostle.envs.engines.mujoco.signals import Signals, signal_slots
+from jostle.envs.engines.mujoco.signals import NUMBERS, Signals, signal_slots
 from jostle.envs.engines.mujoco.simulations import Simulations
 from jostle.envs.engines.mujoco.studio import Studio
 from jostle.envs.engines.mujoco.task import Task
@@ -30,7 +30,7 @@ from jostle.errors import CheckpointError, EnvError
 
 Array = np.ndarray[Any, Any]
 REMEMBERED = 4
-"""Control steps by which a control can be delayed at most."""
+"""Control steps by which all controls can be delayed at most, and as many by which one can beside the others."""
 _DIVERGED = slice(3, 7)
 """MuJoCo's warnings of a simulation that broke: BADQPOS, BADQVEL, BADQACC, BADCTRL."""
 
@@ -62,7 +62,7 @@ class MujocoEngine:
     def __init__(self, mjcf: str | Path, task: Task, num_envs: int, env: str, threads: int = 0) -> None:
         self.id, self.task, self._count = env, task, num_envs
         history = REMEMBERED * task.frame_skip
-        model = compile_model(mjcf, history)
+        model = compile_model(mjcf, 2 * history)
         threads = min(threads or _processors(), num_envs)
         self._batch = batch_class()(model, num_envs, threads, persistent=task.contact_forces)
         self.sims = Simulations(self._batch, task.frame_skip)
