@@ -37,7 +37,7 @@ _STUDY = ("name", "seeds", "steps", "tasks", "methods", "evaluate", "stress", "c
 _TASK = ("env", "env_options", "num_envs", "steps", "config", "methods", "seeds", "evaluate", "stress")
 _METHOD = ("algorithm", "preset", "config", "env_options", "num_envs", "sweep", "seeds", "version", "tune")
 _EVALUATE = ("episodes", "noise", "actions", "env_options", "seed")
-_STRESS = ("suite", "episodes", "noise", "actions", "seed")
+_STRESS = ("suite", "episodes", "noise", "actions", "seed", "domain", "points")
 ALGORITHMS = ("dqn", "ppo", RANDOM)
 
 
