@@ -199,8 +199,11 @@ def test_intervals_of_the_three_numbers() -> None:
     assert found.extrapolation.high - found.extrapolation.low < 0.08
     wide = {pair: [np.full(10, rate), np.full(10, max(rate - 0.4, 0.0))] for pair, rate in rates.items()}
     several = generalisation_intervals(wide)
-    assert several.interpolation.low == pytest.approx(0.5)
-    assert several.interpolation.high == pytest.approx(0.9)
-    assert several.extrapolation.low == 0.0, "both runs of D may be the one that fails in E"
+    assert several.interpolation.low < 0.5, "both runs may be the one of 0.5"
+    assert several.interpolation.high > 0.9
+    assert several.extrapolation.low < 0.1, "both runs of D may be the one that fails in E"
+    never = generalisation_intervals({pair: [np.zeros(5), np.zeros(5)] for pair in pairs})
+    assert never.default.low == never.default.point == 0.0
+    assert 0.1 < never.default.high < 0.6, "0 of 5 is not never"
     with pytest.raises(ConfigError, match="R on R is missing"):
         generalisation_intervals({pair: runs for pair, runs in one.items() if pair != ("R", "R")})

@@ -1,6 +1,6 @@
 """What the sections of stress tests of physics share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -15,6 +15,9 @@ from jostle.scores.intervals import Interval
 if TYPE_CHECKING:
     from jostle.stress.report import Line
     from jostle.stress.result import StressResult
+
+
+RATE = "share of successes"
 
 
 def tests(material: Material, name: str) -> Iterator[Stressed]:
@@ -47,7 +50,15 @@ def value_of(line: "Line") -> Interval:
 
 def measured(found: "Sequence[Line]") -> str:
     """What `value_of` is."""
-    return "share of successes" if any(line.success is not None for line in found) else "return"
+    return RATE if any(line.success is not None for line in found) else "return"
+
+
+def telling(found: "Sequence[Line]") -> tuple[str, "Callable[[Line], Interval]"]:
+    """What is shown of many worlds: success where there is a rule and it differs between them, else the return."""
+    rates = [line.success.point for line in found if line.success is not None]
+    if rates and max(rates) > min(rates):
+        return RATE, value_of
+    return "return", lambda line: line.mean
 
 
 def title_of(material: Material, tested: Stressed) -> Markup:

@@ -8,14 +8,14 @@ from jostle.report.section import Section
 from jostle.report.sections.physics import (
     colour_of,
     head,
-    measured,
     over,
     shown_lines,
+    telling,
     tests,
     title_of,
-    value_of,
 )
 from jostle.report.svg.heat import heat
+from jostle.scores.intervals import decimals
 
 
 def physics_pair(material: Material) -> Section | None:
@@ -41,16 +41,17 @@ def _tested(material: Material, tested: Stressed) -> list[Markup]:
     rows, columns = ([*dict.fromkeys(c.labels[axis] for c in result.suite.conditions)] for axis in (down, right))
     middle = result.suite[result.suite.reference].labels
     framed = rows.index(middle[down]), columns.index(middle[right])
-    what = measured(found)
+    what, value_of = telling([line for line in found if line.method in result.runs])
     values = [value_of(line).point for line in found]
     limits = (0.0, 1.0) if what != "return" else (min(values), max(values))
+    digits = min(decimals([value_of(line) for line in found]), 2)
     maps = []
     for name, lines_ in shown_lines(result, found).items():
         at = {tuple(result.suite[line.condition].labels.values()): value_of(line) for line in lines_}
         cells = [[at.get((row, column)) for column in columns] for row in rows]
         about = f"{what} of {name} by {down} and {right} on {tested.task}."
         drawn = heat(rows, columns, cells, about[:1].upper() + about[1:], down=f"{down} ↓", right=f"{right} →",
-                     colour=colour_of(material, name), limits=limits, framed=framed)  # fmt: skip
+                     colour=colour_of(material, name), limits=limits, framed=framed, digits=digits)  # fmt: skip
         maps.append(tag("div", head(material, name, lines_[0].noise, result), drawn))
     told = f"The {what} in each world; the frame marks the middle, which losses are measured from. {over(result)}"
     return [title_of(material, tested), tag("p", told, class_="quiet"), tag("div", maps, class_="pair")]

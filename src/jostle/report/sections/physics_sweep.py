@@ -8,12 +8,11 @@ from jostle.report.material import Material, Stressed
 from jostle.report.section import Section
 from jostle.report.sections.physics import (
     colour_of,
-    measured,
     over,
     shown_lines,
+    telling,
     tests,
     title_of,
-    value_of,
 )
 from jostle.report.svg.lines import Axis, Line, chart, legend
 from jostle.report.words import listed, span
@@ -37,7 +36,7 @@ def _tested(material: Material, tested: Stressed) -> list[Markup]:
     found = lines(result)
     if not found:
         return []
-    what = measured(found)
+    what, value_of = telling([line for line in found if line.method in result.runs])
     shown = shown_lines(result, found)
     labels = {c.name: c.labels for c in result.suite.conditions}
     parameters = [*dict.fromkeys(each["parameter"] for each in labels.values() if each["parameter"] != "none")]

@@ -49,8 +49,10 @@ def _tested(material: Material, tested: Stressed) -> list[Markup]:
     shown = shown_lines(result, lines(result))
     if not shown:
         return []
+    alone = [f"{name}, {runs[0]}" for name, runs in result.runs.items() if len(runs) == len(result.runs) == 1]
     parts = [
         title_of(material, tested),
+        tag("h4", alone) if alone else None,
         tag("p", f"{result.suite.about[:1].upper()}{result.suite.about[1:]}. {over(result)}", class_="quiet"),
         _table(material, result, shown, tested.task),
     ]

@@ -27,6 +27,7 @@ def heat(
     colour: int = 0,
     limits: tuple[float, float] | None = None,
     framed: tuple[int, int] | None = None,
+    digits: int | None = None,
 ) -> Markup:
     """A figure.
 
@@ -38,11 +39,12 @@ def heat(
         colour: number of the method's colour.
         limits: the numbers of the weakest and the strongest colour; None: the least and the greatest cell.
         framed: row and column of a cell with a frame.
+        digits: decimals of the numbers; None: as many as these cells ask for.
     """
     told = [cell for row in cells for cell in row if cell is not None]
     low, high = limits or (min(cell.point for cell in told), max(cell.point for cell in told))
     strength = Scale(low, high if high > low else low + 1.0, _FAINT, _STRONG)
-    digits = min(decimals(told), 2)
+    digits = min(decimals(told), 2) if digits is None else digits
     left = min(16 + 7.4 * max(len(name) for name in rows), 190)
     wide = (WIDTH - left) / len(columns)
     height = _TOP + _ROW * len(rows) + _BOTTOM

@@ -59,9 +59,8 @@ def generalisation_intervals(
 
     Args:
         success: by (trained on, tested on), of each run 1 where an episode was a success [E].
-        resamples, seed: of the bootstrap. Of several runs the runs are resampled, those of a method together in all
-            tests; of one run rates are drawn from their posteriors under Jeffreys' prior, which also
-            say something of 0 and 1.
+        resamples, seed: of the bootstrap. Runs are resampled, those of a method together in all tests, and each run's
+            rates drawn from their posteriors under Jeffreys' prior, so that 0 of 5 is not taken for never.
 
     Raises:
         ConfigError: one that is needed is missing.
@@ -72,16 +71,14 @@ def generalisation_intervals(
     for trained in dict.fromkeys(pair[0] for pair in success):
         tests = [pair for pair in success if pair[0] == trained]
         count = len(success[tests[0]])
-        if count > 1:
-            weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples) / count
-            drawn |= {pair: weights @ np.array([run.mean() for run in success[pair]]) for pair in tests}
-            continue
+        weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples) / count
         for pair in tests:
-            (only,) = success[pair]
-            won = float(only.sum())
-            drawn[pair] = rng.beta(won + 0.5, len(only) - won + 0.5, size=resamples)
+            won, played = (np.array([size(run) for run in success[pair]], np.float64) for size in (np.sum, len))
+            drawn[pair] = (weights * rng.beta(won + 0.5, played - won + 0.5, size=(resamples, count))).sum(1)
     whole = drawn["D", "R"] * drawn["D", "E"] * drawn["R", "E"]
     each = (drawn["D", "D"], drawn["R", "R"], np.cbrt(np.maximum(whole, 0.0)))
     ends = (bootstrap.percentile(values, 0.95) for values in each)
-    found = (Interval(p, float(low), float(high), 0.95) for p, (low, high) in zip(points, ends, strict=True))
+    found = (
+        Interval(p, min(p, float(low)), max(p, float(high)), 0.95) for p, (low, high) in zip(points, ends, strict=True)
+    )
     return GeneralisationIntervals(*found)
