@@ -144,3 +144,28 @@ def test_without_a_space_each_reaches_to_both_sides_within_its_bounds() -> None:
     )}  # fmt: skip
     found = {reach.name: (reach.low, reach.high) for reach in everything(quantities)}
     assert found == {"gravity": (-15.0, -5.0), "mass": (1.5, 3.0), "push": (-1.0, 1.0), "look": (0.0, 2.0)}
+
+
+class DrawsInertia(broken.Draws):
+    """Two parts of the shape of a body's inertia, rightly: nothing can read them back from the model."""
+
+    names = ("torso.inertia.d1", "torso.inertia.s12")
+
+    def draw(self) -> None:
+        drawn = {name: np.array([self.rng.uniform(-0.3, 0.3)]) for name in self.names}
+        self.right.set_quantities(drawn, ROW)
+
+
+def test_what_cannot_be_read_back_is_accused_of_nothing() -> None:
+    space = dict.fromkeys(DrawsInertia.names, [-0.3, 0.3])
+    report = domain_check(DrawsInertia, space, steps=10, itself=True)
+    assert [(f.parameter, f.question, f.said) for f in report.failed] == []
+    for name in space:
+        found = report.of(name, "applied")
+        assert found is not None
+        assert found.answer == "unknown"
+    derived = report.of("", "derived")
+    assert derived is not None
+    assert "cannot be read" in derived.said
+    accused = domain_check(DrawsInertia, {"torso.inertia.d1": [-0.3, 0.3], "thigh.mass": [1, 5]}, steps=10, itself=True)
+    assert ("thigh.mass", "applied") in {(f.parameter, f.question) for f in accused.failed}

@@ -16,6 +16,7 @@ from jostle.stress.physics import (
     control_of,
     generalisation,
     generalisation_intervals,
+    grid,
     levels,
     worst_case,
 )
@@ -207,3 +208,8 @@ def test_intervals_of_the_three_numbers() -> None:
     assert 0.1 < never.default.high < 0.6, "0 of 5 is not never"
     with pytest.raises(ConfigError, match="R on R is missing"):
         generalisation_intervals({pair: runs for pair, runs in one.items() if pair != ("R", "R")})
+
+
+def test_the_middle_of_a_grid_that_is_no_square() -> None:
+    made = grid("map", {"force": [2.0, 10.0], "pole.half_length": [0.1, 0.5, 0.9, 1.3]}, target_of(rule()))
+    assert made.reference == "force = 10, pole.half_length = 0.9"
