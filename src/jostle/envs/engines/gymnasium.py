@@ -81,7 +81,8 @@ class GymnasiumEngine:
 
     def reset(self, seed: Seed, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]:
         """Reset all environments, seeded with ``seed + i``, or each with its own."""
-        obs, info = self._guarded("reset", lambda: self._vector.reset(seed=seed, options=options))
+        vector: Any = self._vector  # whose type knows one seed alone
+        obs, info = self._guarded("reset", lambda: vector.reset(seed=seed, options=options))
         return self._tidy(obs, "reset"), info
 
     def step(self, actions: np.ndarray) -> Step:

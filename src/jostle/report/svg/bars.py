@@ -47,8 +47,10 @@ def bars(rows: Sequence[Bars], label: str, about: str, *, words: tuple[str, str]
         parts.append(tag("line", x1=at, x2=at, y1=_TOP, y2=height - _BOTTOM, class_="grid"))
         shown = number(place, tick_digits(places))
         parts.append(tag("text", shown, x=at, y=height - _BOTTOM + 16, class_="tick centre"))
+    zero = round(across(0.0), 1)
     for place, row in enumerate(rows):
         top = _TOP + place * _ROW
+        parts.append(tag("line", x1=zero, x2=zero, y1=top + 20, y2=top + _ROW - 4, class_="axis"))
         values = f"{span(row.solid, digits)} {words[0]}, {span(row.faint, digits)} {words[1]}"
         inside = [
             tag("title", f"{row.name}: {values}"),
@@ -59,8 +61,6 @@ def bars(rows: Sequence[Bars], label: str, about: str, *, words: tuple[str, str]
         for below, each, kind in ((0, row.solid, "mark"), (1, row.faint, "span")):
             inside += _bar(each, across, top + 24 + below * (_BAR + 3), f"{kind} {look(colour)}")
         parts.append(tag("g", inside, class_="dotrow"))
-    zero = round(across(0.0), 1)
-    parts.append(tag("line", x1=zero, x2=zero, y1=_TOP, y2=height - _BOTTOM, class_="axis"))
     parts.append(tag("text", label, x=WIDTH - _SIDE, y=height - 6, class_="label end"))
     told = " ".join(f"{row.name}: {span(row.solid, digits)} {words[0]}, {span(row.faint, digits)} {words[1]}."
                     for row in rows)  # fmt: skip

@@ -200,6 +200,5 @@ def _plain(found: Interval) -> dict[str, float | None]:
 
 
 def _interval(told: Mapping[str, Any]) -> Interval:
-    ends = (np.nan if told[end] is None else float(told[end]) for end in ("low", "high"))
-    point = told["point"]
-    return Interval(np.nan if point is None else float(point), *ends, CONFIDENCE)
+    point, low, high = (np.nan if told[key] is None else float(told[key]) for key in ("point", "low", "high"))
+    return Interval(point, low, high, CONFIDENCE)
