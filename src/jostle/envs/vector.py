@@ -5,6 +5,7 @@ are real, and counts episodes. Every engine gives the same thing to the algorith
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -24,6 +25,8 @@ from jostle.errors import CheckpointError, ConfigError, EnvError
 from jostle.nn.privileged import HISTORY, PRIVILEGED, is_privileged
 
 Flags = Bool[np.ndarray, "N"]
+Seed = int | Sequence[int] | None
+"""One seed, of which environment i has ``seed + i``; a seed for each environment; or none."""
 Step = tuple[Obs, Float32[np.ndarray, "N"], Flags, Flags, dict[str, Any]]
 
 
@@ -44,7 +47,7 @@ class Engine(Protocol):
     counts_games: bool
     """Whether infos carry "reward" (unclipped) and "terminated" (true game over), by which episodes are counted."""
 
-    def reset(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]: ...
+    def reset(self, seed: Seed, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]: ...
     def step(self, actions: np.ndarray) -> Step: ...
     def render(self) -> np.ndarray: ...
     def close(self) -> None: ...
@@ -157,21 +160,24 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._seeded = False
         self._clear_statistics()
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]:
+    def reset(self, *, seed: Seed = None, options: dict[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]:
         """Start all episodes anew.
 
         Args:
-            seed: a new seed: environment i is seeded with ``seed + i``. None: the seed given to `make_env` at the first
-                reset, the running random state later. On EnvPool a new seed builds the pool anew.
+            seed: a new seed: environment i is seeded with ``seed + i``; or a seed for each (not on EnvPool, nor with a
+                domain, whose draws need one). None: the seed given to `make_env` at the first reset, the running random
+                state later. On EnvPool a new seed builds the pool anew.
             options: handed to the environments (Gymnasium only).
         """
         if self.closed:
             raise EnvError(f"{self.id} is closed: make a new one.")
         if seed is None and not self._seeded:
             seed = self.seed
+        if seed is not None and not isinstance(seed, int | np.integer):
+            seed = self._seed_of_each(seed)
         self.moves += 1
         if self.domain is not None:
-            self.domain.reset(seed)
+            self.domain.reset(seed if seed is None or isinstance(seed, int | np.integer) else seed[0])
         obs, info = self._engine.reset(seed, options)
         self._seeded = True
         self._check_observation(obs, "reset")
@@ -340,6 +346,16 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._since = time.perf_counter() - np.array(state["seconds"], np.float64)
         if self._frames is not None:
             self._frames.stack = np.array(state["frames"], np.uint8)
+
+    def _seed_of_each(self, seeds: Sequence[int]) -> list[int]:
+        found = [int(seed) for seed in seeds]
+        if len(found) != self.num_envs:
+            raise ConfigError(
+                f"{self.id} was given {len(found)} seeds for {self.num_envs} environments: give each its own."
+            )
+        if self.domain is not None and len(self.domain.bound):
+            raise ConfigError(f"{self.id} draws a domain by one seed: reset it with one, or make it without a domain.")
+        return found
 
     def _prepare_domain(self, domain: DomainDriver, start: Flags) -> None:
         """Before a step: draws for the rows that it starts anew, and for what varies within episodes."""

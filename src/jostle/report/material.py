@@ -113,10 +113,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Stressed:
-    """A stress test, of the runs of a task or of whatever was tested together."""
+    """A stress test, of the runs of a task or of whatever was tested together; its folder, where it lies in one."""
 
     task: str
     result: "StressResult"
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,7 @@ def _evaluate(agent: Any, how: Mapping[str, Any], asked: Mapping[str, Any]) -> d
 def _stress(agent: Any, asked: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Means of each condition, by ``condition|mode``; every episode stays in the run's folder."""
     from jostle.stress import stress_test
+    from jostle.stress.physics.sobol import write_csv
     from jostle.stress.report import as_dict
 
     how = {key: value for key, value in asked.items() if key != "suite"}
@@ -167,6 +168,8 @@ def _stress(agent: Any, asked: Mapping[str, Any], folder: Path) -> dict[str, Any
     where = folder / "stress" / found.suite.name
     where.mkdir(parents=True, exist_ok=True)
     found.write_rows(where / "episodes.jsonl")
+    if found.sobol:
+        write_csv(where / "sobol.csv", found.sobol, found.runs)
     replace_file(where / "summary.json", json.dumps(as_dict(found), default=str) + "\n")
     told = {}
     for cell in found.cells:

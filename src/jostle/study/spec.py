@@ -41,7 +41,7 @@ _METHOD = (
     *_MEASURES,
 )  # fmt: skip
 _EVALUATE = ("name", "episodes", "noise", "actions", "domain", "env_options", "seed")
-_STRESS = ("suite", "conditions", "episodes", "noise", "actions", "seed")
+_STRESS = ("suite", "conditions", "episodes", "noise", "actions", "seed", "domain", "points")
 ALGORITHMS = ("dqn", "ppo", RANDOM)
 
 

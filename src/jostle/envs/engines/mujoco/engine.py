@@ -25,7 +25,7 @@ from jostle.envs.engines.mujoco.simulations import Simulations
 from jostle.envs.engines.mujoco.studio import Studio
 from jostle.envs.engines.mujoco.task import Task
 from jostle.envs.observations import Obs
-from jostle.envs.vector import Step
+from jostle.envs.vector import Seed, Step
 from jostle.errors import CheckpointError, EnvError
 
 Array = np.ndarray[Any, Any]
@@ -108,12 +108,13 @@ class MujocoEngine:
         """
         self._physics.set(values, np.asarray(rows))
 
-    def reset(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]:
+    def reset(self, seed: Seed, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]:
         """Begin all episodes."""
         if seed is None:
             self._episode += 1
         else:
-            self._seed = seed + np.arange(self._count, dtype=np.int64)
+            each = isinstance(seed, int | np.integer)
+            self._seed = seed + np.arange(self._count, dtype=np.int64) if each else np.array(seed, np.int64)
             self._episode[:] = 0
         self._ended = np.zeros(self._count, np.bool_)
         self._begin(np.arange(self._count))
