@@ -52,7 +52,7 @@ def test_conditions_outside_the_plane_are_told(tmp_path: Path) -> None:
     far, near = (embed(in_a_plane(a), fit_on="seen") for a in (5.0, 0.0))
     assert far.outside("unseen").interval.low > 0.5
     assert near.outside("unseen").p > 0.05
-    assert len(far.residuals["seen"]) == len(far.residuals["unseen"]) == 10
+    assert len(far.distances["seen"]) == len(far.distances["unseen"]) == 10
     assert far.fitted.sum() == 60
     assert far.points[:60] == pytest.approx(fit_pca(in_a_plane(0).values[:60], 2).project(in_a_plane(0).values[:60]))
     for colour in ("condition", "step", "action", "value", "episode"):
