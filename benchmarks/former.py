@@ -66,21 +66,29 @@ GROUPS = {
 }
 
 
-def train(settings: dict[str, Any], threads: int, turn: float, former: Path, rounds: int) -> dict[str, Any]:
-    """Both trainings by turns: their rates, and the ratio of each round."""
-    pair = []
-    for name, tree in (("this", HERE.parent), ("former", former)):
-        environment = {"PYTHONPATH": os.pathsep.join([str(tree / "src"), str(HERE / "peers")])}
-        pair.append(Contestant(name, ["ours.py", json.dumps(settings)], threads=threads, environment=environment))
-    try:
-        for contestant in pair:
-            contestant.start()
-        interleave(pair, rounds, turn, 2 * turn)
-    finally:
-        for contestant in pair:
-            contestant.stop()
-    ours, theirs = (contestant.rates() for contestant in pair)
-    return compared(ours, theirs) | {"peak_memory_mb": [c.ticks[-1].memory / 2**20 for c in pair]}
+def train(
+    settings: dict[str, Any], threads: int, turn: float, former: Path, rounds: int, starts: int
+) -> dict[str, Any]:
+    """Both trainings by turns, each pair of processes started anew: their rates, and the ratio of each round."""
+    rates: tuple[list[float], list[float]] = [], []
+    memory: tuple[list[float], list[float]] = [], []
+    for begun in range(starts):
+        pair = []
+        for name, tree in (("this", HERE.parent), ("former", former)):
+            environment = {"PYTHONPATH": os.pathsep.join([str(tree / "src"), str(HERE / "peers")])}
+            pair.append(Contestant(name, ["ours.py", json.dumps(settings)], threads=threads, environment=environment))
+        try:
+            for contestant in pair if begun % 2 == 0 else pair[::-1]:
+                contestant.start()
+            interleave(pair, rounds, turn, 2 * turn)
+        finally:
+            for contestant in pair:
+                contestant.stop()
+        for contestant, each, peak in zip(pair, rates, memory, strict=True):
+            each += contestant.rates()
+            peak.append(contestant.ticks[-1].memory / 2**20)
+        print(f"  start {begun + 1} of {starts}: {compared(*rates)['each']}", flush=True)
+    return compared(*rates) | {"peak_memory_mb": [statistics.median(peak) for peak in memory]}
 
 
 def start(arguments: list[str], former: Path, rounds: int) -> dict[str, Any]:
@@ -111,7 +119,8 @@ def compared(ours: list[float], theirs: list[float]) -> dict[str, Any]:
     """Median ratio of the rounds, and its range."""
     each = [a / b for a, b in zip(ours, theirs, strict=True)]
     return {
-        "this": ours, "former": theirs, "ratio": statistics.median(each), "lowest": min(each), "highest": max(each)
+        "this": ours, "former": theirs, "each": [round(ratio, 3) for ratio in each], "ratio": statistics.median(each),
+        "lowest": min(each), "highest": max(each),
     }  # fmt: skip
 
 
@@ -136,7 +145,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--former", type=Path, required=True, help="the other checkout")
     parser.add_argument("--only", nargs="+", choices=list(GROUPS), default=list(GROUPS))
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=7, help="of each pair of processes")
+    parser.add_argument("--starts", type=int, default=1, help="pairs of processes, for where memory lies changes speed")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "former.json")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the contestants are ended too
@@ -146,10 +156,11 @@ def main() -> None:
         if name in STARTS:
             measured.append((name, lambda a=STARTS[name]: start(a, former, args.rounds)))
         else:
-            measured.append((name, lambda t=TRAININGS[name]: train(*t, former, args.rounds)))
+            measured.append((name, lambda t=TRAININGS[name]: train(*t, former, args.rounds, args.starts)))
     results: dict[str, Any] = json.loads(args.out.read_text())["results"] if args.out.exists() else {}
     made = {
-        "command": f"python benchmarks/former.py --former DIR --only {' '.join(args.only)} --rounds {args.rounds}",
+        "command": f"python benchmarks/former.py --former DIR --only {' '.join(args.only)} --rounds {args.rounds}"
+        + (f" --starts {args.starts}" if args.starts > 1 else ""),
         "commits": {"this": commit(HERE.parent), "former": commit(former)},
     }
     whole = {

@@ -74,6 +74,17 @@ def test_settings_come_from_preset_study_task_and_method() -> None:
     assert short["config"]["learning_rate"] == 1e-3  # the preset's
 
 
+def test_a_domain_stands_among_the_settings_and_is_an_option_of_the_environment() -> None:
+    pole = {
+        "env": "jostle/CartPole-v1",
+        "methods": {"ppo": {"domain": {"force": [5, 15]}, "domain_schedule": "adr(high=9, low=5)"}},
+    }
+    (asked,) = (job.asked for job in study(tasks={"pole": pole}, methods={"ppo": {"algorithm": "ppo"}}, seeds=1).jobs)
+    assert asked["config"] == {}
+    assert asked["env_options"]["domain"] == {"parameters": {"force": {"uniform": [5.0, 15.0]}}}
+    assert asked["env_options"]["domain_schedule"] == {"adr": {"high": 9, "low": 5}}
+
+
 @pytest.mark.parametrize(("changed", "match"), [
     ({"task": {}}, "has no 'task'; did you mean tasks"),
     ({"tasks": None}, "needs tasks"),

@@ -230,6 +230,7 @@ def _asked(name: str, task: Mapping[str, Any], method: str, point: Mapping[str, 
     later versions add do not make it another job."""
     from jostle.algo import AGENTS  # late: torch is needed for settings alone
     from jostle.algo.start import starting
+    from jostle.envs.domain import domain_options
 
     where = f"method '{method}' on task '{name}'"
     preset = point.get("preset")
@@ -251,17 +252,18 @@ def _asked(name: str, task: Mapping[str, Any], method: str, point: Mapping[str, 
     kind = AGENTS[algorithm]
     try:
         start = starting(
-            kind.settings, task.get("env"), config, {}, algorithm=algorithm, preset=preset,
+            kind.settings, task.get("env"), None, config, algorithm=algorithm, preset=preset,
             num_envs=point.get("num_envs") or task.get("num_envs"),
             env_options={**options[0], **options[1]} or None,
         )  # fmt: skip
+        given = domain_options(start.env_options or {})
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
     defaults = kind.settings().as_dict()
     chosen = {key: value for key, value in start.config.as_dict().items() if value != defaults[key]}
     return {
         "algorithm": algorithm, "env": start.env, "num_envs": start.num_envs or 8,
-        "env_options": start.env_options or {}, "steps": int(steps), "config": chosen,
+        "env_options": given, "steps": int(steps), "config": chosen,
         "version": point.get("version", 1),
     }  # fmt: skip
 

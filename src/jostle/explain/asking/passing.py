@@ -17,16 +17,16 @@ class Pass:
         x: inputs [N, …].
         at: which step each row is of.
         subject: whose pass it is.
+        out: what came out, where it is known.
     """
 
-    def __init__(self, subject: Any, x: Tensor, at: Int[Tensor, "N"]) -> None:
-        self.subject, self.x, self.at = subject, x, at
+    def __init__(self, subject: Any, x: Tensor, at: Int[Tensor, "N"], out: Output | None = None) -> None:
+        self.subject, self.x, self.at, self._out = subject, x, at, out
 
     @cached_property
     def out(self) -> Output:
         """What the policy puts out."""
-        out: Output = self.subject.outputs(self.x, self.at)
-        return out
+        return self.subject.outputs(self.x, self.at) if self._out is None else self._out
 
     @cached_property
     def logits(self) -> Float[Tensor, "N *D A"] | None:

@@ -1,5 +1,6 @@
 """A policy at given steps, as a function of what it sees there; all else, such as its memory and its noise, is held."""
 
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -69,6 +70,12 @@ class Subject(nn.Module):
         """The target [N] of inputs [N, …], each in the place of step ``at``'s (None: of all steps, again and again)."""
         return self.target(self.run(x, at))
 
+    @property
+    def before(self) -> Tensor:
+        """The target [B] of the steps' own inputs, without gradients."""
+        with torch.no_grad():
+            return self.target(Pass(self, self.x, torch.arange(len(self.steps)), self.reference))
+
     def run(self, x: Tensor, at: Int[Tensor, "N"] | None = None) -> Pass:
         """A pass of inputs."""
         x = x.clone() if x is self.x else x  # there are networks that write into what they are given
@@ -109,8 +116,8 @@ class Subject(nn.Module):
         """The same policy and steps with another target."""
         if target in (self.target, self.target.name):
             return self
-        other = Subject(self.view, self.steps, target, key=self.key)
-        other.action = self.action
+        other = copy(self)
+        other.target = target if isinstance(target, Target) else make_target(target, self.view, self.reference)
         return other
 
     def of(self, view: PolicyView) -> "Subject":

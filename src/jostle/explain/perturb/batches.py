@@ -41,8 +41,8 @@ def perturbed(
     channels = layout.newest if frames == "newest" else slice(0, layout.channels)
     found = torch.empty(len(planes), len(masks))
     pieces = [(a, b, masks.some(a, b)[:, None].to(planes.device)) for a, b in _pieces(len(masks), batch)]
-    room = torch.empty(min(batch, len(masks)), *planes.shape[1:], device=planes.device)
-    inside = room.contiguous(memory_format=torch.channels_last)  # as convolutions like it
+    size = (pieces[0][1], *planes.shape[1:])
+    inside = torch.empty(size, device=planes.device, memory_format=torch.channels_last)  # as convolutions like it
     x = layout.shaped(inside)
     for step in range(len(planes)):
         picture, delta = planes[step], (fill[step] - planes[step])[channels]
@@ -60,5 +60,7 @@ def perturbed(
 
 
 def _pieces(total: int, batch: int) -> Iterator[tuple[int, int]]:
-    for first in range(0, total, max(1, batch)):
-        yield first, min(first + batch, total)
+    """Pieces of at most ``batch``, equally large as far as possible: a small rest costs more than its share."""
+    each = -(-total // -(-total // batch))
+    for first in range(0, total, each):
+        yield first, min(first + each, total)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -154,8 +153,7 @@ def perturbation(
     if batch < 1:
         raise ConfigError(f"batch={batch} cannot be used: it must be at least 1.")
     layout = subject.layout()
-    with torch.no_grad():
-        before = subject(subject.x)
+    before = subject.before
     if before.ndim > 1 and score == "drop":
         raise ConfigError(f"the target '{subject.target.name}' is several numbers: give score='square'.")
     change = drop(before) if score == "drop" else half_square(before)
