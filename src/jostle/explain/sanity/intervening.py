@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.stats import rankdata
 
 from jostle.explain.results import Importance, Maps
 from jostle.explain.results.kept import file_name, keep
@@ -86,8 +87,8 @@ class Intervention:
         if not np.isfinite(own):
             return 1.0
         rng = np.random.default_rng(self.seed)
-        mixed = [_rho(_exchanged(self.claim, self.episode, rng), self.effect) for _ in range(EXCHANGES)]
-        return float((1 + sum(each >= own - 1e-12 for each in mixed)) / (1 + EXCHANGES))
+        mixed = np.array([_rho(_exchanged(self.claim, self.episode, rng), self.effect) for _ in range(EXCHANGES)])
+        return float((1 + (mixed >= own - 1e-12).sum()) / (1 + EXCHANGES))
 
     @property
     def failed(self) -> str | None:
@@ -147,10 +148,10 @@ class Intervention:
         episodes, place = np.unique(self.episode, return_inverse=True)
         rows = [np.flatnonzero(place == e) for e in range(len(episodes))]
         kinds = (self.claim, self.alone, self.even)
-        drawn = np.full((RESAMPLES, 3), np.nan)
-        for number in range(RESAMPLES):
-            at = np.concatenate([rows[e] for e in rng.integers(len(rows), size=len(rows))])
-            drawn[number] = [_rho(said[:, at], self.effect[:, at]) for said in kinds]
+        picked = [
+            np.concatenate([rows[e] for e in some]) for some in rng.integers(len(rows), size=(RESAMPLES, len(rows)))
+        ]
+        drawn = np.stack([_rhos(said, self.effect, picked) for said in kinds], 1)
         own = np.array([_rho(said, self.effect) for said in kinds])
         known = np.nan_to_num(own[1:], nan=-np.inf)  # of claims that are all equal nothing is known
         null = 1 + int(known.argmax())
@@ -203,6 +204,25 @@ def _on_features(
 
 def _rho(claim: Float[np.ndarray, "O B"], effect: Float[np.ndarray, "O B"]) -> float:
     return spearman(claim, effect) if effect.max(initial=0.0) > TINY else float("nan")
+
+
+def _rhos(
+    claim: Float[np.ndarray, "O B"], effect: Float[np.ndarray, "O B"], picked: list[Int[np.ndarray, "_"]]
+) -> Float[np.ndarray, "R"]:
+    """`_rho` of several choices of steps, those of equally many at once."""
+    found = np.full(len(picked), np.nan)
+    sizes = np.array([len(at) for at in picked])
+    for size in np.unique(sizes):
+        which = np.flatnonzero(sizes == size)
+        at = np.stack([picked[i] for i in which])
+        x, y = (np.moveaxis(each[:, at], 0, 1).reshape(len(which), -1) for each in (claim, effect))
+        moved = y.max(1) > TINY
+        x, y = (rankdata(each, axis=1) for each in (x, y))
+        x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
+        scale = np.sqrt((x * x).sum(1) * (y * y).sum(1))
+        real = moved & (scale > 0)
+        found[which[real]] = (x * y).sum(1)[real] / scale[real]
+    return found
 
 
 def _interval(point: float, drawn: Float[np.ndarray, "R"]) -> Interval:
