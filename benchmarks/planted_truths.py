@@ -279,7 +279,9 @@ TECHNIQUES: dict[str, Callable[[int, bool], Finding]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", type=int, default=20, help="of each kind")
-    parser.add_argument("--only", default="", help="techniques whose name this expression matches; rows of the others stay")
+    parser.add_argument(
+        "--only", default="", help="techniques whose name this expression matches; rows of the others stay"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=UserWarning)
