@@ -11,8 +11,8 @@ import torch
 from tick import tick
 
 
-def sb3(env: str, num_envs: int = 1, seed: int = 1, **settings: Any) -> None:
-    """Stable-Baselines3's PPO with its defaults, where ``settings`` say nothing else."""
+def sb3(env: str, num_envs: int = 1, seed: int = 1, domain: Any = None, **settings: Any) -> None:
+    """Stable-Baselines3's PPO with its defaults, where ``settings`` say nothing else; a ``domain`` is drawn from."""
     from stable_baselines3 import PPO
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_vec_env
@@ -24,7 +24,13 @@ def sb3(env: str, num_envs: int = 1, seed: int = 1, **settings: Any) -> None:
         def _on_rollout_start(self) -> None:
             tick(self.num_timesteps, [e["r"] for e in self.model.ep_info_buffer or []])
 
-    model = PPO("MlpPolicy", make_vec_env(env, num_envs, seed=seed), device="cpu", seed=seed, **settings)
+    def drawn(one: Any) -> Any:
+        from jostle.envs import Randomise
+
+        return one if domain is None else Randomise(one, domain)
+
+    envs = make_vec_env(env, num_envs, seed=seed, wrapper_class=drawn)
+    model = PPO("MlpPolicy", envs, device="cpu", seed=seed, **settings)
     model.learn(10**12, Report())
 
 

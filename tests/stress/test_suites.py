@@ -16,7 +16,7 @@ from torch import nn
 import jostle
 from jostle.envs.diagnostics.themed.themes import SPLITS
 from jostle.errors import ConfigError
-from jostle.stress import Suite, report
+from jostle.stress import Condition, Suite, report
 from jostle.stress.perturbation import KINDS, Perturbation
 from jostle.stress.suites import DESCRIPTIONS, SUITES, make_suite
 from jostle.stress.target import target_of
@@ -65,6 +65,16 @@ def test_themes_seen_are_those_of_the_training(options: dict[str, Any], own: Any
     assert ("unseen, same kind" in themes) == (set(own) != set(SPLITS["train"]))
     assert set(themes["test"]) <= set(SPLITS["test"])
     assert set(themes["tune"]) <= set(SPLITS["tune"])
+
+
+def test_some_conditions_of_a_suite_keep_its_reference_and_their_order() -> None:
+    whole = Suite("s", tuple(map(Condition, ("b", "seen", "a"))), "seen")
+    assert whole.only(["a", "b"]).names == ["b", "seen", "a"]
+    assert whole.only(["a"]).names == ["seen", "a"]
+    with pytest.raises(ConfigError, match="no condition 'aa'; did you mean a"):
+        whole.only(["aa"])
+    with pytest.raises(ConfigError, match="are one name: give a list"):
+        whole.only("a")
 
 
 def test_themes_that_are_played_are_the_ones_named() -> None:

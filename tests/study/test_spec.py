@@ -85,6 +85,15 @@ def test_a_domain_stands_among_the_settings_and_is_an_option_of_the_environment(
     assert asked["env_options"]["domain_schedule"] == {"adr": {"high": 9, "low": 5}}
 
 
+def test_agents_are_evaluated_in_a_domain_of_their_own() -> None:
+    pole = {"env": "jostle/CartPole-v1"}
+    late = {"episodes": 3, "domain": {"action.delay": {"constant": 5}}}
+    (job,) = study(tasks={"pole": pole}, methods={"ppo": {"algorithm": "ppo"}}, seeds=1, evaluate=late).jobs
+    assert job.evaluate == {"episodes": 3, "domain": {"parameters": {"action.delay": {"constant": 5}}}}
+    with pytest.raises(ConfigError, match="constand"):
+        study(evaluate={"domain": {"action.delay": {"constand": 5}}})
+
+
 @pytest.mark.parametrize(("changed", "match"), [
     ({"task": {}}, "has no 'task'; did you mean tasks"),
     ({"tasks": None}, "needs tasks"),

@@ -76,6 +76,20 @@ def test_results_can_be_read(done: Path, capsys: pytest.CaptureFixture[str]) -> 
         found.scores("sea-3", "evaluat")
 
 
+def test_agents_are_evaluated_in_physics_that_they_were_not_trained_in(tmp_path: Path) -> None:
+    pole = {"env": "jostle/CartPole-v1"}
+    spec = {
+        "seeds": 1, "steps": 2_000, "evaluate": {"episodes": 20, "domain": {"angle.limit": {"constant": 0.05}}},
+        "tasks": {"pole": {**pole, "steps": 2_001, "evaluate": {"episodes": 20}}, "strict": pole},
+        "methods": {"ppo": {"algorithm": "ppo", "config": {"num_steps": 32}}},
+    }  # fmt: skip
+    path = tmp_path / "pole.yaml"
+    path.write_text(json.dumps(spec))
+    assert main(["study", str(path), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    returns = {row["task"]: row["scores"]["evaluate"]["return"] for row in read(tmp_path / "out").rows}
+    assert returns["strict"] < returns["pole"] / 2
+
+
 def test_what_is_done_is_not_run_again_and_what_is_added_runs(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = done / "out"
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/*/*/result.json")}

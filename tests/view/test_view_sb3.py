@@ -103,6 +103,18 @@ def test_pictures_come_as_the_environment_gives_them() -> None:
         jostle.evaluate(view, 4, env_options={"pixels": 32})
 
 
+def test_floats_of_another_precision_are_no_other_space() -> None:
+    """Gymnasium's MuJoCo observes float64, jostle's the same numbers as float32."""
+    model = PPO("MlpPolicy", gym.make("InvertedPendulum-v5"), n_steps=64, batch_size=64, **thin()).learn(64)
+    view = as_view(model, env="jostle/InvertedPendulum-v5")
+    obs, _ = jostle.make_env("jostle/InvertedPendulum-v5", 4).reset(seed=0)
+    expected = model.predict(obs.astype(np.float64), deterministic=True)[0]
+    np.testing.assert_allclose(view.actor(rows=4).act(obs), expected, rtol=1e-5)
+    assert len(jostle.evaluate(view, 4).episodes) == 4
+    with pytest.raises(ConfigError, match="other spaces"):
+        jostle.evaluate(view, 4, env="jostle/Pendulum-v1")
+
+
 def test_a_normaliser_around_the_environment_is_used() -> None:
     env = VecNormalize(DummyVecEnv([lambda: gym.make("CartPole-v1")]))
     model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, **thin()).learn(64)

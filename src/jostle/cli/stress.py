@@ -53,6 +53,8 @@ class Stress:
     """The runs' newest good checkpoints, or the best ones by the evaluations of their training."""
     suite: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE.yaml")] = None
     """A suite by name, or a YAML file with conditions of your own."""
+    conditions: Annotated[tuple[str, ...], shown("all", "NAME [NAME ...]")] = ()
+    """Conditions of the suite that are played, beside the one that was seen in training."""
     episodes: int = 100
     """Episodes per condition, inference mode and agent."""
     noise: Annotated[tuple[str, ...] | None, shown("mean sampled mc:10 with noise, else mean", "MODE [MODE ...]")] = (
@@ -93,7 +95,7 @@ class Stress:
 
 def stress(arguments: list[str]) -> int:
     """``jostle stress DIR … --suite NAME``"""
-    for flag in ("--noise", "--env-options", "--algo"):
+    for flag in ("--noise", "--env-options", "--algo", "--conditions"):
         refuse_twice(arguments, flag)
     args = parse(Stress, arguments, "jostle stress")
     from jostle.store.signals import catch_signals  # late, so that help is quick
@@ -116,6 +118,7 @@ def stress(arguments: list[str]) -> int:
     require_seed(args.seed)  # before a folder is made
     views = _load(args)
     _, suite = prepare(views, args.suite, domain=args.domain)
+    suite = suite.only(args.conditions) if args.conditions else suite
     modes = [str(mode) for mode in modes_of(args.noise, views)]
     checks = [] if args.checks is None else read_checks(args.checks, suite, modes, list(views))
     if args.no_baseline and any(check.metric in ("lead", "kept") for check in checks):

@@ -1,7 +1,7 @@
 """Conditions and suites: under which circumstances a policy is tested, and which of them it has seen."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jostle.errors import ConfigError, closest
@@ -103,6 +103,17 @@ class Suite:
     def names(self) -> list[str]:
         """Names of the conditions, in order."""
         return [condition.name for condition in self.conditions]
+
+    def only(self, names: Sequence[str]) -> "Suite":
+        """The suite with some of its conditions, the reference among them whether named or not.
+
+        Raises:
+            ConfigError: it has no condition of such a name, or names are not a list.
+        """
+        if isinstance(names, str):
+            raise ConfigError(f"conditions={names!r} are one name: give a list of names.")
+        wanted = {self.reference, *(self[name].name for name in names)}
+        return replace(self, conditions=tuple(c for c in self.conditions if c.name in wanted))
 
     def __getitem__(self, name: str) -> Condition:
         for condition in self.conditions:

@@ -32,6 +32,7 @@ def stress_test(
     policy: Any,
     suite: str | Path | Suite,
     *,
+    conditions: Sequence[str] | None = None,
     episodes: int = 100,
     noise: str | Sequence[str] | None = None,
     actions: Literal["greedy", "sampled"] = "greedy",
@@ -53,6 +54,7 @@ def stress_test(
         policy: whatever `jostle.as_view` takes; a list of them, runs of one method with training seeds of their own;
             or a dictionary of methods, name -> policy or list.
         suite: a name (``themes``, ``pictures``, ``procgen-looks``, ``procgen-levels``), a YAML file, or a `Suite`.
+        conditions: those of the suite that are played, beside the one that was seen in training; None: all.
         episodes: per condition, mode and policy.
         noise: inference modes, as in `jostle.evaluate`; None: ``mean``, ``sampled`` and ``mc:10``. Methods without
             noise, for which all modes are the same, are played once, in ``mean``.
@@ -77,6 +79,7 @@ def stress_test(
     require_seed(seed)
     views = _views(policy)
     target, chosen = prepare(views, suite, env, env_options, domain)
+    chosen = chosen if conditions is None else chosen.only(conditions)
     modes = modes_of(noise, views)
     runs = {method: _names(group) for method, group in views.items()}
     quiet = [method for method, group in views.items() if not any(view.stochastic for view in group)]

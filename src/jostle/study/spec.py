@@ -36,8 +36,8 @@ from jostle.yaml_text import parse_yaml
 _STUDY = ("name", "seeds", "steps", "tasks", "methods", "evaluate", "stress", "config", "tune", "show")
 _TASK = ("env", "env_options", "num_envs", "steps", "config", "methods", "seeds", "evaluate", "stress")
 _METHOD = ("algorithm", "preset", "config", "env_options", "num_envs", "sweep", "seeds", "version", "tune")
-_EVALUATE = ("episodes", "noise", "actions", "env_options", "seed")
-_STRESS = ("suite", "episodes", "noise", "actions", "seed")
+_EVALUATE = ("episodes", "noise", "actions", "domain", "env_options", "seed")
+_STRESS = ("suite", "conditions", "episodes", "noise", "actions", "seed")
 ALGORITHMS = ("dqn", "ppo", RANDOM)
 
 
@@ -214,7 +214,12 @@ def _on_task(point: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _evaluation(given: Mapping[str, Any]) -> dict[str, Any] | None:
-    return None if given.get("evaluate") is None else keys(given["evaluate"], _EVALUATE, "evaluate")
+    from jostle.envs.domain import domain_options  # late, as below
+
+    if given.get("evaluate") is None:
+        return None
+    found = keys(given["evaluate"], _EVALUATE, "evaluate")
+    return found if found.get("domain") in (None, "train") else {**found, **domain_options({"domain": found["domain"]})}
 
 
 def _stresses(given: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:

@@ -219,10 +219,14 @@ class SB3Actor:
 
 
 def _alike(space: gym.Space[Any], ours: gym.Space[Any]) -> bool:
-    """Equal, or the same pictures with their channels last."""
+    """Equal, or floats of another precision, or the same pictures with their channels last."""
     if space == ours:
         return True
-    if not (isinstance(space, spaces.Box) and isinstance(ours, spaces.Box) and len(space.shape) == 3):
+    if not (isinstance(space, spaces.Box) and isinstance(ours, spaces.Box)):
+        return False
+    if space.shape == ours.shape and space.dtype.kind == ours.dtype.kind == "f":  # the policy casts them anyway
+        return np.allclose(space.low, ours.low) and np.allclose(space.high, ours.high)
+    if len(space.shape) != 3:
         return False
     return space.dtype == ours.dtype == np.uint8 and (space.shape[2], *space.shape[:2]) == ours.shape
 
