@@ -18,6 +18,7 @@ from jostle.envs.actions import action_check
 from jostle.envs.domain.driver import DomainDriver
 from jostle.envs.frames import FrameStack
 from jostle.envs.masks import KEY, MaskReader
+from jostle.envs.names import ATTRIBUTE, Names, names_in
 from jostle.envs.observations import Obs, float_keys, range_checks
 from jostle.envs.past import Past
 from jostle.envs.world import World, world_of
@@ -277,6 +278,25 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         told = getattr(self._engine, "object_masks", None)
         masks: dict[str, np.ndarray] | None = None if told is None else told()
         return masks
+
+    @property
+    def observation_names(self) -> Names:
+        """A name for each number of an observation, by the observation's parts ("" where it has none), where somebody
+        tells: see `jostle.envs.names`. Parts without names are left out.
+        """
+        told = getattr(self._engine, ATTRIBUTE, None)
+        found = {} if self._frames is not None else names_in(told, self._engine.single_observation_space, self.id)
+        if not self._told:
+            return found
+        assert self.domain is not None
+        plain = not isinstance(self._engine.single_observation_space, spaces.Dict)
+        rest = {"obs" if plain else part: names for part, names in found.items()}
+        return {**rest, PRIVILEGED: self.domain.told}
+
+    @property
+    def counts_games(self) -> bool:
+        """Whether infos carry "reward" (unclipped) and "terminated" (true game over), by which episodes are counted."""
+        return bool(self._engine.counts_games)
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the engine and its processes."""

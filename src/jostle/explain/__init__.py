@@ -46,8 +46,9 @@ from jostle.explain.saliency import (
     integrated_gradients,
     smooth_grad,
 )
-from jostle.explain.sanity import check, fidelity, permuted_actions, randomisation
+from jostle.explain.sanity import change_objects, check, fidelity, intervention, permuted_actions, randomisation
 from jostle.explain.sanity.permuted import students
+from jostle.explain.statements import Statement, read_statements, run_statements
 from jostle.explain.tracing import Steps, Trace, fingerprint, read_trace, trace
 from jostle.explain.weights import at_start, compare_weights, kernels, spectra, untrained, weight_statistics
 from jostle.explain.whole import Explanation, explain_policy
@@ -57,6 +58,7 @@ __all__ = [
     "Explanation",
     "Importance",
     "Maps",
+    "Statement",
     "Steps",
     "Subject",
     "Target",
@@ -66,6 +68,7 @@ __all__ = [
     "at_start",
     "baseline_mask",
     "cam",
+    "change_objects",
     "check",
     "compare_numbers",
     "compare_weights",
@@ -84,6 +87,7 @@ __all__ = [
     "greydanus",
     "guided_backprop",
     "integrated_gradients",
+    "intervention",
     "intrinsic_reward",
     "kernels",
     "layer_ablation",
@@ -104,8 +108,10 @@ __all__ = [
     "pruned",
     "pruning",
     "randomisation",
+    "read_statements",
     "read_trace",
     "record_maps",
+    "run_statements",
     "sarfa",
     "smooth_grad",
     "spectra",

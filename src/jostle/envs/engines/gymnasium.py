@@ -18,6 +18,7 @@ from jostle.envs.engines.row_worlds import row_worlds
 from jostle.envs.engines.rows import Numbered, needs
 from jostle.envs.engines.seeding import SeededGlobals
 from jostle.envs.engines.sync import InProcess, RowInfos
+from jostle.envs.names import told_by
 from jostle.envs.observations import Obs, Path, converter, flat_paths, tidy_observation_space
 from jostle.envs.sources import REMEDY, FromSpec, MakeOne, name_of
 from jostle.envs.trust import PLUGINS
@@ -104,6 +105,13 @@ class GymnasiumEngine:
         """Which pixels of the last observations show which object, bool [N, H, W]; None where that is not told."""
         told = getattr(self._vector.unwrapped, "object_masks", None)
         return None if told is None else dict(told())
+
+    @property
+    def observation_names(self) -> Any:
+        """What the environments tell of the numbers of their observations; None where they tell nothing."""
+        inner = self._vector.unwrapped
+        rows = getattr(inner, "envs", None)
+        return told_by(rows[0] if rows else inner)
 
     def close(self) -> None:
         """Close the environments."""

@@ -18,7 +18,8 @@ from jostle.errors import ConfigError
 from jostle.explain.ablate.measure import changes_between
 from jostle.explain.asking import Subject, ask
 from jostle.explain.results.kept import keep
-from jostle.explain.weights.start import drawn_like, initial_weights
+from jostle.explain.weights.fresh import drawn_like
+from jostle.explain.weights.start import initial_weights
 from jostle.explain.weights.tensors import own_parameters, with_weights
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ def layer_ablation(
     subject = ask(policy, steps, key=key)
     view = subject.view
     now = {name: p.detach() for name, p in view.module.named_parameters()}
+    if not now:
+        raise ConfigError(f"{view.name} has no weights to set back.")
     start = initial_weights(initial)
     everything = _change(subject, start, list(now), measure)
     generator = torch.Generator().manual_seed(seed)

@@ -26,7 +26,7 @@ class Together:
         self.rows = [block.num_envs for block in blocks]
         self.single_observation_space = blocks[0].single_observation_space
         self.single_action_space = blocks[0].single_action_space
-        self.counts_games = bool(blocks[0]._engine.counts_games)
+        self.counts_games = blocks[0].counts_games
 
     def reset(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
         """All blocks begin with the same seed."""

@@ -100,6 +100,13 @@ class MujocoEngine:
         """What can vary, by name."""
         return {name: slot.quantity for name, slot in self._physics.slots.items()}
 
+    @property
+    def observation_names(self) -> dict[str, list[str]]:
+        """Names of the task's numbers; nothing of a task that tells none."""
+        names = self.task.names() if self.task.size else []
+        part = NUMBERS if isinstance(self.single_observation_space, spaces.Dict) else ""
+        return {part: names} if names else {}
+
     def set_quantities(self, values: Mapping[str, Float64[np.ndarray, "R"]], rows: Int64[np.ndarray, "R"]) -> None:
         """Give rows values; masses take their inertias along, and MuJoCo's derived constants are made fresh.
 
