@@ -21,8 +21,8 @@ def example(name: str) -> ModuleType:
 
 def test_the_loop_of_one_file_learns_in_physics_that_differ() -> None:
     module = example("randomise_cleanrl_loop")
-    returns, draws = module.train(40_000, 1, module.SPACE)
-    assert np.mean(returns) > 100  # random play: 20
+    returns, draws = module.train(24_000, 1, module.SPACE)
+    assert np.mean(returns) > 80  # random play: 20
     for name, drawn in ((name, np.array([draw[name] for draw in draws])) for name in module.SPACE):
         low, high = module.SPACE[name] if isinstance(module.SPACE[name], list) else module.SPACE[name]["log_uniform"]
         assert low <= drawn.min() < low + 0.1 * (high - low)
