@@ -66,6 +66,7 @@ def test_a_policy_of_gymnasiums_is_tested_in_the_twin() -> None:
         suite = make_suite("physics-sets", target)
         extreme = suite["extreme"]
         assert (extreme.env or target.env) == CARTPOLE
+        assert extreme.options(target.options).keys() == {"domain", "max_episode_steps"}, "its own options are gone"
         made = make_env(extreme.env or target.source, 40, **extreme.options(target.options))
         values = made.reset(seed=0)[1]["domain"]
         for i, name in enumerate(made.domain.names):
