@@ -157,7 +157,7 @@ class DrawsInertia(broken.Draws):
 
 
 def test_what_cannot_be_read_back_is_accused_of_nothing() -> None:
-    space = dict.fromkeys(DrawsInertia.names, [-0.3, 0.3])
+    space = {key: [-0.3, 0.3] for key in DrawsInertia.names}
     report = domain_check(DrawsInertia, space, steps=10, itself=True)
     assert [(f.parameter, f.question, f.said) for f in report.failed] == []
     for name in space:
