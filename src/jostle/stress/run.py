@@ -99,8 +99,9 @@ def stress_test(
         at_random = RandomView(CHANCE, target.observation_space, target.action_space)
         plays.append((Inference.parse(NOISELESS), CHANCE, 0, at_random))
         if chosen.control is not None and isinstance(target.observation_space, Box) and RULE not in views:
-            spaces = {"observation_space": target.observation_space, "action_space": target.action_space}
-            plays.append((Inference.parse(NOISELESS), RULE, 0, as_view(chosen.control, name=RULE, **spaces)))
+            sees, acts = target.observation_space, target.action_space
+            rule = as_view(chosen.control, name=RULE, observation_space=sees, action_space=acts)
+            plays.append((Inference.parse(NOISELESS), RULE, 0, rule))
     count = min(episodes, MOST_TOGETHER) if num_envs is None else num_envs
     total = episodes * len(plays) * len(chosen.conditions)
     _try_all(chosen, target, views, seed)

@@ -51,9 +51,9 @@ def _tested(material: Material, tested: Stressed) -> list[Markup]:
                   if labels[line.condition]["parameter"] == parameter}  # fmt: skip
             if len(at) > 1:
                 x = np.array(sorted(at))
-                three = (np.array([getattr(at[v], end) for v in x]) for end in ("point", "low", "high"))
+                point, low, high = (np.array([getattr(at[v], end) for v in x]) for end in ("point", "low", "high"))
                 runs = len(result.runs.get(name, [""]))
-                drawn.append(Line(name, colour_of(material, name), x, *three, runs=runs))
+                drawn.append(Line(name, colour_of(material, name), x, point, low, high, runs=runs))
         if drawn:
             about = f"{what[:1].upper()}{what[1:]} by {parameter} on {tested.task}."
             charts.append(chart(drawn, Axis(parameter, _short), what, about, bounds=bounds))

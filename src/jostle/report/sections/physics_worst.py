@@ -52,7 +52,7 @@ def _tested(material: Material, tested: Stressed) -> list[Markup]:
     alone = [f"{name}, {runs[0]}" for name, runs in result.runs.items() if len(runs) == len(result.runs) == 1]
     parts = [
         title_of(material, tested),
-        tag("h4", alone) if alone else None,
+        *([tag("h4", alone)] if alone else []),
         tag("p", f"{result.suite.about[:1].upper()}{result.suite.about[1:]}. {over(result)}", class_="quiet"),
         _table(material, result, shown, tested.task),
     ]
@@ -77,8 +77,9 @@ def _table(material: Material, result: "StressResult", shown: "dict[str, list[Li
                 continue
             numbers = [Cell(f"{values[name]:.4g}".replace("-", "−") if name in values else "nominal", values.get(name))
                        for name in names]  # fmt: skip
-            success = [] if not told else [Cell(span(line.success, digits[1]), line.success and line.success.point)]
-            lost = Cell(span(line.gap, gaps), line.gap and line.gap.point)
+            rate = line.success
+            success = [] if rate is None else [Cell(span(rate, digits[1]), rate.point)]
+            lost = Cell(span(line.gap, gaps), None if line.gap is None else line.gap.point)
             who = Cell(join(swatch(colour_of(material, method)), " ", method))
             rows.append([Cell(world), *numbers, who, Cell(span(line.mean, digits[0]), line.mean.point), *success, lost])
     return table(columns, rows, f"worst cases, {result.suite.name} on {task}")

@@ -127,7 +127,7 @@ def sensitivity(
     if names is None:
         raise ConfigError("a domain of constants has no variance to share out: let something vary in it.")
     seed = next(iter(how.values())).seed
-    found = []
+    found: list[Sensitivity] = []
     with Field(target, space, min(TOGETHER, points * (len(names) + 2) * episodes)) as field:
         a, b = saltelli_points(points, len(names), seed)
         shares = np.concatenate([a[None], b[None], mixed(a, b)])  # [P + 2, N, P]

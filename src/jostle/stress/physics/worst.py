@@ -88,8 +88,8 @@ def worst_case(
         there, nominal = (field.play(view, np.tile(at, (final, 1)), fresh, how) for at in (place, field.bound.nominal))
     assert there is not None
     assert nominal is not None
-    told = (interval(scores.returns, "mean") for scores in (there, nominal))
-    return WorstCase(found.cases[0], *told, found.tried)
+    told, normal = (interval(scores.returns, "mean") for scores in (there, nominal))
+    return WorstCase(found.cases[0], told, normal, found.tried)
 
 
 def search(
