@@ -127,7 +127,7 @@ def test_conditions_and_worlds_are_what_is_entangled_and_probed(whole: Explanati
     probe = whole.inside["probes"].results["probes_condition"]
     assert probe.each[0].layer == "core"
     assert whole.inside["planes"].results["pca_core"].fit_on == "seen"
-    assert any("distance of unseen from the plane of seen" in n.name for n in whole.inside["planes"].numbers)
+    assert any("how far unseen lies beyond seen" in n.name for n in whole.inside["planes"].numbers)
 
 
 def test_a_world_that_differs_between_episodes_is_probed(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def planes(bench: Bench) -> None:
             bench.keep(
                 f"pca_{layer}", found, f"Steps in the plane of the first two components of {layer}{fitted}.",
                 _share(bench, layer, found.numbers["share"]),
-                *[_outside(found, name) for name in conditions[1:] if name in found.residuals],
+                *[_outside(found, name) for name in conditions[1:] if name in found.distances],
                 colour=_colour(acts, fit_on),
             )  # fmt: skip
     with bench.attempt(f"t-SNE of {layers[0]}"):
@@ -49,5 +49,5 @@ def _share(bench: Bench, layer: str, share: Float[np.ndarray, "2"]) -> Number:
 def _outside(found: Embedding, condition: str) -> Number:
     assert found.fit_on is not None
     apart = found.outside(condition)
-    name = f"distance of {condition} from the plane of {found.fit_on} in {found.activations.layer}"
-    return Number.beside(name, apart.y, found.residuals[found.fit_on], f"episodes of {found.fit_on} held out", apart.p)
+    name = f"how far {condition} lies beyond {found.fit_on} in {found.activations.layer}"
+    return Number.beside(name, apart.y, found.distances[found.fit_on], f"episodes of {found.fit_on} held out", apart.p)
