@@ -21,6 +21,7 @@ from jostle.explain.ablate import (
 )
 from jostle.explain.activations import embed, entanglement, gather, probe, probe_layers, trajectories
 from jostle.explain.asking import Subject, Target, ask, intrinsic_reward
+from jostle.explain.explanation import Explanation
 from jostle.explain.maximise import maximise_activation
 from jostle.explain.perturb import (
     baseline_mask,
@@ -51,7 +52,7 @@ from jostle.explain.sanity.permuted import students
 from jostle.explain.statements import Statement, read_statements, run_statements
 from jostle.explain.tracing import Steps, Trace, fingerprint, read_trace, trace
 from jostle.explain.weights import at_start, compare_weights, kernels, spectra, untrained, weight_statistics
-from jostle.explain.whole import Explanation, explain_policy
+from jostle.explain.whole import explain_policy
 
 __all__ = [
     "Ablation",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jostle.errors import CheckpointError, ConfigError, JostleError
+from jostle.report.explained import gather_explained, holds_explanation
 from jostle.report.material import Material, Run
 from jostle.report.shown import FILE, Shown, read_shown_of
 from jostle.report.stresses import gather_tests
@@ -32,6 +33,7 @@ class Found:
     studies: list[Path] = field(default_factory=list)
     runs: list[Path] = field(default_factory=list)
     tests: list[Path] = field(default_factory=list)
+    explained: list[Path] = field(default_factory=list)
     comparisons: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     shown: list[Shown] = field(default_factory=list)
     wanted: dict[str, Sequence[str]] = field(default_factory=dict)
@@ -56,7 +58,8 @@ def gather(folders: Sequence[Path], title: str | None = None) -> Material:
     runs = [run for study in found.studies for run in _study(study, found, notes)]
     runs += _lone(found.runs, notes)
     stress = gather_tests(runs, found.tests, notes)
-    if not runs and not stress and not found.comparisons:
+    explained = gather_explained(runs, found.explained, notes)
+    if not runs and not stress and not explained and not found.comparisons:
         where = listed(folders, 3)
         why = f": {notes[0]}" if notes else ": give the folder of a study, of a run, or one that holds some"
         raise CheckpointError(f"nothing in {where} can be shown{why}")
@@ -64,6 +67,7 @@ def gather(folders: Sequence[Path], title: str | None = None) -> Material:
     return Material(
         title or listed([folder.resolve().name for folder in folders], 3),
         runs, stress, found.comparisons, found.searches, named, notes=notes, folders=folders,
+        explained=explained,
         groups=[group for each in found.shown for group in each.groups()], wanted=found.wanted,
         measured={measure: words for each in found.shown for measure, words in each.show.measured.items()},
         words=[each.show.about for each in found.shown if each.show.about],
@@ -81,6 +85,9 @@ def _look(folder: Path, found: Found, depth: int) -> None:
         return
     if (folder / "summary.json").is_file() and (folder / "episodes.jsonl").is_file():
         found.tests.append(folder)
+        return
+    if holds_explanation(folder):
+        found.explained.append(folder)
         return
     _comparisons(folder, found)
     if depth:

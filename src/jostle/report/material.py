@@ -15,6 +15,7 @@ from jostle.study.records import RETURN, Record
 from jostle.study.results import Results, score, title
 
 if TYPE_CHECKING:
+    from jostle.explain.summary import Summary
     from jostle.stress.result import StressResult
 
 Series = tuple[Float[np.ndarray, "T"], Float[np.ndarray, "T"]]
@@ -146,6 +147,16 @@ class Group:
         return {method: scores[method] for method in order if method in scores}
 
 
+@dataclass(frozen=True)
+class Explained:
+    """An agent that was looked into, with the seed of its training, or none where nobody knows it."""
+
+    task: str
+    method: str
+    seed: str
+    summary: "Summary"
+
+
 @dataclass
 class Material:
     """Everything a report shows.
@@ -167,6 +178,7 @@ class Material:
         videos: how many of the worst episodes are recorded.
         trust: the modules that runs may name may be imported, to play in their environments.
         folders: what the report was asked for.
+        explained: agents that were looked into.
         notify: is told of what takes long.
     """
 
@@ -186,6 +198,7 @@ class Material:
     videos: int = 0
     trust: bool = False
     folders: Sequence[Path] = ()
+    explained: Sequence[Explained] = ()
     notify: Callable[[str], None] = lambda _: None
 
     @cached_property
@@ -195,9 +208,10 @@ class Material:
 
     @cached_property
     def methods(self) -> list[str]:
-        """Of all tasks, and of tests of nothing else, in order."""
+        """Of all tasks, and of tests and explanations of nothing else, in order."""
         tested = [name for each in self.stress for name in each.result.methods]
-        return list(dict.fromkeys([*(run.method for run in self.runs), *tested]))
+        looked_into = [each.method for each in self.explained]
+        return list(dict.fromkeys([*(run.method for run in self.runs), *tested, *looked_into]))
 
     def of(self, task: str, method: str | None = None) -> list[Run]:
         """The runs of a task, or of a method on it."""

@@ -1,4 +1,4 @@
-"""One job in a process of its own: train or go on training, evaluate, stress, and write down what was found.
+"""One job in a process of its own: train or go on training, evaluate, stress, explain, and write down what was found.
 
 python -m jostle.study.job FOLDER [PARENT]
 
@@ -30,6 +30,8 @@ from jostle.study.records import RETURN, Record, read_record
 
 RESULT = "result.json"
 """Written last: what holds it is done."""
+EXPLAIN = "explain"
+"""Where the inside of the agent is, in the job's folder."""
 _POINTS = 200  # of a curve: more are not seen
 _KEPT = ("bonus/", "coverage/", "charts/", "values/")  # metrics whose last value a result has
 _PATIENCE = 60.0  # seconds, for a former process of the same job to save and end
@@ -58,6 +60,8 @@ def work(folder: Path) -> None:
             record = read_record(folder)
             learned, earlier = _learned(agent, record, job.metrics), _earlier(record)
             scores = {"last": _last(agent), **_measured(agent, job, folder)}
+            if job.explain is not None:
+                learned["explained"] = _explained(agent, job.explain, folder)
         finally:
             agent.env.close()
         _look_after(folder)
@@ -178,6 +182,16 @@ def _stress(agent: Any, asked: Mapping[str, Any], folder: Path) -> dict[str, Any
             "return": float(cell.returns.mean()), "success": None if won is None else float(won.mean()),
         }  # fmt: skip
     return told
+
+
+def _explained(agent: Any, asked: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Verdicts on the techniques and what was left out; everything else stays in the run's folder."""
+    from jostle.explain import explain_policy
+
+    how = {"video": False, **asked}
+    found = explain_policy(agent, folder / EXPLAIN, initial=folder, overwrite=True, **how)
+    verdicts = {f"{row['technique']}, {row['explains']}": row.get("verdict") for row in found.rows()}
+    return {"techniques": verdicts, "left out": list(found.left_out), "seconds": found.seconds}
 
 
 def _follow(parent: int) -> None:

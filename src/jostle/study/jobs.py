@@ -25,6 +25,7 @@ class Job:
         evaluate, stress: what is measured of the agent, of several evaluations a list; None and () for nothing.
         trial: its number in the search for the method's settings; None for one that reports.
         metrics: names of metrics of which the whole course is kept.
+        explain: how the agent is looked into; None: not at all.
         carried: it was made elsewhere, by code that is not here: its row is shown, and it is never run.
     """
 
@@ -37,6 +38,7 @@ class Job:
     trial: int | None = None
     metrics: Sequence[str] = ()
     carried: bool = False
+    explain: Mapping[str, Any] | None = None
 
     @property
     def key(self) -> str:
@@ -76,11 +78,13 @@ class Job:
     def of(cls, data: Mapping[str, Any]) -> "Job":
         """From `as_dict`."""
         place = data["task"], data["method"], data["seed"], data["asked"]
-        return cls(*place, data["evaluate"], data["stress"], data.get("trial"), data.get("metrics", ()))
+        more = {"metrics": data.get("metrics", ()), "explain": data.get("explain")}
+        return cls(*place, data["evaluate"], data["stress"], data.get("trial"), **more)
 
     def _measures(self) -> dict[str, Any]:
-        """Metrics where there are some, so that jobs without them are what they were before there were any."""
+        """Metrics and explanations where there are some: jobs without them are what they were before there were any."""
         whole: dict[str, Any] = {"evaluate": self.evaluate, "stress": [dict(each) for each in self.stress]}
+        whole |= {} if self.explain is None else {"explain": dict(self.explain)}
         return whole | ({"metrics": list(self.metrics)} if self.metrics else {})
 
 

@@ -27,13 +27,14 @@ import yaml
 from jostle import preset_files
 from jostle.errors import ConfigError, closest
 from jostle.study.jobs import EVALUATE, OWN, RANDOM, Job, evaluation
+from jostle.study.looked import explanation_of, read_explanation
 from jostle.study.search.ranges import Range, by_chance, read_ranges
 from jostle.study.search.tune import Budget, Search, read_budget
 from jostle.study.shown.show import Show, read_show
 from jostle.study.yaml_parts import file_name, keys, mapping, seed_list
 from jostle.yaml_text import parse_yaml
 
-_MEASURES = ("evaluate", "stress", "metrics")
+_MEASURES = ("evaluate", "stress", "metrics", "explain")
 _STUDY = ("name", "seeds", "steps", "tasks", "methods", "config", "tune", "show", *_MEASURES)
 _TASK = ("env", "env_options", "num_envs", "steps", "config", "methods", "seeds", *_MEASURES)
 _METHOD = (
@@ -156,7 +157,7 @@ def read_shown(data: Any) -> Show:
 
 Asking = Callable[[Mapping[str, Any], int | None], dict[str, Any]]
 Measured = Mapping[str, Any]
-"""What is measured of the jobs of a method on a task: their ``evaluate``, ``stress`` and ``metrics``."""
+"""What is measured of the jobs of a method on a task: their ``evaluate``, ``stress``, ``metrics`` and ``explain``."""
 
 
 def _place(
@@ -166,6 +167,10 @@ def _place(
     """The jobs of a method on a task, or the search that will make them."""
     asked = _asking(task, of_task, method, point, whole)
     own = read_ranges(mapping(point.get("tune"), "tune", f"method '{method}'"), f"method '{method}'")
+
+    def of_seed(measures: Measured, seed: int) -> Measured:
+        return {**measures, "explain": explanation_of(measures["explain"], asked({}, None), seed, seeds)}
+
     carried = point.get("carried", False)
     if not isinstance(carried, bool) or (carried and own):
         raise ConfigError(
@@ -175,7 +180,8 @@ def _place(
         if own:
             raise ConfigError(f"method '{method}' has a range to search: give the study a tune block.")
         return [
-            Job(task, method, seed, {**asked({}, None), "seed": seed}, carried=carried, **measured) for seed in seeds
+            Job(task, method, seed, {**asked({}, None), "seed": seed}, carried=carried, **of_seed(measured, seed))
+            for seed in seeds
         ]
     budget, ranges = tune[0], {**tune[1], **own}
     both = sorted(set(budget.seeds) & set(seeds))
@@ -185,7 +191,7 @@ def _place(
 
     def job(settings: Mapping[str, Any], seed: int, trial: int | None) -> Job:
         plain = asked(settings, None if trial is None else budget.steps)
-        measures = measured if trial is None else of_trial
+        measures = of_seed(measured, seed) if trial is None else of_trial
         return Job(task, method, seed, {**plain, "seed": seed}, trial=trial, **measures)
 
     middle = by_chance(ranges, budget.seed, 0)
@@ -203,6 +209,7 @@ def _only(measured: Measured, measure: str) -> Measured:
         "evaluate": measured["evaluate"] if kind == EVALUATE else None,
         "stress": tuple(one for one in measured["stress"] if one["suite"] == suite),
         "metrics": tuple(name for name in measured["metrics"] if measure == f"metric/{name}"),
+        "explain": None,
     }
 
 
@@ -256,7 +263,10 @@ def _measured(whole: Mapping[str, Any], task: Mapping[str, Any], method: Mapping
     metrics = given.get("metrics") or ()
     if not isinstance(metrics, list | tuple) or not all(isinstance(name, str) for name in metrics):
         raise ConfigError(f"metrics={metrics!r} cannot be used: give a list of names, such as [losses/value].")
-    return {"evaluate": _evaluation(given), "stress": _stresses(given), "metrics": tuple(dict.fromkeys(metrics))}
+    return {
+        "evaluate": _evaluation(given), "stress": _stresses(given), "metrics": tuple(dict.fromkeys(metrics)),
+        "explain": read_explanation(given),
+    }  # fmt: skip
 
 
 def _evaluation(given: Mapping[str, Any]) -> dict[str, Any] | tuple[dict[str, Any], ...] | None:

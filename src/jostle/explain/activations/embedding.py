@@ -107,6 +107,8 @@ def embed(
     fitted = np.zeros(len(activations), np.bool_)
     fitted[rows] = True
     x = activations.values
+    if len(rows) and not np.ptp(x[rows], axis=0).any():
+        raise ConfigError(f"'{activations.layer}' puts out the same at all steps: there is nothing to place.")
     if method == "pca":
         plane = fit_pca(x[rows], 2)
         numbers: dict[str, Any] = {"share": plane.share}
