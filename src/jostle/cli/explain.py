@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from jostle.cli.explain_check import JUNIT, judge, read_first
 from jostle.cli.flags import named, parse, refuse_twice, shown
 from jostle.cli.play import console
 from jostle.cli.policies import is_zip, read_policy
@@ -33,6 +34,7 @@ class Explain:
       jostle explain runs/catch
       jostle explain runs/catch --parts units layers planes
       jostle explain runs/catch --conditions seen:split=train unseen:split=test
+      jostle explain runs/catch --parts probes --assert inside.yaml
       jostle explain runs/catch --target value --steps 12 --methods blur integrated grad-cam
       jostle explain ppo_pong.zip --env ALE/Pong-v5 --algo ppo --out pong
     """
@@ -79,6 +81,10 @@ class Explain:
     """The folder for figures and numbers."""
     max_size: str = "1GB"
     """What the recorded episodes may take on the disk at most."""
+    checks: Annotated[Path | None, tyro.conf.arg(name="assert", metavar="FILE.yaml")] = None
+    """Statements about the inside: a list of {probe, mass or sanity, min or max}; an interval must pass."""
+    junit: Annotated[Path | None, shown("OUT/junit.xml")] = None
+    """Where the results of the statements go, for continuous integration."""
     no_sanity: tyro.conf.FlagCreatePairsOff[bool] = False
     """Leave the sanity checks out."""
     no_video: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -107,6 +113,7 @@ def explain(arguments: list[str]) -> int:
         args.run, algo=args.algo, env=args.env, env_options=options, device=args.device, which=args.which,
         trust=args.trust,
     )  # fmt: skip
+    statements = read_first(args.checks, args.junit, policy, tuple(conditions) or None)
     out = args.out or _default(args.run)
     world = {**policy.env_options, **options}
     with catch_signals() as stop, Progress(transient=True, disable=args.quiet or not Console().is_terminal) as progress:
@@ -140,7 +147,8 @@ def explain(arguments: list[str]) -> int:
     if not found.complete:
         print(f"stopped: what was whole is in {out}.")
         return stop.exit_code
-    return 0
+    junit = args.junit or out / JUNIT
+    return judge(statements, policy, found.trace, junit, target=args.target, key=args.key, quiet=args.quiet)
 
 
 def parse_conditions(words: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -155,8 +163,8 @@ def parse_conditions(words: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for word in words:
         name, _, rest = word.partition(":")
-        if not name or name in found:
-            raise ConfigError(f"--conditions {word} cannot be used: give each condition a name of its own.")
+        if not name or name in found or "=" in name:
+            raise ConfigError(f"--conditions {word} cannot be used: NAME:KEY=VALUE, and each a name of its own.")
         pairs = re.split(r",(?=\s*[A-Za-z_]\w*=)", rest) if rest else []
         found[name] = parse_options([pair.strip() for pair in pairs], "--conditions")
     return found

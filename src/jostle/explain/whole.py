@@ -21,7 +21,7 @@ from jostle.store.files import replace_file
 from jostle.view import as_view
 from jostle.view.interface import EnvSource
 
-FILES = ("summary.json", "summary.md", "gallery.png", "saliency.mp4")
+FILES = ("summary.json", "summary.md", "gallery.png", "saliency.mp4", "junit.xml")
 FOLDERS = ("maps", "features", "sanity", *(name for name in PARTS if name != "saliency"))
 TRACE = "trace"
 
