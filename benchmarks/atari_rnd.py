@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from runs import circumstances  # beside this file
+from circumstances import circumstances  # beside this file
 
 import jostle
 from jostle import presets

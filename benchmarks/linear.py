@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from runs import circumstances  # beside this file
+from circumstances import circumstances  # beside this file
 from torch import Tensor, nn
 
 import jostle.nn.linear as quick

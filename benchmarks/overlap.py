@@ -20,7 +20,7 @@ from typing import Any
 import envpool
 import gymnasium as gym
 import torch
-from runs import circumstances  # beside this file
+from circumstances import circumstances  # beside this file
 
 from jostle.nn.actor_critic import ActorCritic
 

@@ -127,6 +127,20 @@ class Seeing(nn.Module):
         return self.out(self.relu(self.conv(x.float() / 255)).flatten(1))
 
 
+class Weighs(nn.Module):
+    """Three logits of the themed game: sums of weighed pixels, of the paddle's rows or of all others."""
+
+    def __init__(self, seed: int, *, paddle: bool) -> None:
+        super().__init__()
+        rows = torch.zeros(32, 1, 1)
+        rows[24:] = 1
+        weights = torch.randn(3, 32, 32, 3, generator=generator(seed))
+        self.w = nn.Parameter(weights * (rows if paddle else 1 - rows))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("bhwc,ahwc->ba", x.float() / 255, self.w)
+
+
 class Template(nn.Module):
     """Unit 0 is a template's product with the picture, or (``blind``) looks at nothing."""
 
@@ -144,6 +158,14 @@ class Template(nn.Module):
 
 def view_of(net: nn.Module, space: Any = SEEN, **more: Any) -> PolicyView:
     return as_view(net, kind="logits", observation_space=space, action_space=spaces.Discrete(2), **more)
+
+
+def untaught(seed: int) -> ActorCritic:
+    """The network of `recalling` before anything was planted in it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(np.random.SeedSequence([seed, 28]).generate_state(1)[0]))
+        space = Recall().observation_space
+        return ActorCritic(space, spaces.Discrete(2), hidden=(), shared=True, recurrent="gru", recurrent_size=6)
 
 
 def recalling(seed: int, *, reads: bool) -> PolicyView:

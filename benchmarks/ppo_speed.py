@@ -29,9 +29,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 
 from returns import RACES, race
-from runs import processor  # beside this file
 from tasks import COMMITS, OPTIONAL, TASKS, Entry, Task
 from turns import Contestant, interleave, quickest
+
+from jostle.study.machine import processor
 
 PACKAGES = (
     "jostle", "torch", "numpy", "gymnasium", "envpool", "stable_baselines3", "tensordict", "pufferlib",

@@ -231,7 +231,7 @@ def resume(
         notify: is told what differs, and where the run goes on.
         progress: show a progress bar (on a terminal).
         settings: of the algorithm, over those of the run; also log_every, checkpoint_every, save_replay, keep and
-            eval_every, eval_episodes, eval_noise, eval_env_options, as `Agent.learn` takes them, and total.
+            eval_every, eval_episodes, eval_noise, eval_env_options, eval_domain (see `Agent.learn`), and total.
 
     Raises:
         CheckpointError: the folder holds no run, no good checkpoint, or is being written by another process.
@@ -284,6 +284,7 @@ def resume(
         try:
             if isinstance(agent, DQN) and {"replay_ratio", "batch_size"} & set(changed):
                 agent.rebase()
+            Evaluations(schedule, eval_env).check(agent)
             run.keep = schedule.keep
             _write_down(run, agent, wanted, schedule, plan, changed)
             if changed:

@@ -154,6 +154,8 @@ def picture(env: JostleEnv, obs: Any) -> Frame:
         drawn: Frame = np.asarray(env.render())[0]
     except (EnvError, NotImplementedError) as error:
         seen = _pixels(obs)
+        if seen is None and isinstance(error, EnvError) and not isinstance(error.__cause__, NotImplementedError):
+            raise  # it would draw, and says what it lacks
         if seen is None:
             other = env.engine == "envpool" and env.id in gym.registry
             remedy = "try the option engine=gymnasium, which may draw it" if other else "evaluate it instead"

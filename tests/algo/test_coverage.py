@@ -269,3 +269,33 @@ def test_without_a_snapshot_the_places_stay_and_the_episodes_begin_anew() -> Non
     assert all(len(places) == 1 for places in other.coverage._episode)
     agent.env.close()
     other.env.close()
+
+
+class Walker(gym.Env[np.ndarray, np.int64]):
+    """Shows nothing but noise, and tells where it is: to the right at every step, of 5 columns."""
+
+    observation_space = gym.spaces.Box(0, 255, (30, 30), np.uint8)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at = 0
+        return self.observation_space.sample(), {"agent_pos": np.array([self.at, 3])}
+
+    def step(self, action):
+        self.at += 1
+        info = {} if self.at == 2 else {"agent_pos": np.array([self.at, 3])}
+        return self.observation_space.sample(), 0.0, self.at == 4, False, info
+
+
+def test_any_environment_may_tell_where_it_is() -> None:
+    env = make_env(Walker, 1)
+    coverage = Coverage(env)
+    coverage.begin(*env.reset())
+    for _ in range(20):
+        obs, _, _, _, info = env.step(np.zeros(1, np.int64))
+        coverage.see(obs, info)
+    env.close()
+    told = coverage.drain_metrics()
+    assert told["coverage/cells"] == 5  # columns 0, 1, 3 and 4; and the origin, where it told nothing
+    assert told["coverage/cells_per_episode"] == 5

@@ -16,6 +16,7 @@ from gymnasium import spaces
 import jostle
 from jostle.algo.evaluating import Evaluations, name_of_eval
 from jostle.algo.schedule import Schedule
+from jostle.domain import Space
 from jostle.errors import CheckpointError, ConfigError, EnvError
 from jostle.store import Run, best_value, load_best, save_best
 
@@ -229,3 +230,68 @@ def test_counts_may_be_written_as_floats() -> None:
         jostle.PPO("jostle/DeepSea-v0", num_steps=8.5)
     with pytest.raises(ConfigError, match=r"episodes=1.5 cannot be used"):
         jostle.evaluate(agent, 1.5)  # type: ignore[arg-type]
+
+
+# ---- the world of evaluations ----
+
+PENDULUM: dict[str, Any] = {
+    "num_envs": 2, "num_steps": 16, "hidden": (8,), "epochs": 1, "domain": {"rod.mass": [0.5, 2.0]},
+    "domain_privileged": True, "domain_history": 3,
+}  # fmt: skip
+
+
+def evaluated_in(domain: Any, **more: Any) -> tuple[jostle.PPO, float]:
+    agent = jostle.PPO("jostle/Pendulum-v1", **PENDULUM)
+    agent.learn(32, eval_every=32, eval_episodes=3, eval_domain=domain, **more)
+    return agent, agent.metrics["eval/return_mean"]
+
+
+def test_evaluations_play_in_the_world_that_is_asked_for() -> None:
+    heavy = {"rod.mass": 9.0, "rod.length": 0.4}
+    found = {}
+    for name, domain in (("nominal", None), ("train", "train"), ("fixed", heavy), ("space", Space.load(heavy))):
+        agent, found[name] = evaluated_in(domain)
+        asked = {} if domain is None else {"domain": domain}
+        assert found[name] == jostle.evaluate(agent, 3, **asked).mean
+    assert found["fixed"] == found["space"]
+    assert len(set(found.values())) == 3
+    assert evaluated_in("nominal")[1] == found["nominal"]
+    assert evaluated_in(None, eval_env_options={"domain": heavy})[1] == found["fixed"]
+    elsewhere = {"eval_env": "jostle/Pendulum-v1", "eval_env_options": {"max_episode_steps": 200}}
+    assert evaluated_in(heavy, **elsewhere)[1] == found["fixed"], "what is told of a domain is told there too"
+    assert evaluated_in("train", **elsewhere)[1] == found["train"]
+
+
+@pytest.mark.parametrize(
+    ("domain", "says"),
+    [
+        ({"rod.mas": 1.0}, "jostle/Pendulum-v1 has no quantity rod.mas .*did you mean rod.mass"),
+        ({"rod.mass": -1.0}, "would reach -1 kg"),
+        ({"rod.mass": [2.0, 1.0]}, "inverted bounds"),
+        ({"rod.mass": float("nan")}, "value=nan"),
+        ("nowhere.yaml", "nowhere.yaml cannot be read"),
+        (7, "a domain is a Space, a YAML file or a mapping, not 7"),
+    ],
+)
+def test_a_world_that_cannot_be_is_refused_before_anything_is_written(tmp_path: Path, domain: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        evaluated_in(domain, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_worlds_of_evaluations_that_come_too_late_or_that_there_are_not(tmp_path: Path) -> None:
+    plan: dict[str, Any] = {"eval_every": 32, "run_dir": tmp_path / "run"}
+    made = jostle.make_env("jostle/Pendulum-v1", 2)
+    plain = jostle.PPO("jostle/Pendulum-v1", num_envs=2, num_steps=16)
+    with pytest.raises(ConfigError, match="eval_domain comes too late: jostle/Pendulum-v1 is made already"):
+        plain.learn(32, eval_env=made, eval_domain={"rod.mass": 2.0}, **plan)
+    with pytest.raises(ConfigError, match="asks for the domain of the training, and it had none"):
+        plain.learn(32, eval_domain="train", **plan)
+    with pytest.raises(ConfigError, match="eval_domain randomises jostle/DeepSea-v0, which offers nothing"):
+        make("ppo").learn(32, eval_domain={"rod.mass": 2.0}, **plan)
+    assert not (tmp_path / "run").exists()
+    plain.learn(32, run_dir=tmp_path / "run")
+    before = (tmp_path / "run/config.yaml").read_text()
+    with pytest.raises(ConfigError, match=r"has no quantity rod.mas"):
+        jostle.resume(tmp_path / "run", steps=32, eval_every=16, eval_domain={"rod.mas": 1.0})
+    assert (tmp_path / "run/config.yaml").read_text() == before

@@ -17,12 +17,13 @@ from jostle.explain.perturb import occlusion
 from jostle.explain.results import Maps
 from jostle.explain.results.distinctness import distinctness
 from jostle.explain.results.maps import maps_of
-from jostle.explain.results.similarity import spearman, ssim
+from jostle.explain.results.similarity import alike_in_gradients, hog, spearman, ssim
 from jostle.explain.saliency import gradient
 from jostle.explain.sanity import check, fidelity, permuted_actions, randomisation
-from jostle.explain.sanity.fresh import layers_used, refresh
+from jostle.explain.sanity.layers import layers_used
 from jostle.explain.sanity.permuted import students
 from jostle.explain.tracing import fingerprint, trace
+from jostle.explain.weights.fresh import refresh
 from jostle.view import as_view
 
 
@@ -58,6 +59,47 @@ def test_rank_correlation_and_structural_similarity() -> None:
     assert ssim(a, b) == pytest.approx(np.mean(each))
     with pytest.raises(ConfigError, match="cannot be compared"):
         spearman(a, b[1:])
+
+
+def by_loops(a: np.ndarray[Any, Any], cell: int = 8, block: int = 3) -> np.ndarray[Any, Any]:
+    """Oriented gradients, pixel by pixel, as scikit-image's documentation and source describe them."""
+    rows, columns = a.shape[0] // cell, a.shape[1] // cell
+    cells = np.zeros((rows, columns, 9))
+    for y in range(rows * cell):
+        for x in range(columns * cell):
+            down = a[y + 1, x] - a[y - 1, x] if 0 < y < a.shape[0] - 1 else 0.0
+            right = a[y, x + 1] - a[y, x - 1] if 0 < x < a.shape[1] - 1 else 0.0
+            angle = np.degrees(np.arctan2(down, right)) % 180
+            for o in range(9):
+                if 20 * o <= angle < 20 * (o + 1):
+                    cells[y // cell, x // cell, o] += np.sqrt(down**2 + right**2) / cell**2
+    found = []
+    for y in range(rows - block + 1):
+        for x in range(columns - block + 1):
+            part = cells[y : y + block, x : x + block].ravel()
+            part = np.minimum(part / np.sqrt((part**2).sum() + 1e-10), 0.2)
+            found.append(part / np.sqrt((part**2).sum() + 1e-10))
+    return np.concatenate(found)
+
+
+def test_oriented_gradients_by_hand_and_by_loops() -> None:
+    ramp = np.tile(np.arange(8.0), (8, 1))  # rises to the right: 2 at all but the outer columns, at 0 degrees
+    assert hog(ramp) == pytest.approx([1, *[0] * 8], abs=1e-6), "cut off at 0.2, and brought back to 1"
+    assert hog(ramp.T)[4] == pytest.approx(1, abs=1e-6), "90 degrees are the fifth bin, 80 to 100"
+    two = np.where(np.arange(8) < 4, ramp, 3 * ramp.T)  # 24 pixels of 2 at 0 degrees, and steeper ones at 90
+    assert set(np.flatnonzero(hog(two) > 1e-3)) >= {0, 4}
+    a = np.random.default_rng(0).random((33, 26))
+    np.testing.assert_allclose(hog(a), by_loops(a), atol=1e-9)
+    assert len(hog(a)) == 2 * 1 * 81
+    assert alike_in_gradients(a, 3 * a - 1) == pytest.approx(1)
+    assert abs(alike_in_gradients(a, np.random.default_rng(1).random(a.shape))) < 0.5
+    turned = np.rot90(ramp)
+    assert alike_in_gradients(ramp, turned) < 0
+    assert np.isnan(alike_in_gradients(a, np.ones_like(a)))
+    with pytest.raises(ConfigError, match="cannot be compared"):
+        alike_in_gradients(a, a[1:])
+    feature = pytest.importorskip("skimage.feature", exc_type=ImportError)
+    np.testing.assert_allclose(hog(a), feature.hog(a, visualize=False), atol=1e-6)
 
 
 def test_layers_from_the_output_down_and_only_those_that_matter() -> None:
@@ -107,6 +149,7 @@ def test_what_looks_at_no_policy_fails_and_gradients_pass(mode: Any) -> None:
     alone = randomisation(picture_alone, subject, mode=mode)
     np.testing.assert_allclose(alone.absolute, 1)
     np.testing.assert_allclose(alone.structure, 1)
+    np.testing.assert_allclose(alone.oriented, 1)
     assert (alone.failed is None) == (mode == "independent")
     if mode == "cascade":
         assert alone.failed == "maps of random weights are alike (ρ = 1.00)"

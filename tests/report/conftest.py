@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 import jostle
+from jostle.cli import main
+from jostle.stress.physics import PACKER
+from jostle.stress.physics.ranges import random_set
 from jostle.study import job, make_study
 from jostle.study.run import prepare
 from jostle.study.state import write_results
@@ -86,3 +89,48 @@ def browser() -> Iterator[Any]:
         found = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS.split())
         yield found
         found.close()
+
+
+WORLD = {"force": [5, 15], "pole.half_length": [0.2, 0.8], "timestep": [0.005, 0.05]}
+POLES: dict[str, Any] = {
+    "name": "poles",
+    "seeds": 2,
+    "steps": 256,
+    "tasks": {"pole": {"env": "jostle/CartPole-v1", "num_envs": 4, "env_options": {"max_episode_steps": 50}}},
+    "methods": {
+        "nominal": {"algorithm": "ppo", "config": {"num_steps": 8, "hidden": [8]}},
+        "random": {
+            "algorithm": "ppo",
+            "config": {"num_steps": 8, "hidden": [8]},
+            "env_options": {"domain": random_set(PACKER["CartPole"])},
+        },
+    },
+    "stress": [
+        {"suite": suite, "episodes": 3, "points": 16, "domain": WORLD}
+        for suite in ("physics-sets", "physics-sweep", "physics-pair", "physics-sobol")
+    ],
+}
+
+
+@pytest.fixture(scope="session")
+def poles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two methods, trained in D and in R, tested by each suite of physics, one run by `physics-worst` with a video."""
+    folder = tmp_path_factory.mktemp("physics") / "poles"
+    spec = make_study(POLES)
+    for one in spec.jobs:
+        prepare(folder / one.folder, one)
+        job.work(folder / one.folder)
+    write_results(spec, folder)
+    domain = folder.parent / "small.yaml"
+    domain.write_text(json.dumps(WORLD))
+    command = ["stress", str(folder / spec.jobs[0].folder), "--suite", "physics-worst", "--episodes", "4"]
+    assert main([*command, "--domain", str(domain), "--videos", "1", "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def poles_page(poles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of it."""
+    from jostle.report import write_report
+
+    return write_report(poles, tmp_path_factory.mktemp("physics-page") / "report.html")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pages import ANCHORS, EVIL, evil
+from pages import ANCHORS, EVIL, evil, opened
 
 from jostle.report import write_report
 
@@ -21,17 +21,6 @@ def sheet(browser: Any, page: Path) -> Iterator[Any]:
     found = opened(context, page)
     yield found
     context.close()
-
-
-def opened(context: Any, path: Path) -> Any:
-    found = context.new_page()
-    found.said, found.asked = [], []
-    found.on("console", lambda message: found.said.append(message.text))
-    found.on("pageerror", lambda error: found.said.append(str(error)))
-    found.on("dialog", lambda dialog: (found.said.append(dialog.message), dialog.dismiss()))
-    found.on("request", lambda request: found.asked.append(request.url))
-    found.goto(path.as_uri())
-    return found
 
 
 def test_every_section_stands_there_quietly(sheet: Any, page: Path) -> None:

@@ -6,38 +6,16 @@ import re
 import shutil
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from pages import ANCHORS, EVIL, evil
+from pages import ANCHORS, EVIL, Reader, evil, words
 
 from jostle.cli import main
 from jostle.errors import CheckpointError, ConfigError
 from jostle.report import SECTIONS, Section, write_report
 from jostle.report.html import tag
 from jostle.report.material import Material
-
-
-class Reader(HTMLParser):
-    """Elements and what they refer to."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, name: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append((name, dict(attributes)))
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-
-def words(path: Path) -> str:
-    """What can be read on a page, spaces made one."""
-    return " ".join(" ".join(Reader(path.read_text(encoding="utf-8")).text).split())
 
 
 def test_a_page_of_everything_has_every_section_and_loads_nothing(page: Path) -> None:

@@ -15,7 +15,7 @@ from jostle.stress import Condition, Suite
 from jostle.stress.checks import read_checks
 from jostle.stress.perturbation import KINDS
 from jostle.stress.suite_file import read_suite
-from jostle.stress.suites import SUITES
+from jostle.stress.suites import DESCRIPTIONS
 from jostle.stress.target import target_of
 from jostle.view import Success, as_view
 
@@ -58,7 +58,7 @@ def test_commands_are_understood() -> None:
 
 
 def test_tables_name_what_there_is() -> None:
-    for title, known in (("suite", SUITES), ("kind", KINDS)):
+    for title, known in (("suite", DESCRIPTIONS), ("kind", KINDS)):
         table = re.search(rf"^\| {title} .*\n\|[-| ]+\n((?:\|.*\n)+)", PAGE, flags=re.MULTILINE)
         assert table is not None
         assert re.findall(r"^\| `([\w-]+)`", table[1], flags=re.MULTILINE) == list(known)

@@ -18,7 +18,7 @@ from jostle.envs.diagnostics.themed.themes import SPLITS
 from jostle.errors import ConfigError
 from jostle.stress import Condition, Suite, report
 from jostle.stress.perturbation import KINDS, Perturbation
-from jostle.stress.suites import DESCRIPTIONS, SUITES, make_suite
+from jostle.stress.suites import DESCRIPTIONS, SEARCHED, SUITES, make_suite
 from jostle.stress.target import target_of
 from jostle.view import PolicyView, as_view
 
@@ -43,7 +43,7 @@ def suite_of(view: PolicyView, name: str | Path) -> Suite:
 
 
 def test_every_suite_is_described() -> None:
-    assert list(DESCRIPTIONS) == list(SUITES)
+    assert list(DESCRIPTIONS) == [*SUITES, *SEARCHED]
 
 
 @pytest.mark.parametrize(

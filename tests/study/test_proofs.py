@@ -1,5 +1,6 @@
 """What a study promises whatever happens: to others in its folder, on a full disk, and to those who watch and wait."""
 
+import io
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 from jostle.cli import main
 from jostle.cli.study import Board
@@ -113,6 +115,9 @@ def test_the_board_counts_what_runs_what_is_done_and_what_failed(capsys: pytest.
     assert "FAILED sea-3 epsilon seed 2 (exit code 2), log in there:\n  error: no" in said
     assert [list(column.cells) for column in board._table().columns[2:]] == [["2 of 4"], [""], ["1"]]
     assert board._left().startswith("1 jobs left")
+    board.notify(Event(second, "started"))  # it is tried again
+    assert [list(column.cells) for column in board._table().columns[2:]] == [["2 of 4"], ["1"], [""]]
+    board.notify(Event(second, "failed", Ended(Path("there"), 2, 1.0, 1), ["error: no"]))
     board.notify(Event(third, "started"))
     assert [list(column.cells) for column in board._table().columns[2:]] == [["2 of 4"], ["1"], ["1"]]
 
@@ -150,3 +155,16 @@ def test_minutes_end_a_study_of_real_processes(tmp_path: Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 0
     assert "0 done, 0 failed, 3 not begun" in ended.stdout or "1 done, 0 failed, 2 not begun" in ended.stdout
+
+
+def test_brackets_in_names_and_logs_are_text_and_no_markup(tmp_path: Path) -> None:
+    """On a terminal as well: `[/x]` of a log would end the study, and `[int]` would not be seen."""
+    study = make_study({**SPEC, "methods": {"plain [bold]": {"algorithm": "dqn"}}})
+    board, out = Board(study, [], quiet=False), io.StringIO()
+    board.live.console = Console(file=out, force_terminal=True, width=100)
+    board.alive = True
+    board.notify(Event(study.jobs[0], "started"))
+    board.notify(Event(study.jobs[0], "failed", Ended(tmp_path, 2, 1.0, 1), ["TypeError: list[int] is no [/x]"]))
+    board.live.console.print(board._table())
+    assert "TypeError: list[int] is no [/x]" in out.getvalue()
+    assert "plain [bold]" in out.getvalue()

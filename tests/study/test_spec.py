@@ -166,3 +166,79 @@ def test_methods_that_a_task_cannot_have(methods: Any, match: str) -> None:
     known = {"epsilon": {"algorithm": "dqn"}, "idle": {"algorithm": "dqn", "config": {"hidden": [8]}}}
     with pytest.raises(ConfigError, match=match):
         study(tasks={"sea": task}, methods=known)
+
+
+def test_several_evaluations_and_metrics_are_measured() -> None:
+    plain, metrics = study(evaluate={"episodes": 3}).jobs[0], ["losses/value", "losses/value"]
+    several = study(evaluate=[{"episodes": 3}, {"name": "drawn", "noise": "sampled", "seed": "own"}]).jobs[0]
+    assert plain.evaluations == {"evaluate": {"episodes": 3}}
+    assert several.evaluations == {"evaluate": {"episodes": 3}, "evaluate/drawn": {"noise": "sampled", "seed": "own"}}
+    assert study(evaluate=[{"episodes": 3}]).jobs[0].evaluations == plain.evaluations
+    assert study().jobs[0].evaluations == {}
+    kept = study(evaluate={"episodes": 3}, metrics=metrics).jobs[0]
+    assert list(kept.metrics) == ["losses/value"]
+    keys = [job.key for job in (plain, several, kept)]
+    assert len(set(keys)) == 1  # the training is the same
+    assert len({job.measured for job in (plain, several, kept)}) == 3
+    for job in (plain, several, kept):
+        again = Job.of(job.as_dict())
+        assert (again.evaluations, again.measured, list(again.metrics)) == (
+            job.evaluations,
+            job.measured,
+            list(job.metrics),
+        )
+
+
+def test_what_is_measured_has_the_name_it_had_before_there_were_metrics() -> None:
+    """Rows of finished studies are found by it."""
+    assert study().jobs[0].measured == "29ee573d9c12"  # as in benchmarks/studies/exploration/results.jsonl
+    assert study().jobs[0].as_dict().keys() == {"task", "method", "seed", "asked", "evaluate", "stress"}
+
+
+def test_methods_have_measures_of_their_own() -> None:
+    found = study(
+        methods={
+            "epsilon": {"algorithm": "dqn", "evaluate": {"episodes": 9}, "metrics": []},
+            "noisy": {"algorithm": "dqn", "config": {"noisy": "factorised"}},
+        },
+        evaluate=[{"episodes": 3}, {"name": "drawn", "noise": "sampled"}], metrics=["losses/td_loss"], seeds=1,
+    )  # fmt: skip
+    epsilon, noisy = found.jobs
+    assert (epsilon.evaluations, list(epsilon.metrics)) == ({"evaluate": {"episodes": 9}}, [])
+    assert (list(noisy.evaluations), list(noisy.metrics)) == (["evaluate", "evaluate/drawn"], ["losses/td_loss"])
+
+
+def test_carried_methods_are_jobs_that_say_so() -> None:
+    given = {"algorithm": "dqn", "version": "elsewhere", "carried": True}
+    ours, theirs = study(methods={"ours": {"algorithm": "dqn"}, "theirs": given}, seeds=1).jobs
+    assert (ours.carried, theirs.carried) == (False, True)
+    assert ours.key != theirs.key
+    tune = {"settings": {"gamma": {"uniform": [0.9, 0.99]}}, "trials": 2, "seeds": 1}
+    found = study(methods={"ours": {"algorithm": "dqn"}, "theirs": given}, tune=tune, seeds=1)
+    assert [search.method for search in found.searches] == ["ours"]
+    assert [job.method for job in found.jobs] == ["theirs"]
+
+
+@pytest.mark.parametrize(("changed", "match"), [
+    ({"evaluate": [{"episodes": 3}, {"episodes": 4}]}, "two evaluations of one name"),
+    ({"evaluate": [{"name": "a/b"}]}, "an evaluation cannot be called 'a/b'"),
+    ({"evaluate": {"seed": "mine"}}, "give a whole number, or own"),
+    ({"metrics": "losses/value"}, r"give a list of names, such as \[losses/value\]"),
+    ({"methods": {"a": {"algorithm": "dqn", "carried": "yes"}}}, "carried='yes' of method 'a'"),
+])  # fmt: skip
+def test_measures_that_cannot_be_asked_for(changed: dict[str, Any], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        study(**changed)
+
+
+def test_settings_can_be_searched_for_by_any_measure_that_is_taken() -> None:
+    tune = {"settings": {"gamma": {"uniform": [0.9, 0.99]}}, "trials": 1, "seeds": 1}
+    both = [{"episodes": 3}, {"name": "drawn", "noise": "sampled"}]
+    for measure in ("evaluate/drawn", "metric/losses/td_loss", "training"):
+        found = study(evaluate=both, metrics=["losses/td_loss"], tune={**tune, "measure": measure})
+        (search,) = found.searches
+        job = search.job({"gamma": 0.95}, 1000, 0)
+        assert (list(job.metrics) == ["losses/td_loss"]) == (measure == "metric/losses/td_loss")
+        assert (len(job.evaluations) == 2) == (measure == "evaluate/drawn")
+    with pytest.raises(ConfigError, match="which is not measured; give training, evaluate, evaluate/drawn"):
+        study(evaluate=both, tune={**tune, "measure": "evaluate/mean"})

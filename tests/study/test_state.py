@@ -8,6 +8,7 @@ import pytest
 
 from jostle.errors import CheckpointError
 from jostle.study import make_study, read
+from jostle.study.executor import Ended
 from jostle.study.jobs import Job
 from jostle.study.run import run_study
 from jostle.study.state import CARRIED, done_jobs, write_results
@@ -74,3 +75,54 @@ def test_damaged_rows_are_said(tmp_path: Path) -> None:
     (tmp_path / "results.jsonl").write_text("{}\n")
     with pytest.raises(CheckpointError, match=r"results.jsonl is damaged"):
         list(done_jobs(make_study(SPEC), tmp_path))
+
+
+def test_a_carried_row_is_shown_and_never_made(tmp_path: Path) -> None:
+    methods = {**SPEC["methods"], "popart": {"algorithm": "dqn", "version": "elsewhere", "carried": True}}
+    study = make_study({**SPEC, "seeds": 1, "methods": methods})
+    ours = [job for job in study.jobs if not job.carried]
+    (theirs,) = (job for job in study.jobs if job.carried)
+    (tmp_path / "results.jsonl").write_text("".join(map(line, ours)))
+    outcome = run_study(study, tmp_path, executor=none)
+    assert (outcome.done, outcome.left) == (ours, [theirs])
+    (tmp_path / "results.jsonl").write_text("".join(map(line, [*ours, theirs])))
+    outcome = run_study(study, tmp_path, executor=none)
+    assert (len(outcome.done), outcome.left) == (3, [])
+    assert [row["method"] for row in read(tmp_path).rows] == ["epsilon", "noisy", "popart"]
+
+
+def test_rows_of_a_study_that_has_run_are_enough(tmp_path: Path) -> None:
+    """Handed on without the runs' folders, which their lines name, they are neither lost nor run again."""
+    study = make_study(SPEC)
+    rows = [{**json.loads(line(job)), "folder": str(job.folder)} for job in study.jobs]
+    (tmp_path / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    outcome = run_study(study, tmp_path, executor=none)
+    assert (len(outcome.done), outcome.left) == (4, [])
+    assert [row["scores"] for row in read(tmp_path).rows] == [row["scores"] for row in rows]
+    assert not any("folder" in row for row in read(tmp_path).rows)
+    (tmp_path / study.jobs[0].folder).mkdir(parents=True)  # a run is there again, without a result yet
+    (tmp_path / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert len(list(done_jobs(study, tmp_path))) == 3
+
+
+def test_play_by_chance_that_is_measured_in_two_ways_ends(tmp_path: Path) -> None:
+    """The same play in two tasks, evaluated over 2 and over 3 episodes: each has its folder, and both get done."""
+    place = {"env": "jostle/DeepSea-v0", "env_options": {"size": 3}}
+    tasks = {"few": {**place, "evaluate": {"episodes": 2}}, "more": {**place, "evaluate": {"episodes": 3}}}
+    study = make_study({"seeds": 1, "steps": 10, "tasks": tasks, "methods": {"chance": {"algorithm": "random"}}})
+    few, more = study.jobs
+    assert (few.key, few.measured == more.measured) == (more.key, False)
+    calls: list[int] = []
+
+    def work(folders: Any, *, started: Any, **_: Any) -> Any:
+        calls.append(len(folders))
+        assert len(calls) < 3
+        for folder in folders:
+            started(folder)
+            job = Job.of(json.loads((folder / "job.json").read_text()))
+            (folder / "result.json").write_text(line(job))
+            yield Ended(folder, 0, 1.0, 1)
+
+    outcome = run_study(study, tmp_path, executor=work)
+    assert (outcome.done, calls) == ([few, more], [2])
+    assert [row["folder"] for row in read(tmp_path).rows] == [str(few.folder), str(more.folder)]

@@ -14,10 +14,15 @@ import numpy as np
 import pytest
 import yaml
 
+import jostle
 from jostle.cli import main
 from jostle.errors import CheckpointError, ConfigError
 from jostle.store.lock import Lock
 from jostle.study import make_study, read
+from jostle.study.job import _earlier, work
+from jostle.study.records import Record
+from jostle.study.run import prepare
+from jostle.study.state import write_results
 
 COMMAND = str(Path(sys.executable).with_name("jostle"))
 TINY = {"hidden": [8], "warmup": 20, "batch_size": 8}
@@ -183,6 +188,7 @@ def test_two_studies_in_one_folder_are_refused(done: Path, capsys: pytest.Captur
     (["--minutes", "0"], "--minutes 0 cannot be used"),
     (["--jobs", "0"], "at least 1"),
     (["--table", "--out", "empty"], "no job has a result yet"),
+    (["--table", "--out", "nowhere"], "there is no study in nowhere"),
 ])  # fmt: skip
 def test_what_cannot_be_run(
     flags: list[str], match: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -199,3 +205,44 @@ def test_results_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "results.jsonl").write_text('{"task": 1}\n')
     with pytest.raises(CheckpointError, match="is damaged"):
         read(tmp_path)
+
+
+def test_evaluations_by_name_and_the_course_of_a_metric(tmp_path: Path) -> None:
+    both = [{"episodes": 2}, {"name": "sampled", "episodes": 3, "actions": "sampled", "seed": "own"}]
+    config = {"num_steps": 8, "hidden": [8], "minibatches": 1}
+    methods = {"ppo": {"algorithm": "ppo", "config": config}}
+    spec = make_study({**SPEC, "seeds": 1, "steps": 3000, "methods": methods, "evaluate": both,
+                       "metrics": ["losses/value", "coverage/cells", "no/such"]})  # fmt: skip
+    (job,) = spec.jobs
+    prepare(tmp_path / job.folder, job)
+    work(tmp_path / job.folder)
+    write_results(spec, tmp_path)
+    (row,) = read(tmp_path).rows
+    told = {name: (each["episodes"], each["actions"]) for name, each in row["scores"].items() if name != "last"}
+    assert told == {"evaluate": (2, "greedy"), "evaluate/sampled": (3, "sampled")}
+    assert row["courses"].keys() == {"losses/value", "coverage/cells"}
+    lines = [json.loads(each) for each in (tmp_path / job.folder / "metrics.jsonl").read_text().splitlines()]
+    course = row["courses"]["losses/value"]
+    assert course == {"steps": [each["step"] for each in lines], "values": [each["losses/value"] for each in lines]}
+    assert len(course["steps"]) == 3  # a line each thousand steps
+    assert row["metrics"]["losses/value"] == course["values"][-1]
+    assert read(tmp_path).measures("sea-3") == [
+        "evaluate", "evaluate/sampled", "last", "metric/losses/value", "metric/coverage/cells", "training",
+    ]  # fmt: skip
+    agent = jostle.load(tmp_path / job.folder)
+    again = jostle.evaluate(agent, 3, actions="sampled", seed=10_000 + job.seed)
+    agent.env.close()
+    assert row["scores"]["evaluate/sampled"]["return"] == again.mean
+
+
+def test_the_time_of_a_training_is_that_of_all_its_stretches() -> None:
+    rows = [{"step": 10, "time": 105.0}, {"step": 20, "time": 108.0}, {"step": 30, "time": 1003.0}]
+    when = {key: f"1970-01-01T00:{key // 60:02}:{key % 60:02}+00:00" for key in (100, 1000, 1004, 2000)}
+    stretches = [
+        {"started": when[100], "ended": None, "how": "killed"},  # told until 108
+        {"started": when[1000], "ended": when[1004], "how": "SIGTERM"},
+        {"started": when[2000], "ended": None, "how": None},  # this one
+    ]
+    assert _earlier(Record(Path("x"), {}, {"stretches": stretches}, rows)) == 8 + 4
+    assert _earlier(Record(Path("x"), {}, {"stretches": stretches[2:]}, rows)) == 0
+    assert _earlier(Record(Path("x"), {}, {}, rows)) == 0

@@ -259,6 +259,7 @@ class Agent(ABC):
         eval_noise: str = "mean",
         eval_env: Env | None = None,
         eval_env_options: dict[str, Any] | None = None,
+        eval_domain: Any = None,
     ) -> Self:
         """Train for ``steps`` more environment steps (rounded up to the next multiple of what one iteration takes).
 
@@ -277,6 +278,8 @@ class Agent(ABC):
                 what is learned. The best checkpoint by their mean return is kept in ``run_dir/best``.
             eval_episodes, eval_noise: episodes of an evaluation, and its inference mode (see `jostle.evaluate`).
             eval_env, eval_env_options: where it plays; None: where the agent trains.
+            eval_domain: what is randomised there: None nothing, whatever the training does; "train" the whole domain of
+                the training; or another one, a `jostle.domain.Space`, a YAML file or its data, such as a fixed set.
 
         Raises:
             ConfigError: steps that are no positive number, or another value that cannot be used.
@@ -286,7 +289,7 @@ class Agent(ABC):
         schedule = Schedule.of(
             steps, start=self.steps, log_every=log_every, checkpoint_every=checkpoint_every, save_replay=save_replay,
             keep=keep, eval_every=eval_every, eval_episodes=eval_episodes, eval_noise=eval_noise,
-            eval_env=name_of_eval(eval_env), eval_env_options=eval_env_options,
+            eval_env=name_of_eval(eval_env), eval_env_options=eval_env_options, eval_domain=eval_domain,
         )  # fmt: skip
         self.train(schedule, None if run_dir is None else Path(run_dir), callback, eval_env, progress=progress)
         return self
@@ -307,7 +310,7 @@ class Agent(ABC):
         if run_dir is None:
             train(self, schedule, **more)
             return
-        Evaluations(schedule, eval_env)  # refuses before a folder is made
+        Evaluations(schedule, eval_env).check(self)  # refuses before a folder is made
         config = self.description() | {"training": schedule.as_dict()}
         info = {"seed": self.seed, "command": command(), "commit": working_commit()}
         with Run.create(run_dir, config, info, schedule.keep, again=again) as run:

@@ -15,7 +15,7 @@ from jaxtyping import Int64, Shaped, UInt64
 
 from jostle.envs import JostleEnv
 from jostle.nn.pictures import channel_axis
-from jostle.nn.privileged import is_privileged
+from jostle.nn.privileged import is_beside
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -47,14 +47,15 @@ class View:
 def find_view(env: JostleEnv, info: dict[str, Any]) -> View | None:
     """The view for an environment, whose infos look like ``info``; None where nothing can be told apart.
 
-    Known games are seen by their rooms, grids by the agent's position, DeepSea by its cell; other pictures shrunk to
-    7×7 blocks of 8 levels of each colour, and other small observations as they are, real numbers in boxes.
+    Known games are seen by their rooms; grids, and whatever tells whole numbers [N, 2] as ``agent_pos`` of its infos,
+    by the agent's position; DeepSea by its cell; other pictures shrunk to 7×7 blocks of 8 levels of each colour, and
+    other small observations as they are, real numbers in boxes.
     """
     byte = ROOM_BYTES.get(env.id.partition("-")[0])
     if byte is not None and env.engine == "envpool" and "ram" in info:
         return View("rooms", lambda obs, info: info["ram"][:, byte], lambda kept: kept.astype(np.int64))
-    if env.engine == "envpool" and "agent_pos" in info:
-        return View("cells", lambda obs, info: info["agent_pos"], _position)
+    if _tells_position(info):
+        return View("cells", _told_position, _position)
     space = env.single_observation_space
     if env.id.startswith("jostle/DeepSea"):
         return View("cells", _lit, lambda kept: kept)
@@ -63,6 +64,16 @@ def find_view(env: JostleEnv, info: dict[str, Any]) -> View | None:
         levels = int(space.high.max()) + 1
         return View("cells", lambda obs, info: _newest(obs, env.frame_stack, levels), _hashed)
     return _whole(space)
+
+
+def _tells_position(info: dict[str, Any]) -> bool:
+    told = info.get("agent_pos")
+    return isinstance(told, np.ndarray) and told.ndim == 2 and told.shape[1] == 2 and told.dtype.kind in "iu"
+
+
+def _told_position(obs: Any, info: dict[str, Any]) -> Array:
+    """Column and row [N, 2]; where nobody tells them any more, those of the origin."""
+    return info["agent_pos"] if _tells_position(info) else np.zeros((len(info["valid"]), 2), np.int64)
 
 
 def _position(kept: Array) -> Int64[np.ndarray, "T N"]:
@@ -115,7 +126,7 @@ def _whole(space: gym.Space[Any]) -> View | None:
     """Small observations as they are, real numbers in boxes; None if they are large."""
     inner = {"": space}
     if isinstance(space, spaces.Dict):
-        inner = {key: part for key, part in space.spaces.items() if not is_privileged(key)}
+        inner = {key: part for key, part in space.spaces.items() if not is_beside(key)}
     parts = list(inner.values())
     if not parts or any(part.shape is None for part in parts):
         return None

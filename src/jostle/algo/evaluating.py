@@ -11,7 +11,10 @@ import numpy as np
 import torch
 
 from jostle.algo.schedule import Schedule
+from jostle.domain import Space
 from jostle.envs import JostleEnv
+from jostle.envs.domain import DOMAIN_OPTIONS, asked, off
+from jostle.envs.later import made
 from jostle.envs.sources import rows_of
 from jostle.errors import ConfigError
 from jostle.nn.inference import Inference
@@ -57,19 +60,38 @@ class Evaluations:
             )
         if isinstance(self._env, JostleEnv) and schedule.eval_env_options is not None:
             raise ConfigError(f"eval_env_options come too late: {self._env.id} is made already.")
+        if isinstance(self._env, JostleEnv) and schedule.eval_domain is not None:
+            raise ConfigError(f"eval_domain comes too late: {self._env.id} is made already; give it to make_env.")
+
+    def check(self, agent: Any) -> None:
+        """Before anything is trained.
+
+        Raises:
+            ConfigError: evaluations shall play in a domain that the training has not, or that its environment cannot.
+        """
+        domain = self.schedule.eval_domain
+        if not self.schedule.eval_every or domain is None:
+            return
+        if domain == "train":
+            asked(off(agent.env_options), "train")
+        elif self._env is None:
+            env = made(agent.env)
+            if env.world is None:
+                raise ConfigError(f"eval_domain randomises {env.id}, which offers nothing that a domain could vary.")
+            Space.load(domain).bind(env.world.quantities, env.id)
 
     def __call__(self, agent: Any) -> dict[str, float]:
         """Play, and give what is logged."""
         from jostle.evaluation import evaluate  # here, for it takes a third of a second that most runs need not pay
 
-        s = self.schedule
-        options = s.eval_env_options
-        if options is None and self._env is not None:
-            options = {}
+        s, options = self.schedule, self.schedule.eval_env_options
+        if options is not None or self._env is not None:  # what is told of the domain is told there too
+            told = {name: value for name, value in off(agent.env_options).items() if name in DOMAIN_OPTIONS}
+            options = told | (options or {})
         with _generators_untouched():
             found = evaluate(
                 agent, s.eval_episodes, noise=s.eval_noise, env=self._env, env_options=options,
-                num_envs=rows_of(self._env, min(s.eval_episodes, TOGETHER)),
+                domain=s.eval_domain, num_envs=rows_of(self._env, min(s.eval_episodes, TOGETHER)),
             )  # fmt: skip
         low, high = found.interval
         length = sum(e.length for e in found.episodes) / len(found.episodes)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jostle.algo.settings import check_type
+from jostle.domain import Space
 from jostle.errors import ConfigError, closest
 from jostle.plain import as_count
 
@@ -27,6 +28,7 @@ class Schedule:
         eval_every: steps between two evaluations; 0: none.
         eval_episodes, eval_noise, eval_env_options: of an evaluation; options None: the training's.
         eval_env: where it plays; None: where the training does. What no folder holds is named ``<so>``.
+        eval_domain: what is randomised there: None nothing, "train" the domain of the training, or a domain as data.
     """
 
     total: int
@@ -40,6 +42,7 @@ class Schedule:
     eval_noise: str = "mean"
     eval_env: str | None = None
     eval_env_options: dict[str, Any] | None = None
+    eval_domain: Any = None
 
     def __post_init__(self) -> None:
         for name in (*_COUNTS, *_FROM_ZERO):
@@ -87,12 +90,16 @@ class Schedule:
         for name, value in values.items():
             if name == "eval_env_options":
                 _check_options(value)
+            elif name == "eval_domain":
+                _domain_data(value)
             else:
                 check_type(f"training.{name}", value, hints[name])
         return cls(**values)
 
     def changed(self, values: Mapping[str, Any]) -> "Schedule":
         """The schedule with some of its values replaced; None says nothing.
+
+        A domain among the options of evaluations is `eval_domain`; "nominal" is none.
 
         Raises:
             ConfigError: a value that cannot be used.
@@ -102,6 +109,11 @@ class Schedule:
             if name not in names:
                 raise ConfigError(f"there is no '{name}' in the plan of a training; {closest(name, names)}")
         given = {name: value for name, value in values.items() if value is not None}
+        options = given.get("eval_env_options")
+        if isinstance(options, dict) and "domain" in options:
+            domain = options["domain"]
+            given["eval_env_options"] = {key: value for key, value in options.items() if key != "domain"} or None
+            given.setdefault("eval_domain", domain or "nominal")
         for name in given:
             if name in (*_COUNTS, *_FROM_ZERO):
                 given[name] = whole(name, given[name], int(name in _COUNTS))
@@ -109,6 +121,8 @@ class Schedule:
                 given[name] = bool(given[name])
             elif name == "eval_env_options":
                 _check_options(given[name])
+            elif name == "eval_domain":
+                given[name] = _domain_data(given[name])
         return dataclasses.replace(self, **given)
 
     def as_dict(self) -> dict[str, Any]:
@@ -128,6 +142,17 @@ def whole(name: str, value: object, least: int) -> int:
     if number < least:
         raise ConfigError(f"{name}={value} cannot be used: it must be {f'at least {least}' if least else '0 or more'}.")
     return number
+
+
+def _domain_data(value: Any) -> Any:
+    """A domain of evaluations as plain data, so that a run holds it: files are read now.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    if value is None or (isinstance(value, str) and value == "nominal"):
+        return None
+    return value if isinstance(value, str) and value == "train" else Space.load(value).data()
 
 
 def _check_options(options: object) -> None:

@@ -79,6 +79,7 @@ def train(
             first.
     """
     evaluations = Evaluations(schedule, eval_env)
+    evaluations.check(agent)
     callbacks = [] if callback is None else [callback] if callable(callback) else list(callback)
     agent.planned, agent.planned_from = schedule.total, schedule.schedules_from
     metrics = Metrics(run.path) if run else None

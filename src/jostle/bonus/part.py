@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from jostle.errors import ConfigError
 from jostle.functional.running import Moments
-from jostle.nn.privileged import is_privileged
+from jostle.nn.privileged import is_beside
 from jostle.nn.scaling import Scale, Scaling
 
 Kind = Literal["picture", "grid", "vector", "category"]
@@ -171,7 +171,7 @@ def holds_numbers(space: gym.Space[Any]) -> bool:
     """Its parts, but for the privileged one, are vectors of real numbers, and perhaps categories beside them."""
     parts = [space]
     if isinstance(space, spaces.Dict):
-        parts = [part for key, part in space.spaces.items() if not is_privileged(key)]
+        parts = [part for key, part in space.spaces.items() if not is_beside(key)]
     vectors = [
         part for part in parts if isinstance(part, spaces.Box) and part.dtype.kind == "f" and len(part.shape) < 2
     ]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from jostle.bonus.part import Part, may_hold_codes
 from jostle.errors import ConfigError
 from jostle.nn.encoders import Observation
-from jostle.nn.privileged import is_privileged
+from jostle.nn.privileged import is_beside
 
 Rows = list[Tensor]
 """Observations row by row: one tensor [B, …] for each part of the space."""
@@ -61,7 +61,7 @@ class Preprocess(nn.Module):
         self.keys: list[str] | None = None
         leaves, minigrid = [space], False
         if isinstance(space, spaces.Dict):
-            self.keys = [key for key in space.spaces if not is_privileged(key)]
+            self.keys = [key for key in space.spaces if not is_beside(key)]
             leaves = [space.spaces[key] for key in self.keys]
             if not leaves:
                 raise ConfigError(f"{owner}: the observation space {space} has nothing to see; give it another key.")

@@ -17,7 +17,8 @@ from jostle.nn.linear import Chain
 
 VECTOR_RATE, VECTOR_FEATURES = 1e-5, 64
 """Of the predictor, for vectors of numbers, where nothing is set: a network as wide as those for pictures, learning as
-fast as a policy, knows a handful of numbers everywhere within a few thousand steps (`benchmarks/coverage.py`)."""
+fast as a policy, knows a handful of numbers everywhere within a few thousand steps
+(`benchmarks/studies/coverage.yaml`)."""
 
 
 class RND(Bonus):

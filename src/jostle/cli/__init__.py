@@ -21,7 +21,7 @@ COMMANDS = {
     "stress": ("jostle.cli.stress:stress", "test agents under conditions seen and unseen, with intervals and checks"),
     "explain": (
         "jostle.cli.explain:explain",
-        "what an agent looks at: saliency by many techniques, with nulls and checks",
+        "what an agent looks at and holds: saliency, weights, ablations, with nulls and checks",
     ),
     "compare": ("jostle.cli.compare:compare", "is one agent, or one method, worse than another, on the same episodes?"),
     "study": ("jostle.cli.study:study", "tasks × methods × seeds from one file, with tables, curves and a report"),

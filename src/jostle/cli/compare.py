@@ -71,6 +71,8 @@ class Compare:
     """Where zips were trained; runs know it."""
     env_options: tuple[str, ...] = ()
     """Options of that environment as key=value."""
+    domain: Annotated[str | None, shown("nothing is randomised", "train|FILE")] = None
+    """train: draw from the whole domain of the training; FILE: from another one; suites of physics vary that."""
     algo: str | None = None
     """The algorithm of zips, which do not tell it: ppo, a2c, dqn, sac, td3 or ddpg."""
     fail_on_regression: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -122,6 +124,7 @@ def compare(arguments: list[str]) -> int:
             noise=args.noise,
             actions=args.actions,
             confidence=args.confidence,
+            domain=args.domain,
             seed=args.seed,
             worst=max(args.videos, _LISTED),
             notify=lambda done, total: progress.update(task, completed=done, total=total),

@@ -1,15 +1,17 @@
 """``jostle explain``."""
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from jostle.cli.explain_check import JUNIT, judge, read_first
 from jostle.cli.flags import named, parse, refuse_twice, shown
 from jostle.cli.play import console
 from jostle.cli.policies import is_zip, read_policy
@@ -22,13 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Explain:
-    """Look inside of an agent: what it looks at, by many techniques, each beside its null and with its sanity checks.
+    """Look inside of an agent: what it looks at, by many techniques, and what it holds: weights, units, layers, memory,
+    activations, each number beside its null.
 
     Episodes are recorded once; a folder of figures, numbers and a video is written. A technique that fails a check is
     marked so in its title.
 
     examples:
       jostle explain runs/catch
+      jostle explain runs/catch --parts units layers planes
+      jostle explain runs/catch --conditions seen:split=train unseen:split=test
+      jostle explain runs/catch --parts probes --assert inside.yaml
       jostle explain runs/catch --target value --steps 12 --methods blur integrated grad-cam
       jostle explain ppo_pong.zip --env ALE/Pong-v5 --algo ppo --out pong
     """
@@ -37,17 +43,24 @@ class Explain:
     """The folder of a run or of a saved agent, or a zip of Stable-Baselines3."""
     which: Literal["newest", "best"] = "newest"
     """The run's newest good checkpoint, or the best one by the evaluations of its training."""
+    parts: Annotated[tuple[str, ...], named("NAME [NAME ...]")] = ()
+    """What is looked at: saliency, weights, units, layers, pruning, memory, planes, entanglement, probes, maximised.
+    Without this, all that fit."""
     target: Annotated[str | None, shown("the action's log-probability or value, or mean:0", "NAME")] = None
     """What is explained: log_prob, prob, logit, q, value, entropy, mean:D, std:D; log_prob:2 is that of action 2."""
     methods: Annotated[tuple[str, ...], named("NAME [NAME ...]")] = ()
-    """Techniques: gradient, gradient-input, smoothgrad, guided, integrated, cam, grad-cam, occlusion, blur, blur-value,
-    baseline, sarfa; of vectors also ablation and permutation. Without this, all that fit."""
+    """Techniques of saliency: gradient, gradient-input, smoothgrad, guided, integrated, cam, grad-cam, occlusion, blur,
+    blur-value, baseline, sarfa; of vectors also ablation and permutation. Without this, all that fit."""
     steps: int = 6
-    """Steps that are explained, at equal distances over the episodes."""
+    """Steps that saliency explains, at equal distances over the episodes."""
     episodes: int = 5
-    """Episodes to record."""
+    """Episodes to record, of each condition."""
     max_steps: int = 200
     """Steps of one episode, after which it is left."""
+    conditions: Annotated[tuple[str, ...], named("NAME:KEY=VALUE[,KEY=VALUE] [...]")] = ()
+    """Conditions to play under, the first of which is what was seen: a name and options of the environment."""
+    domain: Annotated[str | None, shown("nothing is randomised", "train|FILE")] = None
+    """train: draw from the whole domain of the training; FILE: from another one; without, the world is nominal."""
     noise: Literal["mean", "fixed", "sampled"] = "mean"
     """mean: without noise; fixed: one draw; sampled: every episode under a draw of its own."""
     actions: Literal["greedy", "sampled"] = "greedy"
@@ -68,6 +81,10 @@ class Explain:
     """The folder for figures and numbers."""
     max_size: str = "1GB"
     """What the recorded episodes may take on the disk at most."""
+    checks: Annotated[Path | None, tyro.conf.arg(name="assert", metavar="FILE.yaml")] = None
+    """Statements about the inside: a list of {probe, mass or sanity, min or max}; an interval must pass."""
+    junit: Annotated[Path | None, shown("OUT/junit.xml")] = None
+    """Where the results of the statements go, for continuous integration."""
     no_sanity: tyro.conf.FlagCreatePairsOff[bool] = False
     """Leave the sanity checks out."""
     no_video: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -82,34 +99,40 @@ class Explain:
 
 def explain(arguments: list[str]) -> int:
     """``jostle explain DIR``"""
-    for flag in ("--methods", "--env-options"):
+    for flag in ("--parts", "--methods", "--conditions", "--env-options"):
         refuse_twice(arguments, flag)
     args = parse(Explain, arguments, "jostle explain")
-    from jostle.explain import explain_policy  # late, so that help is quick
+    from jostle.envs.domain import asked  # late, so that help is quick
+    from jostle.explain import explain_policy
     from jostle.store.signals import catch_signals
 
     if args.env is not None and not is_zip(args.run):
         raise ConfigError("--env is for zips of Stable-Baselines3: a run knows where it was trained.")
-    options = parse_options(args.env_options)
+    options, conditions = parse_options(args.env_options), parse_conditions(args.conditions)
     policy, _ = read_policy(
         args.run, algo=args.algo, env=args.env, env_options=options, device=args.device, which=args.which,
         trust=args.trust,
     )  # fmt: skip
+    statements = read_first(args.checks, args.junit, policy, tuple(conditions) or None)
     out = args.out or _default(args.run)
+    world = {**policy.env_options, **options}
     with catch_signals() as stop, Progress(transient=True, disable=args.quiet or not Console().is_terminal) as progress:
         task = progress.add_task("trace", total=None)
         found = explain_policy(
             policy,
             out,
+            parts=args.parts or None,
+            initial=args.run if (args.run / "run.json").exists() else None,
             target=args.target,
             methods=args.methods or None,
             steps=args.steps,
             episodes=args.episodes,
             max_steps=args.max_steps,
+            conditions=conditions or None,
             noise=args.noise,
             actions=args.actions,
             seed=args.seed,
-            env_options={**policy.env_options, **options},
+            env_options=world if args.domain is None else asked(world, args.domain),
             max_size=args.max_size,
             key=args.key,
             sanity=not args.no_sanity,
@@ -124,7 +147,27 @@ def explain(arguments: list[str]) -> int:
     if not found.complete:
         print(f"stopped: what was whole is in {out}.")
         return stop.exit_code
-    return 0
+    junit = args.junit or out / JUNIT
+    return judge(statements, policy, found.trace, junit, target=args.target, key=args.key, quiet=args.quiet)
+
+
+def parse_conditions(words: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Conditions from ``name:key=value,key=value`` words.
+
+    >>> parse_conditions(("seen", "unseen:split=test,themes=[1, 2]"))
+    {'seen': {}, 'unseen': {'split': 'test', 'themes': [1, 2]}}
+
+    Raises:
+        ConfigError: a name twice, or what is no option.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for word in words:
+        name, _, rest = word.partition(":")
+        if not name or name in found or "=" in name:
+            raise ConfigError(f"--conditions {word} cannot be used: NAME:KEY=VALUE, and each a name of its own.")
+        pairs = re.split(r",(?=\s*[A-Za-z_]\w*=)", rest) if rest else []
+        found[name] = parse_options([pair.strip() for pair in pairs], "--conditions")
+    return found
 
 
 def _default(run: Path) -> Path:
@@ -136,16 +179,22 @@ def _default(run: Path) -> Path:
 
 def _show(found: "Explanation") -> None:
     data = found.as_dict()
-    table = Table(
-        title=f"{data['policy']} in {data['env']}: {data['episodes']} episodes, mean return {data['mean return']:.4g}",
-        title_justify="left",
-    )
-    rows = found.rows()
-    for name in rows[0] if rows else ():
-        table.add_column(name, justify="right" if name.startswith("like") or name == "gain" else "left")
-    for row in rows:
-        table.add_row(*row.values())
-    console().print(table)
+    about = f"{data['episodes']} episodes, mean return {data['mean return']:.4g}"
+    _table(found.rows(), f"{data['policy']} in {data['env']}: {about}")
+    _table(found.numbers(), "Inside: each number beside its null")
     for name, why in found.left_out.items():
         print(f"note: no {name}: {why}")
     print(f"figures and numbers in {found.folder} ({found.seconds:.0f} s)")
+
+
+def _table(rows: list[dict[str, str]], title: str) -> None:
+    """Nothing where there are no rows."""
+    if not rows:
+        return
+    table = Table(title=title, title_justify="left")
+    for name in rows[0]:
+        number = name.startswith("like") or name in ("gain", "value", "null", "p")
+        table.add_column(name, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row.values())
+    console().print(table)

@@ -36,19 +36,32 @@ class Evaluating:
     """Another environment to evaluate in, with the same spaces."""
     eval_env_options: Annotated[tuple[str, ...], named("[KEY=VALUE ...]")] = ()
     """Options of the environment of evaluations, over those of the training where it is the same one."""
+    eval_domain: Annotated[str | None, shown("nothing is randomised", "train|FILE|nominal")] = None
+    """What is randomised in evaluations: the whole domain of the training, that of a file, such as a fixed set, or
+    nothing, whatever the training does."""
 
 
-def training_of(saving: Saving, evaluating: Evaluating, env_options: dict[str, Any]) -> dict[str, Any]:
-    """What the flags say of the section ``training``; the training's own options stay under those of evaluations."""
+def training_of(
+    saving: Saving, evaluating: Evaluating, env_options: dict[str, Any], eval_domain: Any = None
+) -> dict[str, Any]:
+    """What the flags say of the section ``training``; the training's own options stay under those of evaluations.
+
+    ``eval_domain`` is a domain that a file holds as data, which no flag can.
+    """
     given = parse_options(evaluating.eval_env_options, "--eval-env-options")
     under = {} if evaluating.eval_env is not None else off(env_options)
-    return {**vars(saving), **vars(evaluating), "eval_env_options": under | given if given else None}
+    own = {"eval_env_options": under | given if given else None}
+    if evaluating.eval_domain is None and "domain" not in given:
+        own["eval_domain"] = eval_domain
+    return {**vars(saving), **vars(evaluating), **own}
 
 
 def from_training(training: dict[str, Any]) -> dict[str, Any]:
     """The flags' defaults, by what stands in the section ``training``: the two parts as arguments of a command."""
     saving = {name: training[name] for name in vars(Saving()) if training.get(name) is not None}
     evaluating = {name: training[name] for name in vars(Evaluating()) if training.get(name) is not None}
+    if not isinstance(evaluating.get("eval_domain"), str):
+        evaluating.pop("eval_domain", None)
     options = evaluating.pop("eval_env_options", None) or {}
     evaluating["eval_env_options"] = tuple(f"{key}={value}" for key, value in options.items())
     return {"saving": Saving(**saving), "evaluating": Evaluating(**evaluating)}

@@ -18,6 +18,7 @@ TOP = ("jostle", "algorithm", "env", "num_envs", "env_options", "seed", "config"
 TRAINING = (
     "total", "log_every", "checkpoint_every", "save_replay", "keep", "schedules_from",
     "eval_every", "eval_episodes", "eval_noise", "eval_env", "eval_env_options",
+    "eval_domain",
 )  # fmt: skip
 _SECTIONS = ("env_options", "config", "training")
 _ELSEWHERE = {
@@ -27,7 +28,7 @@ _ELSEWHERE = {
     "render_mode": "nothing is drawn in training, and `jostle watch` draws by itself",
 }
 """Arguments of `make_env` that are no options, each with where they belong."""
-_TYPES = {
+_TYPES: dict[str, tuple[Any, str]] = {
     "env": (str, "a text"),
     "num_envs": (int, "a whole number"),
     "seed": (int, "a whole number"),
@@ -42,6 +43,7 @@ _TYPES = {
     "eval_noise": (str, "a text"),
     "eval_env": (str, "a text"),
     "eval_env_options": (dict, "a mapping"),
+    "eval_domain": ((str, dict), "train, nominal, a file or a domain"),
 }
 
 

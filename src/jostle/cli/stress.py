@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,13 +22,16 @@ from jostle.cli.recipe import parse_options
 from jostle.errors import ConfigError
 
 if TYPE_CHECKING:
+    from jostle.nn.inference import Inference
     from jostle.stress.checks import Check, Verdict
+    from jostle.stress.condition import Suite
     from jostle.stress.result import StressResult
+    from jostle.stress.target import Target
     from jostle.view import PolicyView
 
 _MACHINE = ("device", "threads", "compile")
 """Settings that make no method a different one."""
-FILES = ("episodes.jsonl", "summary.json", "report.md", "figure.png", "junit.xml")
+FILES = ("episodes.jsonl", "summary.json", "report.md", "figure.png", "junit.xml", "sobol.csv", "sobol.png")
 
 
 @dataclass
@@ -44,6 +48,8 @@ class Stress:
       jostle stress runs/coinrun-s0 runs/coinrun-s1 --suite procgen-looks --out coinrun
       jostle stress runs/cartpole --suite gravity.yaml --assert behaviour.yaml
       jostle stress ppo_cartpole.zip --env CartPole-v1 --algo ppo --suite gravity.yaml
+      jostle stress runs/pole --suite physics-sobol --domain poles.yaml --points 256
+      jostle stress runs/pole --suite physics-worst --domain poles.yaml --videos 2
       jostle stress --list
     """
 
@@ -63,6 +69,10 @@ class Stress:
     """mean: without noise; fixed: one draw; sampled: a fresh draw for every action; mc:M: averaged over M draws."""
     actions: Literal["greedy", "sampled"] = "greedy"
     """greedy: the likeliest or best action; sampled: from the policy, as in training (PPO only)."""
+    points: Annotated[int, tyro.conf.arg(metavar="INT")] = 128
+    """Of physics-sobol, a power of two: so many worlds, times two more than there are parameters, each played twice."""
+    videos: int = 0
+    """Of physics-worst: record the worst episode in so many of the worst worlds."""
     seed: int = 10_000
     """Seed of environments, perturbations and draws."""
     device: Annotated[str | None, shown("the run's own")] = None
@@ -99,9 +109,9 @@ def stress(arguments: list[str]) -> int:
         refuse_twice(arguments, flag)
     args = parse(Stress, arguments, "jostle stress")
     from jostle.store.signals import catch_signals  # late, so that help is quick
-    from jostle.stress.checks import read_checks, run_checks, write_junit
-    from jostle.stress.run import modes_of, prepare, stress_test
-    from jostle.stress.suites import DESCRIPTIONS
+    from jostle.stress.checks import run_checks, write_junit
+    from jostle.stress.run import modes_of, prepare, stress_test, ways
+    from jostle.stress.suites import DESCRIPTIONS, SEARCHED
     from jostle.view.playing import require_seed
 
     if args.list:
@@ -116,27 +126,36 @@ def stress(arguments: list[str]) -> int:
     if args.junit is not None and args.checks is None:
         raise ConfigError("--junit is for the results of checks: give --assert FILE.yaml, too.")
     require_seed(args.seed)  # before a folder is made
+    if args.videos < 0 or (args.videos and args.suite not in SEARCHED):
+        raise ConfigError(f"--videos {args.videos} cannot be used: it records worlds of the suite physics-worst.")
     views = _load(args)
-    _, suite = prepare(views, args.suite, domain=args.domain)
-    suite = suite.only(args.conditions) if args.conditions else suite
-    modes = [str(mode) for mode in modes_of(args.noise, views)]
-    checks = [] if args.checks is None else read_checks(args.checks, suite, modes, list(views))
-    if args.no_baseline and any(check.metric in ("lead", "kept") for check in checks):
-        raise ConfigError("checks of lead and kept are against random play: leave --no-baseline out.")
-    out = _folder(args.out, args.runs[0], suite.name, args.overwrite)
+    modes = modes_of(args.noise, views)
+    target, suite = None, None
+    if args.suite not in SEARCHED:  # searching takes a while: the folder is made before
+        target, suite = prepare(views, args.suite, domain=args.domain)
+        suite = suite.only(args.conditions) if args.conditions else suite
+    elif args.conditions:
+        raise ConfigError(f"--conditions cannot choose among worlds that {args.suite} finds itself: leave it out.")
+    checks = [] if suite is None else _checks(args, suite, modes, views)
+    out = _folder(args.out, args.runs[0], args.suite if suite is None else suite.name, args.overwrite)
     junit = args.junit or out / "junit.xml"
     _require_writable(junit.parent)
     with catch_signals() as stop, Progress(transient=True, disable=args.quiet or not Console().is_terminal) as progress:
         task = progress.add_task("episodes", total=None)
+        if suite is None:
+            how = ways(views, modes, args.actions == "sampled", args.seed, lambda: stop.signal is not None)
+            target, suite = prepare(views, args.suite, domain=args.domain, how=how)
+            checks = [] if stop.signal else _checks(args, suite, modes, views)
         result = stress_test(
             views,
             suite,
             episodes=args.episodes,
-            noise=modes,
+            noise=[str(mode) for mode in modes],
             actions=args.actions,
             seed=args.seed,
             domain=args.domain,
             baseline=not args.no_baseline,
+            points=args.points,
             notify=lambda done, total: progress.update(task, completed=done, total=total),
             stop=lambda: stop.signal is not None,
         )
@@ -149,6 +168,8 @@ def stress(arguments: list[str]) -> int:
     if not result.complete:
         print(f"stopped: {_measured(result)} kept in {out}; a condition under way is left out.")
         return stop.exit_code
+    if args.videos and target is not None:
+        _record(result, views, target, out, args)
     verdicts = run_checks(result, checks)
     if checks:
         try:
@@ -156,6 +177,38 @@ def stress(arguments: list[str]) -> int:
         except OSError as error:
             raise ConfigError(f"cannot write {junit} ({error.strerror}): choose another file.") from error
     return _judge(verdicts, checks, args.quiet)
+
+
+def _checks(
+    args: Stress, suite: "Suite", modes: "Sequence[Inference]", views: "Mapping[str, Sequence[PolicyView]]"
+) -> "list[Check]":
+    """The checks that are asked for, every name in them known."""
+    from jostle.stress.checks import read_checks
+
+    if args.checks is None:
+        return []
+    checks = read_checks(args.checks, suite, [str(mode) for mode in modes], list(views))
+    if args.no_baseline and any(check.metric in ("lead", "kept") for check in checks):
+        raise ConfigError("checks of lead and kept are against random play: leave --no-baseline out.")
+    return checks
+
+
+def _record(
+    result: "StressResult", views: "Mapping[str, Sequence[PolicyView]]", target: "Target", out: Path, args: Stress
+) -> None:
+    """A video of the worst episode in each of the worst worlds."""
+    from jostle.stress.replays import again, worst_episodes
+    from jostle.watch import record
+
+    for replay in worst_episodes(result, args.videos):
+        source, options = again(result, replay, target)
+        video = record(
+            views[replay.method][replay.run], out / replay.file, episodes=1, noise=replay.noise, actions=args.actions,
+            seed=replay.seed, env=source, env_options=options, overwrite=True,
+        )  # fmt: skip
+        if not args.quiet:
+            told = f"{video.returns[0]:.4g}" if video.returns else f"{video.cut:.4g} where the video ends"
+            print(f"{video.path}: {replay.condition}, seed {replay.seed}, return {told}")
 
 
 def _load(args: Stress) -> "dict[str, list[PolicyView]]":
@@ -253,32 +306,42 @@ def _require_writable(folder: Path) -> None:
 
 def _write(result: "StressResult", out: Path, quiet: bool) -> None:
     """Table, summary, report and, where matplotlib is installed, the figure."""
+    from jostle.stress.physics.sobol import write_csv
     from jostle.stress.report import as_dict
     from jostle.stress.tables import markdown_report
 
     try:
         for name in FILES:
             (out / name).unlink(missing_ok=True)
+        for video in out.glob("worst-*.mp4"):  # of an earlier search
+            video.unlink()
         result.write_rows(out / "episodes.jsonl")
         text = json.dumps(finite(as_dict(result)), indent=1, allow_nan=False)
         (out / "summary.json").write_text(text + "\n", encoding="utf-8")
         (out / "report.md").write_text(markdown_report(result), encoding="utf-8")
-        _draw(result, out / "figure.png", quiet)
+        if result.sobol:
+            write_csv(out / "sobol.csv", result.sobol, result.runs)
+        _draw(result, out, quiet)
     except OSError as error:
         raise ConfigError(f"cannot write in {out} ({error.strerror}): choose another folder with --out.") from error
 
 
-def _draw(result: "StressResult", path: Path, quiet: bool) -> None:
+def _draw(result: "StressResult", out: Path, quiet: bool) -> None:
     if importlib.util.find_spec("matplotlib") is None:
         if not quiet:
             print('note: no figure, for it needs matplotlib: pip install "jostle[lab]"')
         return
     from jostle.stress.figures import plot_stress
+    from jostle.stress.physics.sobol import metrics_of, of_method
+    from jostle.stress.sobol_figure import plot_sobol
 
-    plot_stress(result).savefig(path)
+    plot_stress(result).savefig(out / "figure.png")
+    if any(of_method(result.sobol, method, metric) for method in result.methods for metric in metrics_of(result.sobol)):
+        plot_sobol(result).savefig(out / "sobol.png")
 
 
 def _show(result: "StressResult", out: Path) -> None:
+    from jostle.stress.physics.sobol import sentences as shares
     from jostle.stress.report import lines
     from jostle.stress.tables import OVER_CHANCE, against_chance, columns, heading, sentences
 
@@ -290,7 +353,7 @@ def _show(result: "StressResult", out: Path) -> None:
     for row in zip(*(cells for _, cells in parts), strict=True):
         table.add_row(*row)
     console().print(table)
-    for sentence in [*sentences(result), *against_chance(result)]:
+    for sentence in [*sentences(result), *against_chance(result), *shares(result.sobol)]:
         print(sentence)
     print(f"results in {out}")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from rich.console import Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from jostle.cli.flags import named, parse, shown
@@ -84,6 +85,8 @@ def study(arguments: list[str]) -> int:
         _plan(spec, list(done_jobs(spec, out)), args)
         return 0
     if args.table:
+        if not out.is_dir():
+            raise ConfigError(f"there is no study in {out}: run it first, or give its folder with --out.")
         _tables(spec, out, args)
         return 0
     begun = time.monotonic()
@@ -141,6 +144,7 @@ class Board:
     running: Counter[tuple[str, str]] = field(default_factory=Counter)
     failed: Counter[tuple[str, str]] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.done.update(self.before)
@@ -163,6 +167,9 @@ class Board:
         place = place_of(event.job)
         if event.what == "started":
             self.running[place] += 1
+            if event.job.name in self.broken:  # it is tried again
+                self.broken.remove(event.job.name)
+                self.failed[place] -= 1
             return
         self.running[place] -= 1
         assert event.ended is not None
@@ -175,8 +182,12 @@ class Board:
                 print(f"[{sum(self.done.values())}/{sum(self.all.values())}] {name}: {told}", flush=True)
             return
         self.failed[place] += 1
+        self.broken.add(name)
         lines = [f"FAILED {name} (exit code {event.ended.code}), log in {event.ended.folder}:", *event.said]
-        (self.live.console.print if self.alive else print)("\n  ".join(lines))
+        if self.alive:
+            self.live.console.print("\n  ".join(lines), markup=False, highlight=False)
+        else:
+            print("\n  ".join(lines))
 
     def tick(self) -> None:
         """Draw anew, twice a second."""
@@ -191,7 +202,7 @@ class Board:
         for (task, method), count in self.all.items():
             place = task, method
             numbers = [f"{self.done[place]} of {count}", self.running[place], self.failed[place]]
-            table.add_row(task, method, *(str(number) if number else "" for number in numbers))
+            table.add_row(escape(task), escape(method), *(str(number) if number else "" for number in numbers))
         return table
 
     def _left(self) -> str:
@@ -220,7 +231,7 @@ def _plan(spec: "Spec", done: "list[tuple[Job, dict[str, Any]]]", args: Study) -
     for (task, method), count in spec.plan.items():
         each, had = mean.get((task, method), math.nan), len(took.get((task, method), ()))
         total += (count - had) * (fallback if math.isnan(each) else each)
-        table.add_row(task, method, str(count), str(had), "–" if math.isnan(each) else _clock(each))
+        table.add_row(escape(task), escape(method), str(count), str(had), "–" if math.isnan(each) else _clock(each))
     console().print(table)
     if spec.searches:
         print(search_told(spec.searches[0].budget, [search.method for search in spec.searches]))

@@ -48,6 +48,8 @@ class Train:
     "rollback(high=400, low=200)", plr."""
     domain_privileged: tyro.conf.FlagCreatePairsOff[bool] = False
     """Tell the draws as an observation; --privileged says who sees it."""
+    domain_history: int = 0
+    """Tell the last K observations and actions of each episode as an observation; 0: none."""
     num_envs: int = 8
     """Environments stepped together."""
     seed: int = 0
@@ -84,6 +86,9 @@ examples:
   jostle train ppo --preset cartpole-ppo --eval-every 10000 --eval-noise mean --run-dir runs/cartpole --resume
 """
 
+OF_DOMAIN = ("domain", "domain_schedule", "domain_privileged", "domain_history")
+"""Flags that are options of the environment."""
+
 COMMANDS: dict[str, tuple[type[DQN] | type[PPO], Any]] = {
     "dqn": (DQN, with_sections(Train, DQNConfig, DQN_HELP)),
     "ppo": (PPO, with_sections(Train, PPOConfig, PPO_HELP)),
@@ -116,14 +121,16 @@ def _train(algorithm: str, arguments: list[str]) -> int:
     if "jostle" in start:  # a run's own file, which may be older than the refusal of settings without effect
         settings.refuse_idle(merged(kind.settings(), start["config"]))
         settings = merged(settings, {}, origin=SAVED)
-    words = {name: getattr(args, name) or None for name in ("domain", "domain_schedule", "domain_privileged")}
+    words = {name: getattr(args, name) or None for name in OF_DOMAIN}
     of_domain = {name: word for name, word in words.items() if word is not None}
     given = overlay(start, {"env_options": parse_options(args.env_options) | of_domain})["env_options"]
     options = domain_options(given)
     if args.resume and args.run_dir is None:
         raise ConfigError("--resume needs the folder of the run: give --run-dir, the same every time.")
     run_dir = args.run_dir or _new_folder(args.env, algorithm, args.seed)
-    schedule = Schedule.of(args.steps, **training_of(args.saving, args.evaluating, options))
+    known = (start.get("training") or {}).get("eval_domain")
+    plan = training_of(args.saving, args.evaluating, options, known if isinstance(known, dict) else None)
+    schedule = Schedule.of(args.steps, **plan)
     if args.resume and (run_dir / "run.json").exists() and not Run.unstarted(run_dir):
         wanted = {
             "algorithm": algorithm, "env": args.env, "num_envs": args.num_envs, "env_options": options,

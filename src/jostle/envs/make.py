@@ -49,6 +49,7 @@ def make_env(
     domain_schedule: Any = None,
     domain_privileged: bool = False,
     domain_seen: Any = None,
+    domain_history: int = 0,
     **options: Any,
 ) -> JostleEnv:
     """Make a vector environment.
@@ -74,6 +75,8 @@ def make_env(
         domain_privileged: tell each row's draw as the observation "privileged"; who sees it is the agents' setting
             `privileged`.
         domain_seen: the domain of the training, in whose ranges that is told; None: `domain`.
+        domain_history: k > 0 to tell the last k observations and actions of each episode as the observation
+            "domain_history" [k, E], zeros before its beginning: what a policy may find the draw out by.
         options: handed to the environments: the pool's configuration on EnvPool, the constructor on Gymnasium. A
             function takes none.
 
@@ -94,7 +97,7 @@ def make_env(
     randomised = whole_options(
         {
             "domain": domain, "domain_schedule": domain_schedule, "domain_privileged": plain(domain_privileged),
-            "domain_seen": domain_seen,
+            "domain_seen": domain_seen, "domain_history": domain_history,
         }
     )  # fmt: skip
     given = take_apart(vouched_id(id) if isinstance(id, str) else id)
@@ -142,6 +145,7 @@ def make_env(
             source=given.source,
             made_with={k: v for k, (v, default) in made_with.items() if v != default} | randomised | options,
             domain=_driver(runs, name, num_envs, randomised),
+            history=randomised.get("domain_history", 0),
         )
     except (MemoryError, ValueError) as error:
         runs.close()

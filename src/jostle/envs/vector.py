@@ -5,6 +5,7 @@ are real, and counts episodes. Every engine gives the same thing to the algorith
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -17,12 +18,16 @@ from jostle.envs.actions import action_check
 from jostle.envs.domain.driver import DomainDriver
 from jostle.envs.frames import FrameStack
 from jostle.envs.masks import KEY, MaskReader
+from jostle.envs.names import ATTRIBUTE, Names, names_in
 from jostle.envs.observations import Obs, float_keys, range_checks
+from jostle.envs.past import Past
 from jostle.envs.world import World, world_of
 from jostle.errors import CheckpointError, ConfigError, EnvError
-from jostle.nn.privileged import PRIVILEGED, is_privileged
+from jostle.nn.privileged import HISTORY, PRIVILEGED, is_privileged
 
 Flags = Bool[np.ndarray, "N"]
+Seed = int | Sequence[int] | None
+"""One seed, of which environment i has ``seed + i``; a seed for each environment; or none."""
 Step = tuple[Obs, Float32[np.ndarray, "N"], Flags, Flags, dict[str, Any]]
 
 
@@ -43,7 +48,7 @@ class Engine(Protocol):
     counts_games: bool
     """Whether infos carry "reward" (unclipped) and "terminated" (true game over), by which episodes are counted."""
 
-    def reset(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]: ...
+    def reset(self, seed: Seed, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]: ...
     def step(self, actions: np.ndarray) -> Step: ...
     def render(self) -> np.ndarray: ...
     def close(self) -> None: ...
@@ -86,6 +91,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         source: what `make_env` was given: an id, or a function that makes one environment.
         made_with: the further arguments of `make_env`, to make more of the same kind.
         domain: draws the environments' quantities.
+        history: k > 0 to tell the last k observations and actions as the observation "domain_history".
 
     Attributes:
         domain: what draws the environments' quantities; None: nothing.
@@ -109,6 +115,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         source: Any = None,
         made_with: dict[str, Any] | None = None,
         domain: DomainDriver | None = None,
+        history: int = 0,
     ) -> None:
         self._engine, self.domain = engine, domain
         self.id, self.engine, self.num_envs, self.seed = env_id, engine.name, num_envs, seed
@@ -126,9 +133,15 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             self._frames = FrameStack(engine.single_observation_space, num_envs, frame_stack, env_id)
             self.frame_stack, self.stack_padding = frame_stack, "repeat"
             self.single_observation_space = self._frames.space
-        self._told = domain is not None and domain.privileged_space is not None
-        if self._told:
-            self.single_observation_space = _with_privileged(self.single_observation_space, domain, env_id)
+        self._past: Past | None = None
+        if history > 0:
+            inner, actions = engine.single_observation_space, engine.single_action_space
+            self._past = Past(inner, actions, num_envs, history, env_id)
+            self.single_observation_space = _beside(self.single_observation_space, HISTORY, self._past.space, env_id)
+        told = None if domain is None else domain.privileged_space
+        self._told = told is not None
+        if told is not None:
+            self.single_observation_space = _beside(self.single_observation_space, PRIVILEGED, told, env_id)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._check_actions = action_check(self.single_action_space, num_envs, env_id)
@@ -148,21 +161,24 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._seeded = False
         self._clear_statistics()
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]:
+    def reset(self, *, seed: Seed = None, options: dict[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]:
         """Start all episodes anew.
 
         Args:
-            seed: a new seed: environment i is seeded with ``seed + i``. None: the seed given to `make_env` at the first
-                reset, the running random state later. On EnvPool a new seed builds the pool anew.
+            seed: a new seed: environment i is seeded with ``seed + i``; or a seed for each (not on EnvPool, nor with a
+                domain, whose draws need one). None: the seed given to `make_env` at the first reset, the running random
+                state later. On EnvPool a new seed builds the pool anew.
             options: handed to the environments (Gymnasium only).
         """
         if self.closed:
             raise EnvError(f"{self.id} is closed: make a new one.")
         if seed is None and not self._seeded:
             seed = self.seed
+        if seed is not None and not isinstance(seed, int | np.integer):
+            seed = self._seed_of_each(seed)
         self.moves += 1
         if self.domain is not None:
-            self.domain.reset(seed)
+            self.domain.reset(seed if seed is None or isinstance(seed, int | np.integer) else seed[0])
         obs, info = self._engine.reset(seed, options)
         self._seeded = True
         self._check_observation(obs, "reset")
@@ -170,6 +186,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             info = self._with_masks(info, ~self._all)
         self._clear_statistics()
         self._ended, self._any_ended = ~self._all, False
+        if self._past is not None:
+            self._past.begin(obs)
         if self._frames is not None:
             assert isinstance(obs, np.ndarray)
             obs = self._frames.push(obs, self._all)
@@ -178,8 +196,7 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         info["valid"] = info["start"] = self._all
         if self.domain is not None:
             info |= self.domain.info()
-            obs = self._with_told(obs)
-        return obs, info
+        return self._with_told(obs), info
 
     def step(self, actions: np.ndarray) -> Step:
         """Make one transition in every environment.
@@ -229,13 +246,15 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._ended, self._any_ended = ended, bool(np.count_nonzero(ended))
         if self._any_ended if game_over is ended else np.count_nonzero(game_over):
             info["episode"], info["_episode"] = self._pop_statistics(game_over), game_over
+        if self._past is not None:
+            self._past.push(obs, actions, start)
         if self._frames is not None:
             assert isinstance(obs, np.ndarray)
             obs = self._frames.push(obs, start)
         info["valid"], info["start"] = valid, start
         if self.domain is not None:
             info |= self.domain.info()
-            obs = self._with_told(obs)
+        obs = self._with_told(obs)
         return obs, reward, terminated, truncated, info
 
     def render(self) -> np.ndarray:  # type: ignore[override]  # Gymnasium says a tuple of frames; this is their stack
@@ -259,6 +278,25 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         told = getattr(self._engine, "object_masks", None)
         masks: dict[str, np.ndarray] | None = None if told is None else told()
         return masks
+
+    @property
+    def observation_names(self) -> Names:
+        """A name for each number of an observation, by the observation's parts ("" where it has none), where somebody
+        tells: see `jostle.envs.names`. Parts without names are left out.
+        """
+        told = getattr(self._engine, ATTRIBUTE, None)
+        found = {} if self._frames is not None else names_in(told, self._engine.single_observation_space, self.id)
+        if not self._told:
+            return found
+        assert self.domain is not None
+        plain = not isinstance(self._engine.single_observation_space, spaces.Dict)
+        rest = {"obs" if plain else part: names for part, names in found.items()}
+        return {**rest, PRIVILEGED: self.domain.told}
+
+    @property
+    def counts_games(self) -> bool:
+        """Whether infos carry "reward" (unclipped) and "terminated" (true game over), by which episodes are counted."""
+        return bool(self._engine.counts_games)
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the engine and its processes."""
@@ -294,6 +332,8 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             state["masked"] = True
         if self.domain is not None:
             state["domain"] = self.domain.state_dict()
+        if self._past is not None:
+            state["past"] = self._past.state_dict()
         if self._frames is not None:
             state["frames"] = self._frames.stack.copy()
         return state
@@ -309,10 +349,16 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             )
         if (self.domain is None) != ("domain" not in state):
             raise CheckpointError(f"The saved state of {self.id} is of another domain: make it with the same one.")
+        if (self._past is None) != ("past" not in state):
+            raise CheckpointError(
+                f"The saved state of {self.id} has another domain_history: make it with the same one."
+            )
         self.moves += 1
         if self.domain is not None:
             self.domain.load_state_dict(state["domain"])
         self._engine.load_state_dict(state["engine"])
+        if self._past is not None:
+            self._past.load_state_dict(state["past"])
         self._ended, self._any_ended, self._seeded = ended, bool(ended.any()), True
         self.masked = bool(state.get("masked", False))
         self._returns = np.array(state["returns"], np.float64)
@@ -320,6 +366,16 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._since = time.perf_counter() - np.array(state["seconds"], np.float64)
         if self._frames is not None:
             self._frames.stack = np.array(state["frames"], np.uint8)
+
+    def _seed_of_each(self, seeds: Sequence[int]) -> list[int]:
+        found = [int(seed) for seed in seeds]
+        if len(found) != self.num_envs:
+            raise ConfigError(
+                f"{self.id} was given {len(found)} seeds for {self.num_envs} environments: give each its own."
+            )
+        if self.domain is not None and len(self.domain.bound):
+            raise ConfigError(f"{self.id} draws a domain by one seed: reset it with one, or make it without a domain.")
+        return found
 
     def _prepare_domain(self, domain: DomainDriver, start: Flags) -> None:
         """Before a step: draws for the rows that it starts anew, and for what varies within episodes."""
@@ -330,12 +386,16 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         domain.heard()
 
     def _with_told(self, obs: Obs) -> Obs:
-        """The observations with what the domain tells of its draws."""
-        if not self._told:
+        """The observations with what is told of the past, and of the domain's draws."""
+        if not self._told and self._past is None:
             return obs
-        assert self.domain is not None
-        rest = obs if isinstance(obs, dict) else {"obs": obs}
-        return {**rest, PRIVILEGED: self.domain.privileged}
+        told = dict(obs) if isinstance(obs, dict) else {"obs": obs}
+        if self._past is not None:
+            told[HISTORY] = self._past.window
+        if self._told:
+            assert self.domain is not None
+            told[PRIVILEGED] = self.domain.privileged
+        return told
 
     def _require_snapshots(self) -> None:
         if not self.can_snapshot:
@@ -421,14 +481,10 @@ class JostleEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             )
 
 
-def _with_privileged(space: spaces.Space[Any], domain: DomainDriver | None, env_id: str) -> spaces.Dict:
-    """The space with the key "privileged" beside what there is."""
-    assert domain is not None
+def _beside(space: spaces.Space[Any], key: str, told: spaces.Space[Any], env_id: str) -> spaces.Dict:
+    """The space with one more key beside what there is."""
     inner = dict(space.spaces) if isinstance(space, spaces.Dict) else {"obs": space}
-    if any(map(is_privileged, inner)):
-        raise ConfigError(
-            f"{env_id} tells observations under the key '{PRIVILEGED}' already: make it with domain_privileged=False."
-        )
-    told = domain.privileged_space
-    assert told is not None
-    return spaces.Dict({**inner, PRIVILEGED: told})
+    if any(other == key or (key == PRIVILEGED and is_privileged(other)) for other in inner):
+        option = {PRIVILEGED: "domain_privileged=False", HISTORY: "domain_history=0"}[key]
+        raise ConfigError(f"{env_id} tells observations under the key '{key}' already: make it with {option}.")
+    return spaces.Dict({**inner, key: told})

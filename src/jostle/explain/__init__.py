@@ -21,6 +21,7 @@ from jostle.explain.ablate import (
 )
 from jostle.explain.activations import embed, entanglement, gather, probe, probe_layers, trajectories
 from jostle.explain.asking import Subject, Target, ask, intrinsic_reward
+from jostle.explain.explanation import Explanation
 from jostle.explain.maximise import maximise_activation
 from jostle.explain.perturb import (
     baseline_mask,
@@ -46,17 +47,19 @@ from jostle.explain.saliency import (
     integrated_gradients,
     smooth_grad,
 )
-from jostle.explain.sanity import check, fidelity, permuted_actions, randomisation
+from jostle.explain.sanity import change_objects, check, fidelity, intervention, permuted_actions, randomisation
 from jostle.explain.sanity.permuted import students
+from jostle.explain.statements import Statement, read_statements, run_statements
 from jostle.explain.tracing import Steps, Trace, fingerprint, read_trace, trace
 from jostle.explain.weights import at_start, compare_weights, kernels, spectra, untrained, weight_statistics
-from jostle.explain.whole import Explanation, explain_policy
+from jostle.explain.whole import explain_policy
 
 __all__ = [
     "Ablation",
     "Explanation",
     "Importance",
     "Maps",
+    "Statement",
     "Steps",
     "Subject",
     "Target",
@@ -66,6 +69,7 @@ __all__ = [
     "at_start",
     "baseline_mask",
     "cam",
+    "change_objects",
     "check",
     "compare_numbers",
     "compare_weights",
@@ -84,6 +88,7 @@ __all__ = [
     "greydanus",
     "guided_backprop",
     "integrated_gradients",
+    "intervention",
     "intrinsic_reward",
     "kernels",
     "layer_ablation",
@@ -104,8 +109,10 @@ __all__ = [
     "pruned",
     "pruning",
     "randomisation",
+    "read_statements",
     "read_trace",
     "record_maps",
+    "run_statements",
     "sarfa",
     "smooth_grad",
     "spectra",

@@ -83,6 +83,13 @@ def feature_methods(subject: Subject, names: Sequence[str] | None = None) -> dic
     return _chosen(known, names, subject)
 
 
+def require_names(names: Sequence[str] | None) -> None:
+    """Raises: ConfigError where there is no technique of such a name, for pictures or anything else."""
+    for name in names or ():
+        if name not in (*MAPS, *FEATURES):
+            raise ConfigError(f"there is no technique '{name}'; {closest(name, {*MAPS, *FEATURES})}")
+
+
 def _without_steps(method: Callable[..., Any], subject: Subject) -> Any:
     return method(subject, None)
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import gymnasium as gym
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 from jostle.errors import ConfigError
 from jostle.nn.distributions import ActionScaling, make_distribution
 from jostle.nn.encoders import Encoder, EncoderKind, Observation, make_encoder
+from jostle.nn.history import HistoryEncoder, HistoryKind
 from jostle.nn.linear import Chain, in_full, run
 from jostle.nn.own import Own, OwnEncoder
-from jostle.nn.privileged import SeenBy, split
+from jostle.nn.privileged import HISTORY, SeenBy, split
 from jostle.nn.recurrent import GRU, LSTM, Recurrent
 from jostle.nn.scaling import Scaling
 from jostle.nn.tanh import Tanh
@@ -71,6 +73,8 @@ class ActorCritic(nn.Module):
         normalise_obs: normalise vectors by running statistics, which `update_normaliser` alone changes.
         obs_scaling, action_scaling: as `make_encoder` and `make_distribution` take them.
         privileged: who sees the key ``"privileged"``; both: policy and values alike.
+        history_encoder, history_features: what compresses the key ``"domain_history"``, where there is one, to how many
+            numbers, which policy and values see (`HistoryEncoder`).
 
     Raises:
         ConfigError: a space without an encoder or a distribution, or a recurrent layer without ``shared``.
@@ -93,6 +97,8 @@ class ActorCritic(nn.Module):
         obs_scaling: Scaling = "bounds",
         action_scaling: ActionScaling = "bounds",
         privileged: SeenBy = "critic",
+        history_encoder: HistoryKind = "conv",
+        history_features: int = 8,
     ) -> None:
         super().__init__()
         if recurrent != "none" and not shared:
@@ -101,7 +107,13 @@ class ActorCritic(nn.Module):
         self.num_streams = num_streams
         actor_space, told = split(observation_space, privileged)
         self.encoder = (
-            make_encoder(actor_space, encoder, normalise=normalise_obs, scaling=obs_scaling)
+            make_encoder(
+                actor_space,
+                encoder,
+                normalise=normalise_obs,
+                scaling=obs_scaling,
+                makers={HISTORY: partial(HistoryEncoder, kind=history_encoder, features=history_features)},
+            )
             if isinstance(encoder, str)
             else OwnEncoder(actor_space, encoder)
         )

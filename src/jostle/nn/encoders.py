@@ -5,9 +5,9 @@ Scaling belongs to the encoder (pixels become ``[0, 1]`` on the device), so stor
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import gymnasium as gym
 import numpy as np
@@ -343,7 +343,12 @@ class Join(Encoder):
 
 
 def make_encoder(
-    space: gym.Space[object], kind: EncoderKind = "auto", *, normalise: bool = False, scaling: Scaling = "bounds"
+    space: gym.Space[object],
+    kind: EncoderKind = "auto",
+    *,
+    normalise: bool = False,
+    scaling: Scaling = "bounds",
+    makers: Mapping[str, Callable[..., Encoder]] | None = None,
 ) -> Encoder:
     """The encoder for an observation space; its ``out_features`` is the width of what it returns.
 
@@ -351,16 +356,20 @@ def make_encoder(
     16×16, ``grid`` for small symbolic grids [H, W, 3] of bytes, indicators for categories, and ``flat`` for the rest.
     It warns where the rest has the shape of a picture. Dictionaries are encoded key by key.
     ``normalise`` gives vectors of numbers a running `Normaliser`; pictures and categories stay as they are.
-    ``scaling`` says what else is done to numbers; see `jostle.nn.scaling`.
+    ``scaling`` says what else is done to numbers; see `jostle.nn.scaling`. ``makers`` make the encoders of some keys of
+    a dictionary, from (space, normalise=…).
 
     Raises:
         ConfigError: the space cannot be encoded, or not by the encoder asked for.
     """
     if isinstance(space, spaces.Dict):
         kinds = {key: kind if _is_image(s) else "auto" for key, s in space.spaces.items()}
-        return Join(
-            {key: make_encoder(s, kinds[key], normalise=normalise, scaling=scaling) for key, s in space.spaces.items()}
-        )
+        found: dict[str, Encoder] = {}
+        for key, part in space.spaces.items():
+            make = (makers or {}).get(key)
+            how: dict[str, Any] = {} if make is not None else {"kind": kinds[key], "scaling": scaling}
+            found[key] = (make or make_encoder)(part, normalise=normalise, **how)
+        return Join(found)
     if isinstance(space, spaces.Discrete):
         return OneHot([int(space.n)], int(space.start))
     if isinstance(space, spaces.MultiDiscrete):

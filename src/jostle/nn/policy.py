@@ -10,9 +10,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from jostle.nn.encoders import EncoderKind, Observation, make_encoder
+from jostle.nn.history import HistoryEncoder
 from jostle.nn.linear import Chain, in_full, run
 from jostle.nn.own import Own, OwnEncoder
-from jostle.nn.privileged import SeenBy, split
+from jostle.nn.privileged import HISTORY, SeenBy, split
 from jostle.nn.scaling import Scaling
 
 
@@ -58,7 +59,9 @@ class QNetwork(nn.Module):
         self.num_actions, self.num_streams, self.dueling = num_actions, num_streams, dueling
         seen = split(observation_space, privileged)[0]
         self.encoder = (
-            make_encoder(seen, encoder, scaling=obs_scaling) if isinstance(encoder, str) else OwnEncoder(seen, encoder)
+            make_encoder(seen, encoder, scaling=obs_scaling, makers={HISTORY: HistoryEncoder})
+            if isinstance(encoder, str)
+            else OwnEncoder(seen, encoder)
         )
         sizes = [self.encoder.out_features, *hidden]
         if dueling:

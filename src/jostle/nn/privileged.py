@@ -11,12 +11,19 @@ from gymnasium import spaces
 from jostle.errors import ConfigError
 
 PRIVILEGED = "privileged"
+HISTORY = "domain_history"
+"""The key of an episode's last observations and actions (`jostle.envs.past`)."""
 SeenBy = Literal["critic", "both", "none"]
 
 
 def is_privileged(key: str) -> bool:
-    """Whether a key of a flat dictionary observation is hidden from policies, bonuses and coverage."""
+    """Whether a key of a flat dictionary observation is hidden from policies."""
     return key == PRIVILEGED or key.startswith(f"{PRIVILEGED}.")
+
+
+def is_beside(key: str) -> bool:
+    """Whether a key is none of the environment's own view: bonuses and coverage see neither it nor the past."""
+    return key == HISTORY or is_privileged(key)
 
 
 def split(space: gym.Space[Any], seen_by: SeenBy = "critic") -> tuple[gym.Space[Any], spaces.Dict | None]:

@@ -50,12 +50,17 @@ class Verdict:
 
 
 def verdicts(material: Material, measures: Sequence[Measure]) -> list[Verdict]:
-    """Each method beside its task's baseline, p-values adjusted for the number of comparisons."""
+    """Each method beside its part's baseline, and the pairs that are asked for besides; p-values adjusted for the
+    number of comparisons."""
     found = []
     for measure in measures:
         names = [name for name in measure.scores if not name.endswith("(unfinished)")]
-        baseline = material.baseline if material.baseline in names else next(iter(names), None)
-        found += [_compared(measure, name, baseline) for name in names if baseline is not None and name != baseline]
+        given = (material.baseline, measure.baseline, *names[:1])
+        baseline = next((name for name in given if name in names), None)
+        pairs = [(name, baseline) for name in names if baseline is not None and name != baseline]
+        told = {frozenset(pair) for pair in pairs}
+        pairs += [pair for pair in measure.pairs if {*pair} <= {*names} and frozenset(pair) not in told]
+        found += [_compared(measure, name, other) for name, other in pairs]
     counted_ones = [number_of for number_of, verdict in enumerate(found) if math.isfinite(verdict.p)]
     if counted_ones:
         adjusted = holm([found[number_of].p for number_of in counted_ones])

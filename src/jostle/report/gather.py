@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from jostle.errors import CheckpointError, ConfigError, JostleError
+from jostle.report.explained import gather_explained, holds_explanation
 from jostle.report.material import Material, Run
+from jostle.report.shown import FILE, Shown, read_shown_of
 from jostle.report.stresses import gather_tests
 from jostle.report.words import listed
 from jostle.study import results
@@ -31,7 +33,10 @@ class Found:
     studies: list[Path] = field(default_factory=list)
     runs: list[Path] = field(default_factory=list)
     tests: list[Path] = field(default_factory=list)
+    explained: list[Path] = field(default_factory=list)
     comparisons: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    shown: list[Shown] = field(default_factory=list)
+    wanted: dict[str, Sequence[str]] = field(default_factory=dict)
     searches: dict[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
 
@@ -53,14 +58,20 @@ def gather(folders: Sequence[Path], title: str | None = None) -> Material:
     runs = [run for study in found.studies for run in _study(study, found, notes)]
     runs += _lone(found.runs, notes)
     stress = gather_tests(runs, found.tests, notes)
-    if not runs and not stress and not found.comparisons:
+    explained = gather_explained(runs, found.explained, notes)
+    if not runs and not stress and not explained and not found.comparisons:
         where = listed(folders, 3)
         why = f": {notes[0]}" if notes else ": give the folder of a study, of a run, or one that holds some"
         raise CheckpointError(f"nothing in {where} can be shown{why}")
-    named = {path.resolve().name: text for path in found.studies if (text := _text(path / "study.yaml")) is not None}
+    named = {path.resolve().name: text for path in found.studies if (text := _text(path / FILE)) is not None}
     return Material(
         title or listed([folder.resolve().name for folder in folders], 3),
-        runs, stress, found.comparisons, found.searches, named, notes, folders=folders,
+        runs, stress, found.comparisons, found.searches, named, notes=notes, folders=folders,
+        explained=explained,
+        groups=[group for each in found.shown for group in each.groups()], wanted=found.wanted,
+        measured={measure: words for each in found.shown for measure, words in each.show.measured.items()},
+        words=[each.show.about for each in found.shown if each.show.about],
+        names={name: text for each in found.shown for name, text in each.methods.items()},
     )  # fmt: skip
 
 
@@ -74,6 +85,9 @@ def _look(folder: Path, found: Found, depth: int) -> None:
         return
     if (folder / "summary.json").is_file() and (folder / "episodes.jsonl").is_file():
         found.tests.append(folder)
+        return
+    if holds_explanation(folder):
+        found.explained.append(folder)
         return
     _comparisons(folder, found)
     if depth:
@@ -98,11 +112,16 @@ def _comparisons(folder: Path, found: Found) -> None:
 def _study(folder: Path, found: Found, notes: list[str]) -> Iterator[Run]:
     """The runs of a study's results, with their folders where those are there."""
     name = folder.resolve().name
+    several = len(found.studies) > 1
+    shown = read_shown_of(folder, f"{name}: " if several else "", notes)
+    found.shown.append(shown)
     try:
         whole = results.read(folder)
         rows = whole.rows
         if whole.search:
-            found.searches[name] = whole.search
+            found.searches[name] = [
+                {**row, "task": shown.task(row["task"]), "method": shown.method(row["method"])} for row in whole.search
+            ]
     except CheckpointError as error:
         notes.append(f"{error}.")
         rows = []
@@ -111,8 +130,10 @@ def _study(folder: Path, found: Found, notes: list[str]) -> Iterator[Run]:
         path = folder / str(row.get("folder", ""))
         known.add(path.name)
         record = _record(path, notes) if (path / "run.json").is_file() else None
-        task = f"{name}: {row['task']}" if len(found.studies) > 1 else row["task"]
-        yield Run({**row, "task": task}, record, folder=path if row.get("folder") and path.is_dir() else None)
+        place = {"task": shown.task(row["task"]), "method": shown.method(row["method"])}
+        if shown.show.measures is not None:
+            found.wanted[place["task"]] = shown.show.measures
+        yield Run({**row, **place}, record, folder=path if row.get("folder") and path.is_dir() else None)
     missing = [job.parent for job in sorted(folder.glob("*/*/*/job.json")) if not (job.parent / RESULT).exists()]
     missing = [path for path in missing if path.name not in known]
     if missing:
@@ -204,7 +225,12 @@ def _text(path: Path) -> str | None:
 
 
 def check_baseline(material: Material, name: str | None) -> None:
-    """Raises: ConfigError where no task has such a method."""
+    """Set what others are compared with, by its name on the page or in its study.
+
+    Raises:
+        ConfigError: no task has such a method.
+    """
+    name = None if name is None else material.names.get(name, name)
     if name is not None and name not in material.methods:
         raise ConfigError(f"there is no method '{name}' to compare with; give one of {listed(material.methods)}.")
     material.baseline = name

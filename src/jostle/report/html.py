@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-_EMPTY = {"br", "col", "hr", "input", "meta", "source"}
+_EMPTY = {"br", "col", "hr", "img", "input", "meta", "source"}
 
 
 def tag(name: str, *inside: Any, **attributes: Any) -> Markup:

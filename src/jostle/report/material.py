@@ -6,19 +6,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 from jostle.study.records import RETURN, Record
-from jostle.study.results import Results, score
+from jostle.study.results import Results, score, title
 
 if TYPE_CHECKING:
+    from jostle.explain.summary import Summary
     from jostle.stress.result import StressResult
 
 Series = tuple[Float[np.ndarray, "T"], Float[np.ndarray, "T"]]
 """Where and what: steps or seconds, and the values there."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -112,10 +114,47 @@ class Run:
 
 @dataclass(frozen=True)
 class Stressed:
-    """A stress test, of the runs of a task or of whatever was tested together."""
+    """A stress test, of the runs of a task or of whatever was tested together; its folder, where it lies in one."""
 
     task: str
     result: "StressResult"
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Methods of a task that stand together, under the names of the page: a part of what a study shows.
+
+    Attributes:
+        task: whose runs they are.
+        name: of the part; empty where it is the task's.
+        methods: in this order; None: all of the task.
+        baseline: what the others are compared with; None: the first.
+        pairs: methods that are compared besides.
+        curves: methods of the learning curves; None: all.
+    """
+
+    task: str
+    name: str = ""
+    methods: Sequence[str] | None = None
+    baseline: str | None = None
+    pairs: Sequence[tuple[str, str]] = ()
+    curves: Sequence[str] | None = None
+
+    def of(self, scores: Mapping[str, T]) -> dict[str, T]:
+        """Those of its methods."""
+        order = scores if self.methods is None else self.methods
+        return {method: scores[method] for method in order if method in scores}
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An agent that was looked into, with the seed of its training, or none where nobody knows it."""
+
+    task: str
+    method: str
+    seed: str
+    summary: "Summary"
 
 
 @dataclass
@@ -129,11 +168,17 @@ class Material:
         comparisons: what `jostle compare --json` has written, by the file's name.
         searches: a row a trial of each study that has searched for settings.
         studies: name and text of the studies' files, where they lie in their folders.
+        groups: parts of what the studies show; a task without one is a part.
+        wanted: measures that a task is shown by, where its study says which.
+        measured: what studies call measures, of those that have a name of their own.
+        words: of the studies, about their tables.
+        names: methods as the page calls them, by what their study calls them, where that is something else.
         notes: sentences about what is missing, damaged or doubtful.
         baseline: the method that others are compared with; None: the first of each task.
         videos: how many of the worst episodes are recorded.
         trust: the modules that runs may name may be imported, to play in their environments.
         folders: what the report was asked for.
+        explained: agents that were looked into.
         notify: is told of what takes long.
     """
 
@@ -143,11 +188,17 @@ class Material:
     comparisons: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     searches: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     studies: Mapping[str, str] = field(default_factory=dict)
+    groups: Sequence[Group] = ()
+    wanted: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    measured: Mapping[str, str] = field(default_factory=dict)
+    words: Sequence[str] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     baseline: str | None = None
     videos: int = 0
     trust: bool = False
     folders: Sequence[Path] = ()
+    explained: Sequence[Explained] = ()
     notify: Callable[[str], None] = lambda _: None
 
     @cached_property
@@ -157,9 +208,10 @@ class Material:
 
     @cached_property
     def methods(self) -> list[str]:
-        """Of all tasks, and of tests of nothing else, in order."""
+        """Of all tasks, and of tests and explanations of nothing else, in order."""
         tested = [name for each in self.stress for name in each.result.methods]
-        return list(dict.fromkeys([*(run.method for run in self.runs), *tested]))
+        looked_into = [each.method for each in self.explained]
+        return list(dict.fromkeys([*(run.method for run in self.runs), *tested, *looked_into]))
 
     def of(self, task: str, method: str | None = None) -> list[Run]:
         """The runs of a task, or of a method on it."""
@@ -173,16 +225,25 @@ class Material:
         """The number of a method's colour, the same all over the page."""
         return self.methods.index(method) if method in self.methods else len(self.methods)
 
-    def baseline_of(self, task: str) -> str | None:
-        """What the other methods of a task are compared with; None where there are none."""
-        names = self.methods_of(task)
+    def groups_of(self, task: str) -> list[Group]:
+        """The parts of a task, which may be itself."""
+        return [group for group in self.groups if group.task == task] or [Group(task)]
+
+    def baseline_of(self, group: Group) -> str | None:
+        """What the other methods of a part are compared with; None where there are none."""
+        names = list(group.of(dict.fromkeys(self.methods_of(group.task))))
         if len(names) < 2:
             return None
-        return self.baseline if self.baseline in names else names[0]
+        return next((name for name in (self.baseline, group.baseline) if name in names), names[0])
 
     def measures(self, task: str) -> list[str]:
-        """As `Results.measures`: how the runs of a task were measured."""
-        return Results([run.row for run in self.of(task)]).measures(task)
+        """As `Results.measures`: how the runs of a task were measured; what its study shows comes first."""
+        known = Results([run.row for run in self.of(task)]).measures(task)
+        return list(dict.fromkeys([*self.wanted.get(task, ()), *known]))
+
+    def titled(self, measure: str) -> str:
+        """A measure in words."""
+        return self.measured.get(measure, title(measure))
 
     def scores(self, task: str, measure: str) -> dict[str, dict[str, float]]:
         """Method -> seed -> score."""

@@ -1,19 +1,22 @@
 """What the answer is about: in which ways the runs of each task were measured, one number a run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from jostle.report.material import Material
+from jostle.report.material import Group, Material
 from jostle.scores.intervals import Interval
 from jostle.scores.rates import rate_interval
 from jostle.scores.summary import aggregate
 
+Scores = Mapping[str, Mapping[str, float]]
+"""Method -> seed -> score."""
+
 
 @dataclass(frozen=True)
 class Measure:
-    """One way in which the runs of a task were measured.
+    """One way in which the runs of a task, or of a part of it, were measured.
 
     Attributes:
         task: on which.
@@ -21,13 +24,24 @@ class Measure:
         short: the same in a few words, to stand behind "in".
         scores: method -> seed -> score.
         rates: method -> interval of its mean, where the scores are rates of success.
+        part: the part's name; empty where it is the task's.
+        baseline: what the other methods are compared with; None: the first.
+        pairs: methods that are compared besides.
     """
 
     task: str
     title: str
     short: str
-    scores: Mapping[str, Mapping[str, float]]
+    scores: Scores
     rates: Mapping[str, Interval] = field(default_factory=dict)
+    part: str = ""
+    baseline: str | None = None
+    pairs: Sequence[tuple[str, str]] = ()
+
+    @property
+    def place(self) -> str:
+        """The task, and the part of it."""
+        return f"{self.task}, {self.part}" if self.part else self.task
 
     def mean(self, method: str) -> Interval:
         """A method's mean with its interval over seeds: bootstrap, of rates as `rate_interval`; NaN ends for one."""
@@ -36,21 +50,33 @@ class Measure:
 
 
 def headlines(material: Material) -> list[Measure]:
-    """The trained agents' return, and of stress tests what was not seen; without either the end of the training."""
+    """What a study shows of its tasks; else the trained agents' return, and of stress tests what was not seen; without
+    either the end of the training."""
     beyond = unseen(material)
     tested = {measure.task for measure in beyond if measure.scores}
-    found = []
-    for task in material.tasks:
-        evaluated = material.scores(task, "evaluate")
-        if evaluated:
-            found.append(Measure(task, "return of the trained agents", "return", evaluated))
-        elif task not in tested:
-            training, last = (material.scores(task, measure) for measure in ("training", "last"))
-            title = (
-                "return over the last tenth of the training" if training else "return of the training's last episodes"
-            )
-            found.append(Measure(task, title, "return while training", training or last))
+    found = [
+        Measure(task, title, short, group.of(scores), {}, group.name, group.baseline, group.pairs)
+        for task in material.tasks
+        for group in material.groups_of(task)
+        for title, short, scores in _told(material, task, task in tested)
+    ]
     return [measure for measure in [*found, *beyond] if measure.scores]
+
+
+def _told(material: Material, task: str, tested: bool) -> Iterator[tuple[str, str, Scores]]:
+    """Title, short title and scores of what a task is judged by, besides its stress tests."""
+    wanted = {measure: material.scores(task, measure) for measure in material.wanted.get(task, ())}
+    for measure, scores in wanted.items():
+        if scores:
+            yield material.titled(measure), material.titled(measure), scores
+    if any(wanted.values()):
+        return
+    evaluated = material.scores(task, "evaluate")
+    if evaluated:
+        yield material.titled("evaluate"), "return", evaluated
+    elif not tested:
+        training, last = (material.scores(task, measure) for measure in ("training", "last"))
+        yield material.titled("training" if training else "last"), "return while training", training or last
 
 
 def unseen(material: Material) -> list[Measure]:
@@ -59,6 +85,8 @@ def unseen(material: Material) -> list[Measure]:
     found = []
     for tested in material.stress:
         result = tested.result
+        if result.suite.name == "physics-worst":  # worlds of each policy's own, by which none compare
+            continue
         others = [name for name in result.suite.names if name != result.suite.reference]
         told = all(cell.successes is not None for cell in result.cells)
         scores: dict[str, dict[str, float]] = {}
@@ -74,6 +102,13 @@ def unseen(material: Material) -> list[Measure]:
                     episodes.setdefault(method, []).append(each.mean(0))
         what = "success" if told else "return"
         rates = {name: rate_interval(runs, pooled=len(others)) for name, runs in episodes.items()} if told else {}
-        title = f"{what} under conditions not seen in training ({result.suite.name})"
-        found.append(Measure(tested.task, title, f"{what} under unseen conditions", scores, rates))
+        title, short = (
+            f"{what} under conditions not seen in training ({result.suite.name})",
+            f"{what} under unseen conditions",
+        )
+        groups = material.groups_of(tested.task) if tested.task in material.tasks else [Group(tested.task)]
+        found += [
+            Measure(tested.task, title, short, group.of(scores), rates, group.name, group.baseline, group.pairs)
+            for group in groups
+        ]
     return found

@@ -20,6 +20,12 @@ from jostle.report.sections.comparison import comparison
 from jostle.report.sections.coverage import coverage
 from jostle.report.sections.curves import curves
 from jostle.report.sections.health import health
+from jostle.report.sections.inside import inside
+from jostle.report.sections.physics_pair import physics_pair
+from jostle.report.sections.physics_sets import physics_sets
+from jostle.report.sections.physics_sobol import physics_sobol
+from jostle.report.sections.physics_sweep import physics_sweep
+from jostle.report.sections.physics_worst import physics_worst
 from jostle.report.sections.profiles import profiles
 from jostle.report.sections.repeat import repeat
 from jostle.report.sections.scores import scores
@@ -30,7 +36,8 @@ from jostle.report.sections.videos import videos as worst
 from jostle.report.sections.world import world
 
 SECTIONS: list[SectionOf] = [
-    answer, curves, stress, scores, profiles, comparison, coverage, world, worst, health, search, settings, repeat,
+    answer, curves, stress, physics_sets, physics_sweep, physics_pair, physics_sobol, physics_worst,
+    scores, profiles, comparison, coverage, world, inside, worst, health, search, settings, repeat,
 ]  # fmt: skip
 """The parts of the page in order. A function more here is a part more there."""
 LARGEST = 10_000_000

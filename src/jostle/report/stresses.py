@@ -20,6 +20,7 @@ def gather_tests(runs: Sequence[Run], folders: Sequence[Path], notes: list[str])
     from jostle.stress.result import read_result  # late, for it needs torch, and most reports do not
 
     groups: dict[tuple[str, str], list[tuple[Run, StressResult]]] = {}
+    where: dict[tuple[str, str], list[Path]] = {}
     for run, folder in places:
         if not (folder / "summary.json").is_file():
             continue
@@ -29,15 +30,21 @@ def gather_tests(runs: Sequence[Run], folders: Sequence[Path], notes: list[str])
             notes.append(f"{error}")
             continue
         if len(result.methods) == 1 and len(result.runs[result.methods[0]]) == 1:
-            groups.setdefault((run.task, _conditions(result)), []).append((run, result))
+            key = (run.task, _conditions(result))
+            groups.setdefault(key, []).append((run, result))
         else:
             notes.append(f"{folder} is a test of several runs, and is shown alone.")
-            groups[run.task, str(folder)] = [(run, result)]
-    found = [Stressed(task, _together(group)) for (task, _), group in groups.items()]
+            key = (run.task, str(folder))
+            groups[key] = [(run, result)]
+        where.setdefault(key, []).append(folder)
+    found = [
+        Stressed(key[0], _together(group), where[key][0] if len(where[key]) == 1 else None)
+        for key, group in groups.items()
+    ]
     for folder in folders:
         try:
             result = read_result(folder)
-            found.append(Stressed(result.env, result))
+            found.append(Stressed(result.env, result, folder))
         except ConfigError as error:
             notes.append(f"{error}")
     return found
@@ -60,11 +67,12 @@ def _together(group: "Sequence[tuple[Run, StressResult]]") -> "StressResult":
     if len(first.methods) != 1 or len(first.runs[first.methods[0]]) != 1:
         return first
     names: dict[str, list[str]] = {}
-    whole = replace(first, runs=names, cells=[], noiseless=[], complete=True, chance=list(first.chance))
+    whole = replace(first, runs=names, cells=[], noiseless=[], sobol=[], complete=True, chance=list(first.chance))
     for run, result in group:
         (own,) = result.methods
         seeds = names.setdefault(run.method, [])
         whole.cells += [replace(cell, method=run.method, run=len(seeds)) for cell in result.cells]
+        whole.sobol += [replace(each, method=run.method, run=len(seeds)) for each in result.sobol]
         seeds.append(f"seed {run.seed}")
         whole.complete = whole.complete and result.complete
         if own in result.noiseless and run.method not in whole.noiseless:

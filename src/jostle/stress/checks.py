@@ -8,9 +8,10 @@ A file is a list of checks:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from jostle.errors import ConfigError, closest
@@ -47,9 +48,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A check of one method under one mode: passed, or why not."""
+    """A check of one method under one mode: passed, or why not.
 
-    check: Check
+    The check is a `Check`, or another one that says what it is, such as a statement about the inside of a network.
+    """
+
+    check: object
     method: str
     noise: str
     failure: str | None
@@ -90,11 +94,11 @@ def run_checks(result: StressResult, checks: Sequence[Check]) -> list[Verdict]:
     return found
 
 
-def write_junit(path: Path, verdicts: Sequence[Verdict], suite: str) -> None:
+def write_junit(path: Path, verdicts: Sequence[Verdict], suite: str, command: str = "jostle stress") -> None:
     """JUnit's XML, as continuous integration reads it."""
     failures = sum(verdict.failure is not None for verdict in verdicts)
     root = ElementTree.Element(
-        "testsuite", name=f"jostle stress {suite}", tests=str(len(verdicts)), failures=str(failures), errors="0"
+        "testsuite", name=f"{command} {suite}", tests=str(len(verdicts)), failures=str(failures), errors="0"
     )
     for verdict in verdicts:
         name = f"{verdict.check} (noise {verdict.noise})"
@@ -106,18 +110,36 @@ def write_junit(path: Path, verdicts: Sequence[Verdict], suite: str) -> None:
     tree.write(path, encoding="utf-8", xml_declaration=True)
 
 
-def _failure(check: Check, line: Line | None) -> str | None:
-    """Why the check fails; None if it passes. The interval must pass, not the estimate."""
-    found = None if line is None else line.metric(check.metric)
-    if found is None:
-        return "it was not measured"
+def outside(found: Interval, low: float | None, high: float | None) -> str | None:
+    """Why a number fails its bounds; None if it passes. The interval must pass, not the estimate."""
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
         return f"there is no interval of {found.point:.4g}: play more episodes"
-    if check.low is not None and not found.low >= check.low:
-        return f"the interval {_ends(found)} begins below {check.low:g}"
-    if check.high is not None and not found.high <= check.high:
-        return f"the interval {_ends(found)} ends above {check.high:g}"
+    if low is not None and not found.low >= low:
+        return f"the interval {_ends(found)} begins below {low:g}"
+    if high is not None and not found.high <= high:
+        return f"the interval {_ends(found)} ends above {high:g}"
     return None
+
+
+def bounds_of(given: Mapping[str, Any], where: str) -> tuple[float | None, float | None]:
+    """``min`` and ``max`` of an entry, of which it must have one.
+
+    Raises:
+        ConfigError: it has none or both, or no number.
+    """
+    bounds = {key: given[key] for key in ("min", "max") if key in given}
+    if len(bounds) != 1:
+        raise ConfigError(f"{where} needs either min or max.")
+    for key, bound in bounds.items():
+        if isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound):
+            raise ConfigError(f"{key}={bound!r} of {where} cannot be used: it must be a number.")
+    return bounds.get("min"), bounds.get("max")
+
+
+def _failure(check: Check, line: Line | None) -> str | None:
+    """Why the check fails; None if it passes."""
+    found = None if line is None else line.metric(check.metric)
+    return "it was not measured" if found is None else outside(found, check.low, check.high)
 
 
 def _ends(found: Interval) -> str:
@@ -139,10 +161,5 @@ def _check(entry: object, where: str, suite: Suite, noises: Sequence[str], metho
         raise ConfigError(f"{where} asks for {metric}, but the suite '{suite.name}' has no rule of success.")
     if ("gap" in metric or metric == "kept") and condition == suite.reference:
         raise ConfigError(f"{where} asks for {metric} of '{condition}', the reference that it is measured from.")
-    bounds = {key: given[key] for key in ("min", "max") if key in given}
-    if len(bounds) != 1:
-        raise ConfigError(f"{where} needs either min or max.")
-    for key, bound in bounds.items():
-        if isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound):
-            raise ConfigError(f"{key}={bound!r} of {where} cannot be used: it must be a number.")
-    return Check(condition, metric, bounds.get("min"), bounds.get("max"), given.get("noise"), given.get("method"))
+    low, high = bounds_of(given, where)
+    return Check(condition, metric, low, high, given.get("noise"), given.get("method"))

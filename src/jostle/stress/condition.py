@@ -1,8 +1,10 @@
 """Conditions and suites: under which circumstances a policy is tested, and which of them it has seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from jostle.errors import ConfigError, closest
 from jostle.stress.levels import levels_of, require_unseen
@@ -68,6 +70,8 @@ class Suite:
         about: one line.
         training_levels: first level and number of the levels trained on, where the environment numbers its levels.
             Conditions labelled {"layouts": "unseen"} must not share any of them.
+        control: acts by observations and has learned nothing; played beside random play. No part of what the suite is.
+        sobol: the domain among whose parameters the variance is shared out, beside the conditions; None: none is.
 
     Raises:
         ConfigError: a name that cannot be used, no condition, a name twice, an unknown reference, or levels that are
@@ -80,6 +84,8 @@ class Suite:
     success: Success | None = None
     about: str = ""
     training_levels: tuple[int, int] | None = None
+    control: Callable[[np.ndarray], np.ndarray] | None = field(default=None, compare=False)
+    sobol: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         _check_name(self.name, "a suite")

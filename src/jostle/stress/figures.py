@@ -154,7 +154,7 @@ def _grid(result: StressResult, found: Sequence[Line], down: str, right: str) ->
             panel.set_ylabel(down.capitalize())
             bare(panel, keep=())
             if len(keys) > 1:
-                alone = len(result.methods) == 1 and key[0] != CHANCE
+                alone = len(result.methods) == 1 and key[0] in result.runs
                 name = _mode_name(key[1]) if alone else _key_name(result, key)
                 panel.set_title(name, loc="left", fontsize=10.5)
         panels[-1].set_xlabel(right.capitalize())
@@ -191,8 +191,8 @@ def _level(found: Sequence[Line]) -> float:
 
 def _look(result: StressResult, key: Key) -> dict[str, Any]:
     """The colour of a method, and the mark of a mode; a second round of colours has hollow marks. Chance is grey."""
-    if key[0] == CHANCE:
-        return {"color": GREY, "marker": "x"}
+    if key[0] not in result.runs:
+        return {"color": GREY, "marker": "x" if key[0] == CHANCE else "+"}
     number, mode = result.methods.index(key[0]), result.modes(key[0]).index(key[1])
     colour = COLOURS[number % len(COLOURS)]
     hollow = {"mfc": "white"} if number >= len(COLOURS) else {}
@@ -205,8 +205,8 @@ def _mode_name(noise: str) -> str:
 
 def _key_name(result: StressResult, key: Key) -> str:
     """``catch (3 seeds), without noise``; the mode where there are several."""
-    if key[0] == CHANCE:
-        return CHANCE
+    if key[0] not in result.runs:
+        return key[0]
     name = counted(key[0], len(result.runs[key[0]]))
     return f"{name}, {_mode_name(key[1])}" if len(result.noises) > 1 else name
 

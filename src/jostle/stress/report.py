@@ -93,7 +93,7 @@ class Overall:
 
 
 def lines(result: StressResult) -> list[Line]:
-    """One line a condition, method and mode, in the suite's order, then random play's, one a condition.
+    """One line a condition, method and mode, in the suite's order, then random play's and the fixed rule's.
 
     Conditions not measured are left out.
     """
@@ -104,8 +104,9 @@ def lines(result: StressResult) -> list[Line]:
                 cells = result.select(method, noise, condition)
                 if len(cells) == len(result.runs[method]):
                     found.append(_line(result, cells, result.select(method, noise, result.suite.reference)))
-    seen = result.chance_in(result.suite.reference)
-    return found + [_line(result, [cell], seen) for cell in result.chance]
+    for cell in result.chance:
+        found.append(_line(result, [cell], result.control_in(cell.method, result.suite.reference)))
+    return found
 
 
 def overall(result: StressResult) -> list[Overall]:
@@ -182,6 +183,8 @@ def as_dict(result: StressResult) -> dict[str, Any]:
         "lines": [line.as_dict() for line in lines(result)],
         "overall": [line.as_dict() for line in overall(result)],
     }
+    if result.sobol:
+        found["sobol"] = [each.as_dict() for each in result.sobol]
     better = improvements(result)
     if better:
         found["improvement_over"] = result.methods[0]

@@ -11,6 +11,7 @@ import numpy as np
 from jostle.errors import ConfigError
 from jostle.stress.condition import Condition, Suite
 from jostle.stress.perturbation import Perturbation
+from jostle.stress.physics.sobol import Sensitivity, sensitivity_from
 from jostle.view import Episode, Success
 
 _EPISODE = ("env", "index", "return", "length", "success", "disagreement", "level_seed", "theme", "draw", "cut")
@@ -19,6 +20,8 @@ NOISELESS = "mean"
 """The inference mode of methods without noise."""
 CHANCE = "random play"
 """The method of the cells in which every action is a random legal one."""
+RULE = "fixed rule"
+"""The method of the cells in which the suite's control acts: a rule that has learned nothing."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,10 @@ class StressResult:
         runs: method -> names of its runs (training seeds).
         noiseless: methods without noise, for which all inference modes are ``mean``, and which are played in that once.
         cells: the table, a cell for each (method, run, condition, noise).
-        chance: random play, a cell for each condition; nothing where it was left out.
+        chance: random play, a cell for each condition, and where the suite has a control the cells of that; nothing
+            where they were left out.
         complete: every cell that was asked for is there.
+        sobol: of the suite `physics-sobol`, how much each parameter explains, for each run.
     """
 
     env: str
@@ -76,6 +81,7 @@ class StressResult:
     chance: list[Cell] = field(default_factory=list)
     complete: bool = True
     noiseless: list[str] = field(default_factory=list)
+    sobol: list[Sensitivity] = field(default_factory=list)
 
     @property
     def methods(self) -> list[str]:
@@ -103,7 +109,11 @@ class StressResult:
 
     def chance_in(self, condition: str) -> list[Cell]:
         """Random play under a condition; nothing where it was not measured."""
-        return [cell for cell in self.chance if cell.condition == condition]
+        return self.control_in(CHANCE, condition)
+
+    def control_in(self, control: str, condition: str) -> list[Cell]:
+        """Random play or the fixed rule under a condition; nothing where it was not measured."""
+        return [cell for cell in self.chance if (cell.method, cell.condition) == (control, condition)]
 
     def rows(self) -> Iterable[dict[str, Any]]:
         """The table, one plain dictionary an episode."""
@@ -111,7 +121,7 @@ class StressResult:
             for episode in cell.episodes:
                 told = episode.as_dict()
                 told["return"] = told.pop("ret")
-                where = {"method": cell.method, "run": self.runs.get(cell.method, [CHANCE])[cell.run]}
+                where = {"method": cell.method, "run": self.runs.get(cell.method, [cell.method])[cell.run]}
                 yield {**where, "condition": cell.condition, "noise": cell.noise} | {
                     key: told[key] for key in _EPISODE if key in told
                 }
@@ -148,11 +158,11 @@ def read_result(folder: str | Path) -> StressResult:
         suite = _suite(told)
         result = StressResult(
             told["env"], suite, told["actions"], told["seed"], told["runs"], complete=told["complete"],
-            noiseless=told.get("noiseless", []),
+            noiseless=told.get("noiseless", []), sobol=[sensitivity_from(each) for each in told.get("sobol", [])],
         )  # fmt: skip
         cells: dict[tuple[str, int, str, str], list[Episode]] = {}
         for row in rows:
-            method, run = row["method"], told["runs"].get(row["method"], [CHANCE]).index(row["run"])
+            method, run = row["method"], told["runs"].get(row["method"], [row["method"]]).index(row["run"])
             kept = {key: row[key] for key in _EPISODE if key in row}
             episode = Episode(ret=kept.pop("return"), **kept)
             cells.setdefault((method, run, row["condition"], row["noise"]), []).append(episode)

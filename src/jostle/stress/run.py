@@ -1,12 +1,15 @@
 """`stress_test`: policies on the conditions of a suite, in environments that equal seeds make equal."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from gymnasium.spaces import Box
 
+from jostle.domain import Space
 from jostle.envs import JostleEnv, make_env
 from jostle.envs.domain import SpaceLike
 from jostle.envs.make import OWN_OPTIONS, capped
@@ -15,9 +18,12 @@ from jostle.nn.inference import Inference
 from jostle.stress.condition import Condition, Suite
 from jostle.stress.independent import require_independent
 from jostle.stress.perturbation import Perturbation
+from jostle.stress.physics.field import How
+from jostle.stress.physics.sobol import EPISODES as SOBOL_EPISODES
+from jostle.stress.physics.sobol import POINTS, sensitivity
 from jostle.stress.pictures import picture_layouts
-from jostle.stress.result import CHANCE, NOISELESS, Cell, StressResult
-from jostle.stress.suites import make_suite
+from jostle.stress.result import CHANCE, NOISELESS, RULE, Cell, StressResult
+from jostle.stress.suites import SEARCHED, make_suite
 from jostle.stress.target import Target, target_of
 from jostle.view import Episode, PolicyView, as_view, play, require_fit
 from jostle.view.acting import RandomView
@@ -42,6 +48,7 @@ def stress_test(
     env_options: Mapping[str, Any] | None = None,
     domain: SpaceLike | None = None,
     baseline: bool = True,
+    points: int = POINTS,
     notify: Callable[[int, int], None] = lambda _, __: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> StressResult:
@@ -53,7 +60,7 @@ def stress_test(
     Args:
         policy: whatever `jostle.as_view` takes; a list of them, runs of one method with training seeds of their own;
             or a dictionary of methods, name -> policy or list.
-        suite: a name (``themes``, ``pictures``, ``procgen-looks``, ``procgen-levels``), a YAML file, or a `Suite`.
+        suite: a name (``themes``, ``physics-sets`` …, as `jostle stress --list` tells them), a YAML file, or a `Suite`.
         conditions: those of the suite that are played, beside the one that was seen in training; None: all.
         episodes: per condition, mode and policy.
         noise: inference modes, as in `jostle.evaluate`; None: ``mean``, ``sampled`` and ``mc:10``. Methods without
@@ -64,7 +71,9 @@ def stress_test(
             same game for every policy in any environment that can be seeded.
         env, env_options: where the policies were trained, if they don't know it themselves.
         domain: what is randomised under every condition, as in `jostle.evaluate`; None: nothing.
-        baseline: play at random under every condition, too, as the floor that every policy is held against.
+        baseline: play at random under every condition, too, as the floor that every policy is held against; and by the
+            suite's control, if it has one.
+        points: of the suite ``physics-sobol`` (`jostle.stress.physics.sobol_test`), a power of two.
         notify: called with episodes done and episodes in all.
         stop: asked at every step; where it says true, the cells measured so far are returned, the present one is not.
 
@@ -78,9 +87,10 @@ def stress_test(
         raise ConfigError(f"actions='{actions}' are unknown; {closest(str(actions), ['greedy', 'sampled'])}")
     require_seed(seed)
     views = _views(policy)
-    target, chosen = prepare(views, suite, env, env_options, domain)
-    chosen = chosen if conditions is None else chosen.only(conditions)
     modes = modes_of(noise, views)
+    how = ways(views, modes, actions == "sampled", seed, stop)
+    target, chosen = prepare(views, suite, env, env_options, domain, how=how)
+    chosen = chosen if conditions is None else chosen.only(conditions)
     runs = {method: _names(group) for method, group in views.items()}
     quiet = [method for method, group in views.items() if not any(view.stochastic for view in group)]
     result = StressResult(target.env, chosen, actions, seed, runs, complete=False, noiseless=quiet)
@@ -88,6 +98,10 @@ def stress_test(
     if baseline:
         at_random = RandomView(CHANCE, target.observation_space, target.action_space)
         plays.append((Inference.parse(NOISELESS), CHANCE, 0, at_random))
+        if chosen.control is not None and isinstance(target.observation_space, Box) and RULE not in views:
+            sees, acts = target.observation_space, target.action_space
+            rule = as_view(chosen.control, name=RULE, observation_space=sees, action_space=acts)
+            plays.append((Inference.parse(NOISELESS), RULE, 0, rule))
     count = min(episodes, MOST_TOGETHER) if num_envs is None else num_envs
     total = episodes * len(plays) * len(chosen.conditions)
     _try_all(chosen, target, views, seed)
@@ -111,9 +125,16 @@ def stress_test(
                     return result
                 check_levels(chosen, condition, found, vector.id)
                 cell = Cell(method, number, condition.name, str(mode), tuple(found), seed + condition.seed_offset)
-                (result.chance if method == CHANCE else result.cells).append(cell)
+                (result.cells if method in runs else result.chance).append(cell)
         finally:
             vector.close()
+    if chosen.sobol is not None:
+        played = {method: replace(each, success=chosen.success) for method, each in how.items()}
+        result.sobol = sensitivity(
+            views, target, Space.load(chosen.sobol), points=points, episodes=SOBOL_EPISODES, how=played
+        )
+        if stop():
+            return result
     result.complete = True
     return result
 
@@ -124,18 +145,27 @@ def prepare(
     env: EnvSource | None = None,
     env_options: Mapping[str, Any] | None = None,
     domain: SpaceLike | None = None,
+    *,
+    how: Mapping[str, How] | None = None,
 ) -> tuple[Target, Suite]:
-    """The environment of the policies and the suite for it.
+    """The environment of the policies and the suite for it; suites of `SEARCHED` are searched for here.
+
+    Args:
+        views: method -> its runs.
+        suite, env, env_options, domain: as in `stress_test`.
+        how: method -> how it is played in a search; None: without noise, greedily, from seed 0.
 
     Raises:
         ConfigError: the suite does not fit, the policies were trained under different circumstances, or two runs of a
             method are one.
     """
     require_independent(views)
-    found: list[tuple[Target, Suite]] = []
+    maker = SEARCHED.get(suite) if isinstance(suite, str) else None
+    found: list[tuple[Target, Suite | None]] = []
     for _, _, view in _each(views):
         target = target_of(view, env, env_options, domain)
-        found.append((target, suite if isinstance(suite, Suite) else make_suite(suite, target)))
+        made = suite if isinstance(suite, Suite) else None if maker else make_suite(suite, target)
+        found.append((target, made))
     (target, chosen), *others = found
     for other, theirs in others:
         if (other.env, other.options, theirs) != (target.env, target.options, chosen):
@@ -143,7 +173,22 @@ def prepare(
                 f"the policies were trained in {target.env} {dict(target.options)} and in {other.env} "
                 f"{dict(other.options)}, so that what was seen differs: test them one by one."
             )
+    if maker is not None:
+        chosen = maker(views, target, how or dict.fromkeys(views, How()))
+    assert chosen is not None
     return target, chosen
+
+
+def ways(
+    views: Mapping[str, Sequence[PolicyView]],
+    modes: Sequence[Inference],
+    sample: bool,
+    seed: int,
+    stop: Callable[[], bool],
+) -> dict[str, How]:
+    """How each method is played where it is played once: in the first mode, without noise where it has none."""
+    noisy = {method: any(view.stochastic for view in group) for method, group in views.items()}
+    return {m: How(str(modes[0]) if noisy[m] else NOISELESS, sample, None, seed, stop) for m in views}
 
 
 def check_levels(suite: Suite, condition: Condition, episodes: Sequence[Episode], env: str) -> None:

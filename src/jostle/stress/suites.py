@@ -1,7 +1,7 @@
 """The suites by name, each a function of the environment that the policy was trained in."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from jostle.envs.diagnostics import THEMED_CATCH
@@ -9,12 +9,14 @@ from jostle.envs.diagnostics.themed.themes import SPLITS, choose_themes
 from jostle.errors import ConfigError, closest
 from jostle.stress.condition import Condition, Suite
 from jostle.stress.perturbation import KINDS, STRENGTHS, Perturbation
-from jostle.stress.physics.suites import physics_pair, physics_sets, physics_sweep
+from jostle.stress.physics.field import How
+from jostle.stress.physics.suites import physics_pair, physics_sets, physics_sobol, physics_sweep
+from jostle.stress.physics.worst import worst_suite
 from jostle.stress.pictures import picture_layouts
 from jostle.stress.procgen import procgen_levels, procgen_looks
 from jostle.stress.suite_file import read_suite
 from jostle.stress.target import Target
-from jostle.view import Success
+from jostle.view import PolicyView, Success
 
 
 def themes(target: Target) -> Suite:
@@ -55,16 +57,24 @@ SUITES: dict[str, Callable[[Target], Suite]] = {
     "physics-sets": physics_sets,
     "physics-sweep": physics_sweep,
     "physics-pair": physics_pair,
+    "physics-sobol": physics_sobol,
 }
+
+SEARCHED: dict[str, Callable[[Mapping[str, Sequence[PolicyView]], Target, Mapping[str, How]], Suite]] = {
+    "physics-worst": worst_suite,
+}
+"""Suites that are searched for with the policies themselves: method -> its runs, and how it is played."""
 
 DESCRIPTIONS = {
     "themes": f"{THEMED_CATCH}: the training's themes, others of their kind, splits tune and test",
     "pictures": f"any pixels: {', '.join(KINDS)} at strengths 1 to 5",
     "procgen-looks": "Procgen's Hard ids: seen and unseen layouts × seen and unseen looks",
     "procgen-levels": "Procgen: the training's levels against the full distribution",
-    "physics-sets": "default, random and extreme physics after Packer et al.: classic control, Hopper, HalfCheetah",
+    "physics-sets": "default, random and extreme physics after Packer et al., or around a domain of your own",
     "physics-sweep": "each parameter of the training's domain by itself, from end to end",
     "physics-pair": "the first two parameters of the domain against each other",
+    "physics-sobol": "nominal against the whole domain, and each parameter's share in the variance (Sobol indices)",
+    "physics-worst": "nominal against the worst cases within the domain, found by search and measured anew",
 }
 
 
@@ -78,8 +88,11 @@ def make_suite(name: str | Path, target: Target) -> Suite:
         raise ConfigError(f"suite={name!r} is none: give one of {', '.join(SUITES)}, a YAML file, or a Suite.")
     if isinstance(name, Path) or name.endswith((".yaml", ".yml")):
         return read_suite(Path(name), target)
+    if name in SEARCHED:
+        raise ConfigError(f"the suite '{name}' is made by a search with policies: give its name to stress_test.")
     if name not in SUITES:
-        raise ConfigError(f"there is no suite '{name}'; {closest(name, SUITES)} (or give a file, suite.yaml)")
+        known = [*SUITES, *SEARCHED]
+        raise ConfigError(f"there is no suite '{name}'; {closest(name, known)} (or give a file, suite.yaml)")
     return SUITES[name](target)
 
 

@@ -5,6 +5,7 @@ from math import floor, log10
 
 from jostle.scores.intervals import Interval, decimal, decimals
 from jostle.stress.estimates import same_games
+from jostle.stress.physics.sobol import sentences as shares
 from jostle.stress.report import Line, Overall, improvements, lines, overall
 from jostle.stress.result import StressResult
 
@@ -70,7 +71,7 @@ def against_chance(result: StressResult) -> list[str]:
     """Where a policy is no better than random play for certain, a sentence a method and mode; nothing without it."""
     told: dict[tuple[str, str], list[Line]] = {}
     for line in lines(result):
-        if line.lead is not None:
+        if line.lead is not None and line.method in result.runs:
             told.setdefault((line.method, line.noise), []).append(line)
     found = []
     for (method, noise), each in told.items():
@@ -93,7 +94,7 @@ def markdown_report(result: StressResult) -> str:
     if not result.complete:
         text += ["The test was stopped: conditions that are missing were not measured.", ""]
     text += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    told = [*sentences(result), *against_chance(result)]
+    told = [*sentences(result), *against_chance(result), *shares(result.sobol)]
     if told:
         text += ["", *(f"- {sentence}" for sentence in told)]
     for method, modes in improvements(result).items():

@@ -6,6 +6,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from jostle.domain import Bound
 from jostle.envs import make_env
 from jostle.envs.domain import SpaceLike, asked
 from jostle.envs.engines.envpool import envpool_ids
@@ -17,7 +18,11 @@ from jostle.view.interface import EnvSource
 
 @dataclass(frozen=True)
 class Target:
-    """An environment and its options as in training, with what its observations are."""
+    """An environment and its options as in training, with what its observations are.
+
+    Attributes:
+        own: what the environment draws by itself, as `jostle.envs.Randomise` does; None: nothing.
+    """
 
     source: EnvSource
     env: str
@@ -26,6 +31,7 @@ class Target:
     observation_space: gym.Space[Any]
     action_space: gym.Space[Any]
     frame_stack: int
+    own: Bound | None = None
 
     @property
     def is_procgen(self) -> bool:
@@ -49,6 +55,7 @@ def target_of(
     options = options if domain is None else asked(options, domain)
     source = source_of(view, env)
     made = make_env(source, **capped(options, rows_of(source, 1)))
+    own = getattr(made.world, "own", None)
     made.close()
     seen, acts = made.single_observation_space, made.single_action_space
-    return Target(made.source, made.id, made.engine, options, seen, acts, made.frame_stack)
+    return Target(made.source, made.id, made.engine, options, seen, acts, made.frame_stack, own)

@@ -13,8 +13,16 @@ import numpy as np
 from jaxtyping import Float
 
 from jostle.errors import CheckpointError, ConfigError, closest
+from jostle.study.jobs import EVALUATE
 
 FILE, TABLE, SEARCH = "results.jsonl", "results.csv", "search.jsonl"
+OF_METRICS = ("metric/", "early/", "late/", "left/")
+"""Measures of a metric NAME: its last value; its mean over the first tenth of the training and over the last one, of
+those whose course is kept; and the last tenth's share of the first's."""
+_TITLES = {
+    "training": "return over the last tenth of the training",
+    "last": "return of the training's last episodes",
+}
 
 
 @dataclass(frozen=True)
@@ -39,15 +47,20 @@ class Results:
         return list(dict.fromkeys(row["method"] for row in self.rows if row["task"] == task))
 
     def measures(self, task: str) -> list[str]:
-        """What `scores` knows of a task: ``evaluate``; ``last``, the training's own last episodes, a hundred at most;
-        ``stress/SUITE/CONDITION|MODE`` of each condition; ``training``; and ``metric/NAME``, which are not listed."""
+        """What `scores` knows of a task: ``evaluate``, and ``evaluate/NAME`` of further evaluations; ``last``, the
+        training's own last episodes, a hundred at most; ``stress/SUITE/CONDITION|MODE`` of each condition;
+        ``metric/NAME`` of metrics whose course is kept; and ``training``.
+
+        Not listed are ``metric/NAME`` of others, and `OF_METRICS`.
+        """
         found: dict[str, None] = {}
         for row in self.rows:
             if row["task"] == task:
-                found |= {name: None for name in ("evaluate", "last") if name in row["scores"]}
+                found |= {name: None for name in row["scores"] if name == "last" or name.startswith(EVALUATE)}
                 for suite, cells in (row["scores"].get("stress") or {}).items():
                     found |= {f"stress/{suite}/{cell}": None for cell in cells}
-        return [*found, "training"]
+                found |= {f"metric/{name}": None for name in row.get("courses") or {}}
+        return [*sorted(found, key=_place), "training"]
 
     def scores(self, task: str, measure: str = "evaluate") -> dict[str, Float[np.ndarray, "R"]]:
         """Each method's scores, one a run; of stress tests the success where it is told, else the return.
@@ -59,7 +72,7 @@ class Results:
         """
         if task not in self.tasks:
             raise ConfigError(f"there is no task '{task}'; {closest(task, self.tasks)}")
-        if not measure.startswith("metric/") and measure not in self.measures(task):
+        if not measure.startswith(OF_METRICS) and measure not in self.measures(task):
             raise ConfigError(f"nothing measured '{measure}' on '{task}'; {closest(measure, self.measures(task))}")
         found = {}
         for method in self.methods(task):
@@ -132,13 +145,51 @@ def score(row: Mapping[str, Any], measure: str) -> float:
     if measure == "training":
         steps, values = (np.array(row["curve"][name], np.float64) for name in ("steps", "return"))
         return float(values[steps >= 0.9 * steps[-1]].mean()) if len(steps) else math.nan
-    if measure in ("evaluate", "last"):
-        told = row["scores"].get(measure, {}).get("return")
-        return math.nan if told is None else float(told)
-    if measure.startswith("metric/"):
-        told = (row.get("metrics") or {}).get(measure.removeprefix("metric/"))
-        return math.nan if told is None else float(told)
-    _, suite, cell = measure.split("/", 2)
+    kind, _, rest = measure.partition("/")
+    if kind in (EVALUATE, "last"):
+        return _number(row["scores"].get(measure, {}).get("return"))
+    if kind == "metric":
+        return _number((row.get("metrics") or {}).get(rest))
+    if kind in ("early", "late", "left"):
+        early, late = _ends(row, rest)
+        return early if kind == "early" else late if kind == "late" else late / early if early else math.nan
+    suite, _, cell = rest.partition("/")
     found = (row["scores"].get("stress") or {}).get(suite, {}).get(cell, {})
-    value = found.get("success") if found.get("success") is not None else found.get("return")
-    return math.nan if value is None else float(value)
+    return _number(found.get("success") if found.get("success") is not None else found.get("return"))
+
+
+def title(measure: str) -> str:
+    """A measure's name in words."""
+    kind, _, rest = measure.partition("/")
+    if kind == EVALUATE:
+        return "return of the trained agents" + (f", {rest}" if rest else "")
+    if kind == "stress":
+        suite, _, cell = rest.partition("/")
+        condition, _, mode = cell.rpartition("|")
+        return f"{suite}: {condition}, noise {mode}"
+    ends = {"metric": "at the end", "early": "in the first tenth", "late": "in the last tenth", "left": "what is left"}
+    return f"{rest}, {ends[kind]}" if kind in ends else _TITLES.get(measure, measure)
+
+
+def _number(told: float | None) -> float:
+    return math.nan if told is None else float(told)
+
+
+def _place(measure: str) -> int:
+    """Where measures stand: evaluations, last episodes, stress tests, metrics."""
+    return next(n for n, kind in enumerate((EVALUATE, "last", "stress/", "metric/")) if measure.startswith(kind))
+
+
+def _ends(row: Mapping[str, Any], name: str) -> tuple[float, float]:
+    """Means of a metric over the first and the last tenth of a training.
+
+    A line of metrics tells what has been since the line before it, and belongs to a tenth in which the whole of that
+    lies; of a training that was logged more seldom the first line and the last one count. Steps may be unknown (None).
+    """
+    course = (row.get("courses") or {}).get(name)
+    if not course or not course["values"]:
+        return math.nan, math.nan
+    steps, values = (np.array(course[key], np.float64) for key in ("steps", "values"))
+    begun = np.r_[0.0, steps[:-1]]
+    early, late = values[steps <= 0.1 * row["steps"]], values[begun >= 0.9 * row["steps"]]
+    return float((early if len(early) else values[:1]).mean()), float((late if len(late) else values[-1:]).mean())

@@ -127,7 +127,7 @@ class _Rounds:
         by_folder: dict[Path, Job] = {}
         found = known(self.study, self.folder, self.given_up)
         for job in found.jobs:
-            if job.key not in self.given_up and found.shelf.row(job) is None:
+            if not job.carried and job.key not in self.given_up and found.shelf.row(job) is None:
                 by_folder.setdefault(found.shelf.path(job), job)
         todo = list(by_folder)
         if self.most is not None:

@@ -26,18 +26,23 @@ import yaml
 
 from jostle import preset_files
 from jostle.errors import ConfigError, closest
-from jostle.study.jobs import RANDOM, Job
+from jostle.study.jobs import EVALUATE, OWN, RANDOM, Job, evaluation
+from jostle.study.looked import explanation_of, read_explanation
 from jostle.study.search.ranges import Range, by_chance, read_ranges
 from jostle.study.search.tune import Budget, Search, read_budget
 from jostle.study.shown.show import Show, read_show
 from jostle.study.yaml_parts import file_name, keys, mapping, seed_list
 from jostle.yaml_text import parse_yaml
 
-_STUDY = ("name", "seeds", "steps", "tasks", "methods", "evaluate", "stress", "config", "tune", "show")
-_TASK = ("env", "env_options", "num_envs", "steps", "config", "methods", "seeds", "evaluate", "stress")
-_METHOD = ("algorithm", "preset", "config", "env_options", "num_envs", "sweep", "seeds", "version", "tune")
-_EVALUATE = ("episodes", "noise", "actions", "domain", "env_options", "seed")
-_STRESS = ("suite", "conditions", "episodes", "noise", "actions", "seed")
+_MEASURES = ("evaluate", "stress", "metrics", "explain")
+_STUDY = ("name", "seeds", "steps", "tasks", "methods", "config", "tune", "show", *_MEASURES)
+_TASK = ("env", "env_options", "num_envs", "steps", "config", "methods", "seeds", *_MEASURES)
+_METHOD = (
+    "algorithm", "preset", "config", "env_options", "num_envs", "sweep", "seeds", "version", "carried", "tune",
+    *_MEASURES,
+)  # fmt: skip
+_EVALUATE = ("name", "episodes", "noise", "actions", "domain", "env_options", "seed")
+_STRESS = ("suite", "conditions", "episodes", "noise", "actions", "seed", "domain", "points")
 ALGORITHMS = ("dqn", "ppo", RANDOM)
 
 
@@ -63,15 +68,16 @@ class Study:
     @property
     def plan(self) -> Counter[tuple[str, str]]:
         """How many jobs there will be, by task and label (a method's search is ``METHOD, search``)."""
+        counted = Counter((job.task, job.method) for job in self.jobs)
+        searches = {(search.task, search.method): search for search in self.searches}
         found: Counter[tuple[str, str]] = Counter()
         for task, method in itertools.product(self.tasks, self.methods):
-            for search in self.searches:
-                if (search.task, search.method) == (task, method):
-                    found[task, label(method, 0)] = search.budget.trials * len(search.budget.seeds)
-                    found[task, method] = len(search.seeds)
-            count = sum((job.task, job.method) == (task, method) for job in self.jobs)
-            if count:
-                found[task, method] = count
+            search = searches.get((task, method))
+            if search is not None:
+                found[task, label(method, 0)] = search.budget.trials * len(search.budget.seeds)
+                found[task, method] = len(search.seeds)
+            elif counted[task, method]:
+                found[task, method] = counted[task, method]
         return found
 
 
@@ -107,8 +113,8 @@ def make_study(data: Any, name: str = "study") -> Study:
     file_name(name, "a study")
     seeds = seed_list(whole.get("seeds", 3))
     points = {method: dict(_sweep(method, each)) for method, each in methods.items()}
-    measured = {t: (_evaluation({**whole, **task}), _stresses({**whole, **task})) for t, task in tasks.items()}
-    told = {part for of_task in measured.values() for part in _measures(*of_task)}
+    measured = {(t, m): _measured(whole, task, method) for t, task in tasks.items() for m, method in methods.items()}
+    told = {part for each in measured.values() for part in _measures(each)}
     tune = None if whole.get("tune") is None else read_budget(whole["tune"], sorted(told))
     jobs: list[Job] = []
     searches: list[Search] = []
@@ -119,7 +125,8 @@ def make_study(data: Any, name: str = "study") -> Study:
             mine = own.pop("seeds", methods[method].get("seeds", of_task.get("seeds", seeds)))
             mine = seed_list(mine, f"seeds of '{method}' on '{task}'")
             for label, point in points[method].items():
-                found = _place(task, of_task, label, _on_task(point, own), whole, tune, mine, measured[task])
+                measures = measured[task, method]
+                found = _place(task, of_task, label, _on_task(point, own), whole, tune, mine, measures)
                 if isinstance(found, Search):
                     searches.append(found)
                 else:
@@ -136,8 +143,21 @@ def make_study(data: Any, name: str = "study") -> Study:
     return Study(name, list(tasks), labels, jobs, searches, read_show(whole.get("show"), list(tasks), labels))
 
 
+def read_shown(data: Any) -> Show:
+    """What the file of a study shows, without its jobs, for which torch is needed.
+
+    Raises:
+        ConfigError: it is no study's, or names what it has not.
+    """
+    whole = keys(data, _STUDY, "a study")
+    tasks, methods = (_named(whole, part) for part in ("tasks", "methods"))
+    labels = [label for method, each in methods.items() for label, _ in _sweep(method, each)]
+    return read_show(whole.get("show"), list(tasks), labels)
+
+
 Asking = Callable[[Mapping[str, Any], int | None], dict[str, Any]]
-Measured = tuple[Mapping[str, Any] | None, tuple[Mapping[str, Any], ...]]
+Measured = Mapping[str, Any]
+"""What is measured of the jobs of a method on a task: their ``evaluate``, ``stress``, ``metrics`` and ``explain``."""
 
 
 def _place(
@@ -147,22 +167,32 @@ def _place(
     """The jobs of a method on a task, or the search that will make them."""
     asked = _asking(task, of_task, method, point, whole)
     own = read_ranges(mapping(point.get("tune"), "tune", f"method '{method}'"), f"method '{method}'")
-    if tune is None or not {**tune[1], **own}:
+
+    def of_seed(measures: Measured, seed: int) -> Measured:
+        return {**measures, "explain": explanation_of(measures["explain"], asked({}, None), seed, seeds)}
+
+    carried = point.get("carried", False)
+    if not isinstance(carried, bool) or (carried and own):
+        raise ConfigError(
+            f"carried={carried!r} of method '{method}' cannot be used: give true, or leave it out; it has no search."
+        )
+    if tune is None or carried or not {**tune[1], **own}:
         if own:
             raise ConfigError(f"method '{method}' has a range to search: give the study a tune block.")
-        return [Job(task, method, seed, {**asked({}, None), "seed": seed}, *measured) for seed in seeds]
+        return [
+            Job(task, method, seed, {**asked({}, None), "seed": seed}, carried=carried, **of_seed(measured, seed))
+            for seed in seeds
+        ]
     budget, ranges = tune[0], {**tune[1], **own}
     both = sorted(set(budget.seeds) & set(seeds))
     if both:
         raise ConfigError(f"seed {both[0]} would choose settings and report of them: give tune other seeds.")
-    evaluate, stress = measured
-    kind, _, rest = budget.measure.partition("/")
-    wanted = tuple(one for one in stress if kind == "stress" and one["suite"] == rest.partition("/")[0])
-    of_trial = (evaluate if kind == "evaluate" else None), wanted
+    of_trial = _only(measured, budget.measure)
 
     def job(settings: Mapping[str, Any], seed: int, trial: int | None) -> Job:
         plain = asked(settings, None if trial is None else budget.steps)
-        return Job(task, method, seed, {**plain, "seed": seed}, *(measured if trial is None else of_trial), trial)
+        measures = of_seed(measured, seed) if trial is None else of_trial
+        return Job(task, method, seed, {**plain, "seed": seed}, trial=trial, **measures)
 
     middle = by_chance(ranges, budget.seed, 0)
     for name, each in ranges.items():
@@ -171,10 +201,24 @@ def _place(
     return Search(task, method, ranges, budget, job, seeds)
 
 
-def _measures(evaluate: Mapping[str, Any] | None, stress: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    if evaluate is not None:
-        yield "evaluate"
-    yield from (f"stress/{one['suite']}/" for one in stress)
+def _only(measured: Measured, measure: str) -> Measured:
+    """What trials are measured by."""
+    kind, _, rest = measure.partition("/")
+    suite = rest.partition("/")[0] if kind == "stress" else None
+    return {
+        "evaluate": measured["evaluate"] if kind == EVALUATE else None,
+        "stress": tuple(one for one in measured["stress"] if one["suite"] == suite),
+        "metrics": tuple(name for name in measured["metrics"] if measure == f"metric/{name}"),
+        "explain": None,
+    }
+
+
+def _measures(measured: Measured) -> Iterator[str]:
+    """The names of what is measured."""
+    given = measured["evaluate"] or ()
+    yield from map(evaluation, [given] if isinstance(given, Mapping) else given)
+    yield from (f"stress/{one['suite']}/" for one in measured["stress"])
+    yield from (f"metric/{name}" for name in measured["metrics"])
 
 
 def _asking(
@@ -213,12 +257,37 @@ def _on_task(point: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     return {**point, "config": {**mapping(point.get("config"), "config", "a method"), **own}}
 
 
-def _evaluation(given: Mapping[str, Any]) -> dict[str, Any] | None:
+def _measured(whole: Mapping[str, Any], task: Mapping[str, Any], method: Mapping[str, Any]) -> Measured:
+    """A method's own measures come before the task's, and those before the study's."""
+    given = {**whole, **task, **method}
+    metrics = given.get("metrics") or ()
+    if not isinstance(metrics, list | tuple) or not all(isinstance(name, str) for name in metrics):
+        raise ConfigError(f"metrics={metrics!r} cannot be used: give a list of names, such as [losses/value].")
+    return {
+        "evaluate": _evaluation(given), "stress": _stresses(given), "metrics": tuple(dict.fromkeys(metrics)),
+        "explain": read_explanation(given),
+    }  # fmt: skip
+
+
+def _evaluation(given: Mapping[str, Any]) -> dict[str, Any] | tuple[dict[str, Any], ...] | None:
+    """One evaluation, or several of which all but one have a name."""
+    asked = given.get("evaluate")
+    if not isinstance(asked, list):
+        return None if asked is None else _one_evaluation(asked)
+    found = tuple(map(_one_evaluation, asked))
+    if len({evaluation(one) for one in found}) < len(found):
+        raise ConfigError("evaluate has two evaluations of one name: give all of them but one a name of their own.")
+    return found or None
+
+
+def _one_evaluation(asked: Any) -> dict[str, Any]:
     from jostle.envs.domain import domain_options  # late, as below
 
-    if given.get("evaluate") is None:
-        return None
-    found = keys(given["evaluate"], _EVALUATE, "evaluate")
+    found = keys(asked, _EVALUATE, "evaluate")
+    if "name" in found:
+        file_name(found["name"], "an evaluation")
+    if isinstance(found.get("seed"), str) and found["seed"] != OWN:
+        raise ConfigError(f"seed={found['seed']!r} of evaluate cannot be used: give a whole number, or {OWN}.")
     return found if found.get("domain") in (None, "train") else {**found, **domain_options({"domain": found["domain"]})}
 
 

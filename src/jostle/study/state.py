@@ -11,7 +11,7 @@ from jostle.errors import CheckpointError, JostleError
 from jostle.store.files import replace_file
 from jostle.study import results
 from jostle.study.job import RESULT
-from jostle.study.jobs import Job
+from jostle.study.jobs import RANDOM, Job
 from jostle.study.search.tune import Found, Search, Trial
 from jostle.study.spec import Study
 
@@ -64,8 +64,8 @@ def known(study: Study, folder: Path, failed: Collection[str] | None = None) -> 
     trials = {search: search.trials(found) for search in study.searches}
     chosen = {search: search.chosen(each) for search, each in trials.items()}
     jobs = [*study.jobs, *(job for search, trial in chosen.items() if trial for job in search.reports(trial.settings))]
-    seeds, places = list(dict.fromkeys(job.seed for job in jobs)), list(study.plan)
     if study.searches:
+        seeds, places = list(dict.fromkeys(job.seed for job in jobs)), list(study.plan)
         jobs.sort(key=lambda job: (seeds.index(job.seed), places.index((job.task, job.method))))
     return Known(shelf, trials, chosen, jobs)
 
@@ -80,8 +80,12 @@ class Shelf:
         self._carried: dict[tuple[str, str], dict[str, Any]] | None = None
 
     def path(self, job: Job) -> Path:
-        """The folder of a job: the one that it has, whatever task and method were called then, or a new one."""
-        return self.there.get(job.folder.name, self.folder / job.folder)
+        """The folder of a job: the one that it has, whatever task and method were called then, or a new one.
+
+        Play by chance has its own in each task: it may be the same in two that are measured otherwise.
+        """
+        own = self.folder / job.folder
+        return own if job.asked["algorithm"] == RANDOM else self.there.get(job.folder.name, own)
 
     def row(self, job: Job) -> dict[str, Any] | None:
         """What a job has found; None where it is not done, or something else was measured."""
@@ -102,13 +106,17 @@ class Shelf:
                 for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
                     try:
                         row = json.loads(line)
-                        if "folder" not in row:
+                        if not self._is_there(row.pop("folder", None)):
                             self._carried[row["key"], row["measured"]] = row
-                    except (ValueError, KeyError, TypeError) as error:
+                    except (ValueError, KeyError, TypeError, AttributeError) as error:
                         raise CheckpointError(
                             f"{path} is damaged: restore it, or take it away to do without"
                         ) from error
         return self._carried
+
+    def _is_there(self, folder: str | None) -> bool:
+        """Whether the run of a row is in this folder, where its own result counts; else nothing but the row is left."""
+        return folder is not None and (self.folder / folder).is_dir()
 
 
 def result_of(path: Path, job: Job) -> dict[str, Any] | None:

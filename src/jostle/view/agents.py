@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from jostle.envs.domain import off
+from jostle.envs.later import LaterEnv
 from jostle.errors import ConfigError
 from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.distributions import Categorical, Distribution, MultiCategorical
@@ -130,6 +131,8 @@ def agent_view(agent: Any) -> NetworkView:
     )
     view.seed = getattr(agent, "seed", None)
     view.streams = tuple(getattr(getattr(agent, "streams", None), "names", ()))
+    if not isinstance(agent.env, LaterEnv):  # to be asked, it would have to be made
+        view.observation_names = dict(getattr(agent.env, "observation_names", {}))
     return view
 
 

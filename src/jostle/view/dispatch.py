@@ -79,8 +79,10 @@ def _made(
             "Stable-Baselines3, a torch.nn.Module with kind and env, or a function or an object with predict, and env."
         )
     name = name_of(policy)
+    names: dict[str, tuple[str, ...]] = {}
     if env is not None and (observation_space is None or action_space is None):
         made = make_env(env, **capped(env_options or {}, rows_of(env, 1)))
+        names = made.observation_names
         made.close()
         observation_space = observation_space or made.single_observation_space
         action_space = action_space or made.single_action_space
@@ -93,13 +95,17 @@ def _made(
         )
     spaces = observation_space, action_space
     home: dict[str, Any] = {"env_source": env, "env_options": env_options}
+    view: PolicyView
     if isinstance(policy, ActorCritic | QNetwork):
-        return NetworkView(policy, *spaces, **home)
-    if kind is not None:
+        view = NetworkView(policy, *spaces, **home)
+    elif kind is not None:
         module = policy if isinstance(policy, nn.Module) else Called(call)
-        return ModuleView(module, *spaces, kind, name=name, **home)
-    if isinstance(policy, nn.Module) and call is policy:
+        view = ModuleView(module, *spaces, kind, name=name, **home)
+    elif isinstance(policy, nn.Module) and call is policy:
         raise ConfigError(
             f"what {name} returns cannot be seen from outside: give as_view(module, kind='logits'), 'q' or 'mean'."
         )
-    return PredictorView(call, name, *spaces, **home)
+    else:
+        view = PredictorView(call, name, *spaces, **home)
+    view.observation_names = names
+    return view

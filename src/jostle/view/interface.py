@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol, Self, TypeAlias
 
 import gymnasium as gym
@@ -97,6 +98,8 @@ class PolicyView(ABC):
         seed: of the training; None if that is not known.
         noise: the view's own draws, without which a stochastic layer does nothing here; None if there is no such layer.
         streams: names of the K reward streams; empty where nobody tells them.
+        observation_names: a name for each number of an observation, as `jostle.envs.JostleEnv.observation_names` tells
+            them; empty where nobody does.
     """
 
     name: str
@@ -109,6 +112,7 @@ class PolicyView(ABC):
     recurrent: bool = False
     noise: Noise | None = None
     streams: tuple[str, ...] = ()
+    observation_names: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     @abstractmethod
     def forward(

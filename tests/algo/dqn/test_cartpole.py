@@ -1,4 +1,4 @@
-"""CartPole-v1 is solved by the preset. Over many seeds: benchmarks/cartpole.py."""
+"""CartPole-v1 is solved by the preset. Over many seeds: benchmarks/studies/cartpole.yaml."""
 
 import pytest
 

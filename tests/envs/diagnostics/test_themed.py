@@ -370,3 +370,49 @@ def test_snapshots_of_versions_without_levels_are_read() -> None:
     state = vector.state_dict()
     state.pop("level")
     vector.load_state_dict(state)
+
+
+def test_one_thing_changes_and_the_games_stay() -> None:
+    def played(**changes: Any) -> tuple[Any, Any, list[Any]]:
+        env = ThemedCatchVectorEnv(16, themes=[0, 3, 150], **changes)
+        obs, info = env.reset(seed=3)
+        rewards = [env.step(np.ones(16, np.int64))[1] for _ in range(3)]
+        env.reset(seed=3)
+        return obs, (info, env.object_masks()), rewards
+
+    plain, (info, masks), paid = played()
+    for name in ("ball", "paddle"):
+        obs, (told, pixels), same = played(**{f"{name}_hue": 0.4})
+        differ = (obs != plain).any(-1)
+        assert differ[masks[name]].all(), "all pixels of it have another colour"
+        assert not differ[~masks[name]].any()
+        np.testing.assert_array_equal(pixels[name], masks[name])
+        np.testing.assert_array_equal(same, paid)
+        weights = np.array([0.299, 0.587, 0.114])
+        assert np.abs((obs - plain.astype(float)) @ weights).max() < 2, "as bright as before, but for rounding"
+        obs, (told, pixels), _ = played(**{f"{name}_shift": 3})
+        np.testing.assert_array_equal(told[name][:, 1], (info[name][:, 1] + 3) % 8)
+        other = "paddle" if name == "ball" else "ball"
+        np.testing.assert_array_equal(told[other], info[other])
+    assert np.array_equal(played(ball_hue=1.0)[0], plain), "once round"
+    for options, hint in (
+        ({"ball_hue": 2}, "-1 to 1"),
+        ({"paddle_hue": "red"}, "-1 to 1"),
+        ({"ball_shift": 0.5}, "whole"),
+    ):
+        with pytest.raises(ConfigError, match=hint):
+            ThemedCatchVectorEnv(1, **options)  # type: ignore[arg-type]
+
+
+def test_snapshots_know_what_was_changed() -> None:
+    env, plain = ThemedCatchVectorEnv(2, ball_hue=0.5), ThemedCatchVectorEnv(2)
+    env.reset(seed=0)
+    plain.reset(seed=0)
+    with pytest.raises(CheckpointError, match="ball_hue"):
+        plain.load_state_dict(env.state_dict())
+    with pytest.raises(CheckpointError, match="ball_hue"):
+        ThemedCatchVectorEnv(2, ball_hue=0.25).load_state_dict(env.state_dict())
+    again = ThemedCatchVectorEnv(2, ball_hue=0.5)
+    again.reset(seed=1)
+    again.load_state_dict(env.state_dict())
+    np.testing.assert_array_equal(again.step(np.ones(2, np.int64))[0], env.step(np.ones(2, np.int64))[0])

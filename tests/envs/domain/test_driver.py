@@ -312,3 +312,46 @@ def test_successes_that_are_not_told_are_asked_for() -> None:
     env.reset()
     with pytest.raises(ConfigError, match="the environment tells none"):
         run(env, 60)
+
+
+def test_a_loaded_state_is_the_whole_state() -> None:
+    """With what the learner has not spoken of yet, and ticks of what varies within episodes."""
+    domain = {"level": {"integers": [1, 6]}, "push": DOMAIN["push"]}
+    one, two = (make(3, domain=domain, domain_schedule="plr") for _ in range(2))
+    one.reset()
+    run(one, 9)
+    two.reset(seed=5)
+    two.load_state_dict(one.state_dict())
+    np.testing.assert_equal(two.domain.state_dict(), one.domain.state_dict())
+    for name in ("level", "push"):
+        np.testing.assert_array_equal(world(two).values[name], world(one).values[name])
+    assert len(one.domain.state_dict()["heard"]) == 9
+
+
+def test_a_reset_forgets_what_the_learner_has_not_spoken_of() -> None:
+    env = make(3, domain={"level": {"integers": [1, 6]}}, domain_schedule="plr")
+    env.reset()
+    run(env, 4)
+    env.reset()
+    run(env, 2)
+    env.domain.feedback(np.ones((2, 3), np.float32), np.ones((2, 3), bool))
+    assert env.domain.schedule.score.max() == 1.0
+
+
+def test_what_is_told_is_never_written_to_again() -> None:
+    env = make(3)
+    kept = [(info["domain"], info["domain"].copy()) for info in (env.reset()[1], env.step(np.zeros(3, np.int64))[4])]
+    run(env, 40)
+    for told, before in kept:
+        np.testing.assert_array_equal(told, before)
+        with pytest.raises(ValueError, match="read-only"):
+            told[0] = 0.0
+
+
+def test_a_success_that_some_rows_tell_is_unknown_in_the_others() -> None:
+    from jostle.envs.domain.driver import _success
+
+    told = {"is_success": np.array([1.0, 0.0, 0.0]), "_is_success": np.array([True, True, False])}
+    np.testing.assert_array_equal(_success(told, 3), [1.0, 0.0, np.nan])
+    np.testing.assert_array_equal(_success({"success": np.array([True, False, True])}, 3), [1.0, 0.0, 1.0])
+    assert np.isnan(_success({}, 3)).all()

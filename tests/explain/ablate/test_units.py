@@ -13,6 +13,7 @@ from torch import nn
 import jostle
 from jostle.errors import ConfigError
 from jostle.explain.ablate import cumulative_ablation, magnitude_importance, unit_ablation
+from jostle.explain.ablate.units import CumulativeAblation
 from jostle.explain.tracing import fingerprint, trace
 from jostle.view import as_view
 
@@ -93,6 +94,17 @@ def test_an_order_that_is_worth_something(tmp_path: Path) -> None:
     deaf = cumulative_ablation(view_of(Units({})), x, "relu", orders=5)
     assert deaf.gain == 0
     assert deaf.p == 1
+
+
+def test_orders_are_tested_to_one_side() -> None:
+    zero, counts = np.zeros((3, 2)), np.array([0, 4])
+    random = np.array([[0.5, 0.5], [0, 0], [0.2, 0.2]])
+    backwards = np.array([[0, 0], [1.2, 1.2], [0, 0]])
+    ranked, reverse = np.array([1.0, 1.0]), np.zeros(2)
+    found = CumulativeAblation("p", "l", "mean", "policy", counts, ranked, reverse, random, backwards)
+    assert found.p == 2 / 8, "the order itself and a random one turned round, of four orders in both directions"
+    nothing = CumulativeAblation("p", "l", "mean", "policy", counts, zero[0], zero[0], zero, zero)
+    assert nothing.p == 1
 
 
 def test_magnitude_against_cost(tmp_path: Path) -> None:

@@ -39,6 +39,21 @@ def test_residuals_by_hand() -> None:
         fit_pca(x, 9)
 
 
+def test_what_lies_beyond_by_hand() -> None:
+    x = np.array([[1.0, 0, 0], [-1, 0, 0], [0, 0.5, 0], [0, -0.5, 0]])
+    one, both = fit_pca(x, 1), fit_pca(x, 2)
+    assert one.beyond(x) == pytest.approx(0.75), "1 but for the divisor: three quarters along the axis and off it"
+    assert both.beyond(x) == pytest.approx(0.75), "nothing is off this plane"
+    assert one.beyond(np.array([[2.0, 0, 0]])) == pytest.approx(4 / (2 / 3) / 2), "along the axis alone"
+    assert one.beyond(np.array([[0.0, 0, 2]])) == pytest.approx(4 / (2.5 / 3) / 0.2 / 2), "off it alone"
+
+
+def test_a_condition_elsewhere_within_the_plane_is_told() -> None:
+    acts = in_a_plane(0.0)
+    acts.values[acts.episode >= 10, 0] += 12
+    assert embed(acts, fit_on="seen").outside("unseen").interval.low > 0
+
+
 def in_a_plane(away: float) -> Any:
     rng = np.random.default_rng(2)
     episode = np.repeat(np.arange(20), 6)
@@ -52,7 +67,7 @@ def test_conditions_outside_the_plane_are_told(tmp_path: Path) -> None:
     far, near = (embed(in_a_plane(a), fit_on="seen") for a in (5.0, 0.0))
     assert far.outside("unseen").interval.low > 0.5
     assert near.outside("unseen").p > 0.05
-    assert len(far.residuals["seen"]) == len(far.residuals["unseen"]) == 10
+    assert len(far.distances["seen"]) == len(far.distances["unseen"]) == 10
     assert far.fitted.sum() == 60
     assert far.points[:60] == pytest.approx(fit_pca(in_a_plane(0).values[:60], 2).project(in_a_plane(0).values[:60]))
     for colour in ("condition", "step", "action", "value", "episode"):

@@ -10,7 +10,16 @@ from jostle.envs import make_env
 from jostle.errors import ConfigError
 from jostle.stress import stress_test
 from jostle.stress.figures import plot_stress
-from jostle.stress.physics import PACKER, RULES, control_of, generalisation, levels, worst_case
+from jostle.stress.physics import (
+    PACKER,
+    RULES,
+    control_of,
+    generalisation,
+    generalisation_intervals,
+    grid,
+    levels,
+    worst_case,
+)
 from jostle.stress.suites import make_suite
 from jostle.stress.target import target_of
 from jostle.view import as_view
@@ -57,6 +66,7 @@ def test_a_policy_of_gymnasiums_is_tested_in_the_twin() -> None:
         suite = make_suite("physics-sets", target)
         extreme = suite["extreme"]
         assert (extreme.env or target.env) == CARTPOLE
+        assert extreme.options(target.options).keys() == {"domain", "max_episode_steps"}, "its own options are gone"
         made = make_env(extreme.env or target.source, 40, **extreme.options(target.options))
         values = made.reset(seed=0)[1]["domain"]
         for i, name in enumerate(made.domain.names):
@@ -176,3 +186,31 @@ def test_later_rounds_look_where_it_was_worst() -> None:
     space = {"force": [2, 20], "pole.half_length": [0.2, 1.0], "timestep": [0.005, 0.02], "gravity": [9.5, 10.0]}
     found = [worst_case(view, space, rounds=5, draws=16, episodes=2, final=16, seed=s).score.point for s in (0, 1)]
     assert np.mean(found) < 6.3
+
+
+def test_intervals_of_the_three_numbers() -> None:
+    """Of runs by resampling them together, of one run by the posterior of its rates."""
+    rng = np.random.default_rng(0)
+    pairs = [("D", "D"), ("D", "R"), ("D", "E"), ("R", "R"), ("R", "E"), ("R", "D")]
+    rates = dict(zip(pairs, (1.0, 0.8, 0.4, 0.9, 0.7, 0.9), strict=True))
+    one = {pair: [(rng.random(400) < rate).astype(float)] for pair, rate in rates.items()}
+    found = generalisation_intervals(one)
+    assert found.default.point == 1.0
+    assert 0.985 < found.default.low < 1.0, "100% of 400 episodes are not surely 100%"
+    assert found.extrapolation.low < np.cbrt(0.8 * 0.4 * 0.7) < found.extrapolation.high
+    assert found.extrapolation.high - found.extrapolation.low < 0.08
+    wide = {pair: [np.full(10, rate), np.full(10, max(rate - 0.4, 0.0))] for pair, rate in rates.items()}
+    several = generalisation_intervals(wide)
+    assert several.interpolation.low < 0.5, "both runs may be the one of 0.5"
+    assert several.interpolation.high > 0.9
+    assert several.extrapolation.low < 0.1, "both runs of D may be the one that fails in E"
+    never = generalisation_intervals({pair: [np.zeros(5), np.zeros(5)] for pair in pairs})
+    assert never.default.low == never.default.point == 0.0
+    assert 0.1 < never.default.high < 0.6, "0 of 5 is not never"
+    with pytest.raises(ConfigError, match="R on R is missing"):
+        generalisation_intervals({pair: runs for pair, runs in one.items() if pair != ("R", "R")})
+
+
+def test_the_middle_of_a_grid_that_is_no_square() -> None:
+    made = grid("map", {"force": [2.0, 10.0], "pole.half_length": [0.1, 0.5, 0.9, 1.3]}, target_of(rule()))
+    assert made.reference == "force = 10, pole.half_length = 0.9"

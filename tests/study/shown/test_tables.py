@@ -185,3 +185,83 @@ def test_figures_are_drawn(tmp_path: Path) -> None:
 def test_what_cannot_be_shown(given: dict[str, Any], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         read_show(given, ["sea"], ["ppo", "rnd"])
+
+
+def coverage(method: str, seed: int, cells: float, course: list[list[float | None]]) -> dict[str, Any]:
+    steps, values = course
+    told = {"steps": 1000, "courses": {"bonus/left": {"steps": steps, "values": values}}}
+    return {**row("sea", method, seed, metrics={"coverage/cells": cells, "bonus/left": values[-1]}), **told}
+
+
+def test_measures_of_a_metrics_course_by_hand() -> None:
+    often = coverage("rnd", 0, 5, [[50, 100, 110, 900, 940, 1000], [4.0, 2.0, 9.0, 9.0, 1.0, 3.0]])
+    assert score(often, "metric/bonus/left") == 3.0
+    assert score(often, "early/bonus/left") == 3.0  # of 4 and 2
+    assert score(often, "late/bonus/left") == 2.0  # of 1 and 3: what was between 110 and 900 began before
+    assert score(often, "left/bonus/left") == pytest.approx(2 / 3)
+    seldom = coverage("rnd", 0, 5, [[102, 203, 998], [4.0, 2.0, 1.0]])
+    assert [score(seldom, f"{end}/bonus/left") for end in ("early", "late", "left")] == [4.0, 1.0, 0.25]
+    unknown = coverage("rnd", 0, 5, [[None, None, 1000], [4.0, 2.0, 1.0]])
+    assert [score(unknown, f"{end}/bonus/left") for end in ("early", "late", "left")] == [4.0, 1.0, 0.25]
+    assert np.isnan(score(often, "early/losses/value"))
+    found = Results([often])
+    assert found.measures("sea") == ["metric/bonus/left", "training"]
+    assert found.scores("sea", "late/bonus/left")["rnd"].tolist() == [2.0]
+    assert as_csv(found.rows).splitlines()[0].endswith(",metric/bonus/left,training")
+
+
+def test_a_table_of_a_metric_with_every_seed() -> None:
+    rows = [
+        coverage(method, seed, 1000 * n + seed, [[100, 1000], [2.0, 1.0 + n]])
+        for n, method in enumerate(("frozen", "rnd"), 1) for seed in (1, 0)
+    ]  # fmt: skip
+    for each in rows:
+        each["curve"] = {"steps": [], "return": []}
+    show = read_show(
+        {
+            "measures": {"metric/coverage/cells": "places seen"}, "each": True, "solved": {"sea": 1500},
+            "extra": {"left": "left/bonus/left"},
+        }, ["sea"], ["frozen", "rnd"],
+    )  # fmt: skip
+    text = report("x", Results(rows), show).splitlines()
+    assert "## sea, places seen" in text
+    head = line(text, "| method |")
+    assert head == ["method", "seeds", "IQM", "mean", "P(better than frozen)", "seeds ≥ 1500", "left", "seed by seed"]
+    assert line(text, "| rnd |")[5:] == ["2", "1.5", "2,000; 2,001"]
+    assert line(text, "| frozen |")[5:] == ["0", "1", "1,000; 1,001"]
+
+
+def test_one_method_by_two_measures() -> None:
+    def played(method: str, seed: int, mean: float, drawn: float | None) -> dict[str, Any]:
+        scores = {"evaluate": {"return": mean}} | ({} if drawn is None else {"evaluate/drawn": {"return": drawn}})
+        return row("pole", method, seed, scores=scores)
+
+    found = Results([played("noisy", seed, 10.0 * seed, 10.0 * seed + 1 + seed) for seed in range(3)]
+                    + [played("plain", seed, 5.0 * seed, None) for seed in range(4)])  # fmt: skip
+    assert found.measures("pole") == ["evaluate", "evaluate/drawn", "training"]
+    shown = {
+        "measures": {"evaluate": "mean weights", "evaluate/drawn": "a draw"},
+        "parts": [{"task": "pole", "contrasts": [
+            [["noisy", "evaluate/drawn"], ["noisy", "evaluate"]], [["noisy", "evaluate/drawn"], ["plain", "evaluate"]],
+            [["plain", "evaluate/drawn"], ["plain", "evaluate"]],
+        ]}],
+    }  # fmt: skip
+    text = report("x", found, read_show(shown, ["pole"], ["noisy", "plain"])).splitlines()
+    assert [one for one in text if one.startswith("## ")] == [
+        "## pole, mean weights", "## pole, a draw", "## pole, measures beside each other",
+    ]  # fmt: skip
+    same = line(text, "| noisy, a draw − noisy, mean weights |")
+    assert (same[1], float(same[2].split()[0])) == ("3", 2.0)  # 1, 2 and 3 more
+    other = line(text, "| noisy, a draw − plain, mean weights |")
+    assert (other[1], float(other[2].split()[0])) == ("3", 7.0)  # 1, 7 and 13 more; a fourth seed has no pair
+    assert not any(one.startswith("| plain, a draw") for one in text)
+
+
+@pytest.mark.parametrize(("given", "match"), [
+    ({"each": "yes"}, "each='yes' of show"),
+    ({"parts": [{"task": "sea", "contrasts": [["ppo", "rnd"]]}]}, r"of two \[METHOD, MEASURE\] each"),
+    ({"parts": [{"task": "sea", "contrasts": [[["pbo", "evaluate"], ["rnd", "evaluate"]]]}]}, "did you mean ppo"),
+])  # fmt: skip
+def test_measures_that_cannot_be_shown(given: dict[str, Any], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        read_show(given, ["sea"], ["ppo", "rnd"])

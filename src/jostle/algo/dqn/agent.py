@@ -58,8 +58,8 @@ class DQN(Agent):
         seed: seeds environments, weights, noise, exploration and replay.
         num_envs: environments stepped together; None: the preset's, as many as a ready environment has, or else 8.
         env_options: passed on to `make_env`, over those of the preset.
-        domain, domain_schedule, domain_privileged: what varies in the environments, and how; the same as in
-            env_options (see `make_env`).
+        domain, domain_schedule, domain_privileged, domain_history: what varies in the environments, how, and what is
+            told of it; the same as in env_options (see `make_env`).
         bonuses: intrinsic rewards of your own, beside those of the settings; each makes a stream.
         aux: auxiliary losses of your own; their parameters are trained by the network's optimiser.
 
@@ -88,10 +88,12 @@ class DQN(Agent):
         domain: Any = None,
         domain_schedule: Any = None,
         domain_privileged: bool | None = None,
+        domain_history: int | None = None,
         **settings: Any,
     ) -> None:
         of_domain = {
             "domain": domain, "domain_schedule": domain_schedule, "domain_privileged": domain_privileged,
+            "domain_history": domain_history,
         }  # fmt: skip
         start = starting(
             DQNConfig, env, config, settings | of_domain, algorithm=self.algorithm, preset=preset, num_envs=num_envs,

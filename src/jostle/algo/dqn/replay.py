@@ -70,7 +70,7 @@ class Replay:
         n_step: length of the windows that ``sample`` returns.
         frame_stack: k if the leading axis of a ``uint8`` Box is a stack of k frames, of one channel or several: only
             the newest is stored, the rest is rebuilt from the rows before (1M Atari transitions take 7.1 GB instead of
-            28).
+            28). Stacks in dictionaries, beside what a domain tells, are stored whole.
         stack_padding: what fills the stack at an episode's start, ``repeat`` the first frame or ``zero``.
         linked: windows go on behind an episode's end with the next one's first transition.
         later: rows that must lie behind a sampled window, beside those that it needs itself.
@@ -93,6 +93,8 @@ class Replay:
         later: int = 0,
         num_intrinsic: int = 0,
     ) -> None:
+        if isinstance(observation_space, spaces.Dict):
+            frame_stack = 1
         self.num_envs, self.n_step, self.stack, self.stack_padding = num_envs, n_step, frame_stack, stack_padding
         self.linked = linked
         # Two rows at most part a transition from its linked successor: a reset, and the seam that `cut` makes.

@@ -94,8 +94,14 @@ def newest_space(env: JostleEnv) -> gym.Space[Any]:
     space = env.single_observation_space
     if env.frame_stack == 1:
         return space
+    if isinstance(space, spaces.Dict):  # what is told beside a stack
+        return spaces.Dict({**space.spaces, "obs": _newest(space.spaces["obs"], env.frame_stack)})
+    return _newest(space, env.frame_stack)
+
+
+def _newest(space: gym.Space[Any], frame_stack: int) -> spaces.Box:
     assert isinstance(space, spaces.Box)
-    channels = space.shape[0] // env.frame_stack
+    channels = space.shape[0] // frame_stack
     return spaces.Box(space.low[-channels:], space.high[-channels:], dtype=space.dtype.type)
 
 

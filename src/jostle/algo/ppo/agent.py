@@ -26,6 +26,7 @@ from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.ppo.forward import Forward
 from jostle.algo.ppo.learner import Learner, Scored
 from jostle.algo.ppo.network import make_network
+from jostle.algo.ppo.recovery import make_recovery
 from jostle.algo.ppo.rollout import Rollout
 from jostle.algo.refit import fit_noise, fit_rows
 from jostle.algo.settings import merged
@@ -61,8 +62,8 @@ class PPO(Agent):
         seed: seeds environments, weights, noise, actions and minibatches.
         num_envs: environments stepped together; None: the preset's, as many as a ready environment has, or else 8.
         env_options: passed on to `make_env`, over those of the preset.
-        domain, domain_schedule, domain_privileged: what varies in the environments, and how; the same as in
-            env_options (see `make_env`).
+        domain, domain_schedule, domain_privileged, domain_history: what varies in the environments, how, and what is
+            told of it; the same as in env_options (see `make_env`).
         bonuses: intrinsic rewards of your own, beside those of the settings; each makes a stream.
         aux: auxiliary losses of your own.
 
@@ -91,10 +92,12 @@ class PPO(Agent):
         domain: Any = None,
         domain_schedule: Any = None,
         domain_privileged: bool | None = None,
+        domain_history: int | None = None,
         **settings: Any,
     ) -> None:
         of_domain = {
             "domain": domain, "domain_schedule": domain_schedule, "domain_privileged": domain_privileged,
+            "domain_history": domain_history,
         }  # fmt: skip
         start = starting(
             PPOConfig, env, config, settings | of_domain, algorithm=self.algorithm, preset=preset, num_envs=num_envs,
@@ -147,6 +150,10 @@ class PPO(Agent):
         if self.value_scale is not None:
             self.value_scale.to(self.device)
         terms = make_terms(c, self.network, self.forward.features, self.looks, self.head)
+        observed = self.env.single_observation_space
+        self.recovery = make_recovery(c.draw_recovery, self.network.encoder, observed, self.env.id)
+        if self.recovery is not None:
+            terms.append(self.recovery.to(self.device))
         self.learner = Learner(
             c, self.forward, self.rollout, self.streams, self.value_scale, self.bonuses, [*terms, *self.aux],
             pictures=self.sees_large_pictures, shuffler=self._shuffler, generator=self._generator,
@@ -310,6 +317,10 @@ class PPO(Agent):
         advantages = gae(reward, r.value, terminated, r.truncated, r.valid, s.discount, s.gae_lambda, s.episodic)
         if self._domain is not None:
             self._domain.feedback(advantages[..., 0].abs().cpu().numpy(), r.valid.cpu().numpy())
+        if self.recovery is not None:
+            names = [] if self._domain is None else self._domain.told
+            for i, found in enumerate(self.recovery.r2(self.network.encoder, r)):
+                self.learner.sums[f"domain/{names[i] if names else i}/r2"].append(found)
         target = advantages + r.value[:-1]
         if self.value_scale is not None:
             self.value_scale.update(target, r.valid)
@@ -362,7 +373,7 @@ class PPO(Agent):
             metrics["charts/kl_beta"] = learner.beta
         for name, values in learner.sums.items():
             stacked = torch.stack(values).double()
-            if name.startswith("values/explained_variance"):  # undefined where all targets of a rollout are the same
+            if name.startswith("values/explained_variance") or name.endswith("/r2"):  # undefined of what does not vary
                 stacked = stacked[~stacked.isnan()]
             if len(stacked):
                 metrics[name] = stacked.mean().item()

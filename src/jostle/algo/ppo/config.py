@@ -15,6 +15,7 @@ from jostle.algo.parts.stream_settings import EXTRINSIC
 from jostle.errors import ConfigError
 from jostle.nn.distributions import ActionScaling
 from jostle.nn.encoders import EncoderKind
+from jostle.nn.history import HistoryKind
 from jostle.nn.own import is_own
 from jostle.nn.privileged import SeenBy
 from jostle.nn.scaling import Scaling
@@ -57,6 +58,14 @@ class PPOConfig(InputSettings, BonusSettings):
     privileged: SeenBy = "critic"
     """Who sees what the environment tells under the key "privileged", such as the draws of its domain: the values alone
     (where they share no layers with the policy), both, or none."""
+    history_encoder: HistoryKind = "conv"
+    """What compresses the last observations and actions that the environment tells (domain_history): convolutions over
+    time, or an mlp."""
+    history_features: int = 8
+    """Numbers that it compresses them to, which policy and values see."""
+    draw_recovery: float = 0.0
+    """Weight of the loss by which these numbers tell the episode's draw, as in rapid motor adaptation; 0: none. Needs
+    domain_history and domain_privileged."""
 
     # Noise in the weights
     noisy: Literal["none", "factorised", "independent"] = "none"
@@ -152,10 +161,10 @@ class PPOConfig(InputSettings, BonusSettings):
         self.need("hidden", self.hidden is None or all(h >= 1 for h in self.hidden), "positive widths")
         self.within_0_and_1("gamma", "gae_lambda")
         self.need("input_target", self.input_target == "clean", "clean: only DQN has targets from next pictures")
-        self.at_least(1, "num_steps", "epochs", "minibatches", "recurrent_size")
+        self.at_least(1, "num_steps", "epochs", "minibatches", "recurrent_size", "history_features")
         self.at_least(
             0, "threads", "sigma0", "max_grad_norm", "sequence_length", "reward_clip", "microbatch", "clip",
-            "value_clip", "value_coef", "entropy_coef", "target_kl", "kl_beta",
+            "value_clip", "value_coef", "entropy_coef", "target_kl", "kl_beta", "draw_recovery",
         )  # fmt: skip
         self.positive("learning_rate", "optimizer_eps", "kl_target")
         check_rate(self.learning_rate, self.lr_schedule)

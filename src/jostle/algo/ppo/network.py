@@ -34,6 +34,8 @@ def make_network(config: PPOConfig, env: JostleEnv, num_streams: int, *, picture
         obs_scaling=c.obs_scaling,
         action_scaling=c.action_scaling,
         privileged=c.privileged,
+        history_encoder=c.history_encoder,
+        history_features=c.history_features,
     )
     normalises = any(isinstance(module, Normaliser) for module in network.modules())
     if c.normalise_obs and c.obs_scaling == "bounds" and not normalises:

@@ -6,6 +6,7 @@ the final one. Row T is the observation that the next rollout begins with.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -17,10 +18,38 @@ from torch import Tensor
 
 from jostle.errors import ConfigError, EnvError
 from jostle.nn.encoders import Observation
+from jostle.nn.privileged import HISTORY
 
 _ONLY = "obs"  # the key of an observation that is no dictionary
 Array = np.ndarray[Any, np.dtype[Any]]
 MinibatchBy = Literal["rows", "envs", "slices"]
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """How the observations of a key are rebuilt from what is stored of them, which is the newest entry of each.
+
+    Args:
+        depth: k, how many entries there are, the oldest first.
+        entry, shape: the shapes of one, and of the whole.
+        padding: what stands before an episode's first entry: that one again, or zeros.
+        age: int64 [T + 1, N], rows since the episode's start, at most k − 1.
+    """
+
+    depth: int
+    entry: tuple[int, ...]
+    shape: tuple[int, ...]
+    padding: str
+    age: Array
+
+    @property
+    def head(self) -> int:
+        """Entries that lie before row 0."""
+        return self.depth - 1
+
+    def entries(self, obs: Any) -> Any:
+        """[B, *shape] → [B, k, *entry]."""
+        return obs.reshape(len(obs), self.depth, *self.entry)
 
 
 class Rollout:
@@ -37,7 +66,8 @@ class Rollout:
         num_streams: K.
         state_shape: (S, H) of a recurrent state; None without.
         sequence_length: states are stored at every multiple of it.
-        frame_stack, stack_padding: as of the environment; only the newest frame of a stack is stored.
+        frame_stack, stack_padding: as of the environment; only the newest frame of a stack is stored, and of an
+            episode's last observations and actions (`jostle.envs.past`) the newest ones.
         device: where everything lies.
 
     Attributes:
@@ -63,24 +93,29 @@ class Rollout:
         stack_padding: str = "repeat",
         device: torch.device | str = "cpu",
     ) -> None:
-        self.steps, self.num_envs, self.stack, self.stack_padding = steps, num_envs, frame_stack, stack_padding
+        self.steps, self.num_envs, self.stack = steps, num_envs, frame_stack
         self.sequence_length = sequence_length or steps
         self.device = torch.device(device)
-        self.is_dict, self.channels = isinstance(observation_space, spaces.Dict), 1
+        self.is_dict = isinstance(observation_space, spaces.Dict)
         inner = observation_space.spaces if isinstance(observation_space, spaces.Dict) else {_ONLY: observation_space}
         shapes = {key: (space.shape or (), space.dtype) for key, space in inner.items()}
-        if frame_stack > 1:
-            shape, dtype = shapes[_ONLY]
-            self.channels = shape[0] // frame_stack
-            shapes = {_ONLY: ((self.channels, *shape[1:]), dtype)}
-        head = frame_stack - 1  # older frames of the first row's stack lie before it
+        self.stacks: dict[str, _Stack] = {}
+        for key, depth, padding in ((_ONLY, frame_stack, stack_padding), (HISTORY, 0, "zero")):
+            if key not in shapes or (key == _ONLY and depth == 1):
+                continue
+            shape, dtype = shapes[key]
+            depth = depth or shape[0]
+            entry = (shape[0] // depth, *shape[1:]) if key == _ONLY else shape[1:]
+            age = np.zeros((steps + 1, num_envs), np.int64)
+            self.stacks[key], shapes[key] = _Stack(depth, entry, shape, padding, age), (entry, dtype)
+        self._heads = {key: self.stacks[key].head if key in self.stacks else 0 for key in shapes}
 
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(*shape, dtype=dtype, device=self.device)
 
         try:
             self.obs = {
-                key: zeros(head + steps + 1, num_envs, *shape, dtype=_torch_dtype(dtype))
+                key: zeros(self._heads[key] + steps + 1, num_envs, *shape, dtype=_torch_dtype(dtype))
                 for key, (shape, dtype) in shapes.items()
             }
         except RuntimeError as error:
@@ -88,8 +123,6 @@ class Rollout:
                 f"a rollout of {steps} steps of {num_envs} environments does not fit into memory; lower num_steps or "
                 "num_envs."
             ) from error
-        self.head = head
-        self.age = np.zeros((steps + 1, num_envs), np.int64)  # rows since the episode's start, at most k − 1
         self.action = zeros(steps, num_envs, *action_shape, dtype=action_dtype)
         self.pi = zeros(steps, num_envs, num_params)
         self.log_prob = zeros(steps, num_envs)
@@ -113,17 +146,19 @@ class Rollout:
     def nbytes(self) -> int:
         """Bytes of the storage."""
         tensors = [value for value in vars(self).values() if isinstance(value, Tensor)]
-        return self.age.nbytes + sum(t.numel() * t.element_size() for t in [*tensors, *self.obs.values()])
+        ages = sum(stack.age.nbytes for stack in self.stacks.values())
+        return ages + sum(t.numel() * t.element_size() for t in [*tensors, *self.obs.values()])
 
     # ---- writing ----
 
     def begin(self, obs: Any, start: Array, mask: Array | None = None) -> None:
-        """Row 0, with every frame of its stack."""
-        if self.stack > 1:
-            frames = self._frames(obs)
-            self.obs[_ONLY][: self.head] = torch.from_numpy(frames[:, :-1]).to(self.device).transpose(0, 1)
+        """Row 0, with every entry of its stacks."""
+        for key, stack in self.stacks.items():
+            older = stack.entries(obs[key] if self.is_dict else obs)[:, :-1]
+            self.obs[key][: stack.head] = torch.as_tensor(older).to(self.device).transpose(0, 1)
         self.put(0, obs, start, mask)
-        self.age[0] = self.head
+        for stack in self.stacks.values():
+            stack.age[0] = stack.head
 
     def add(self, t: int, reward: Array, terminated: Array, truncated: Array, valid: Array) -> None:
         """What the environments answered in row t."""
@@ -139,17 +174,15 @@ class Rollout:
 
     def put(self, t: int, obs: Any, start: Array, mask: Array | None = None) -> None:
         """The observation of row t, whether it is the first of an episode, and which actions are legal (None: all)."""
-        if self.stack > 1:
-            frames = self._frames(obs)
-            if t and start.any():
-                self._check_padding(frames[start])
-            self.obs[_ONLY][self.head + t].copy_(torch.from_numpy(frames[:, -1]), non_blocking=True)
-            self.age[t] = np.where(start, 0, np.minimum(self.age[t - 1] + 1, self.head))
-        elif self.is_dict:
-            for key, tensor in self.obs.items():
-                tensor[t].copy_(torch.as_tensor(obs[key]), non_blocking=True)
-        else:
-            self.obs[_ONLY][t].copy_(torch.as_tensor(obs), non_blocking=True)
+        for key, tensor in self.obs.items():
+            part, stack = obs[key] if self.is_dict else obs, self.stacks.get(key)
+            if stack is not None:
+                entries = stack.entries(part)
+                if t and start.any():
+                    self._check_padding(entries[start], stack.padding)
+                stack.age[t] = np.where(start, 0, np.minimum(stack.age[t - 1] + 1, stack.head))
+                part = entries[:, -1]
+            tensor[self._heads[key] + t].copy_(torch.as_tensor(part), non_blocking=True)
         self._host["start"][t] = start
         if mask is not None:
             if self.mask is None:
@@ -159,32 +192,33 @@ class Rollout:
         elif self.mask is not None:
             self.mask[t] = True
 
-    def _frames(self, obs: Any) -> Any:
-        """[N, k·C, …] → [N, k, C, …]."""
-        return obs.reshape(self.num_envs, self.stack, self.channels, *obs.shape[2:])
-
-    def _check_padding(self, frames: Any) -> None:
-        expected = frames[:, -1:] if self.stack_padding == "repeat" else np.zeros_like(frames[:, -1:])
+    def _check_padding(self, frames: Any, padding: str) -> None:
+        expected = frames[:, -1:] if padding == "repeat" else np.zeros_like(frames[:, -1:])
         if not (frames[:, :-1] == expected).all():
             raise EnvError(
-                f"the environment does not fill its frame stack by '{self.stack_padding}' at an episode's start, so "
+                f"the environment does not fill its frame stack by '{padding}' at an episode's start, so "
                 "frames cannot be stored once; stack frames with make_env(frame_stack=…) instead."
             )
 
     # ---- reading ----
 
     def observations(self, rows: Int[Tensor, "B"]) -> Observation:
-        """The observations of flat rows (of T + 1 times N), each stack rebuilt from the frames before."""
-        if self.stack == 1:
-            picked = {key: tensor.flatten(0, 1).index_select(0, rows) for key, tensor in self.obs.items()}
-            return picked if self.is_dict else picked[_ONLY]
-        age = torch.from_numpy(self.age).view(-1)[rows.cpu()].to(self.device)[:, None]
-        back = torch.arange(self.head, -1, -1, device=self.device)  # [k]: how many rows before the newest frame
-        index = rows.to(self.device)[:, None] + (self.head - torch.minimum(back, age)) * self.num_envs
-        frames = self.obs[_ONLY].flatten(0, 1)[index]  # [B, k, C, …]
-        if self.stack_padding == "zero":
-            frames[back > age] = 0
-        return frames.flatten(1, 2)
+        """The observations of flat rows (of T + 1 times N), each stack rebuilt from the entries before."""
+        picked = {key: self.part(key, rows) for key in self.obs}
+        return picked if self.is_dict else picked[_ONLY]
+
+    def part(self, key: str, rows: Int[Tensor, "B"]) -> Tensor:
+        """One key of them; "obs" where observations are no dictionaries."""
+        stored, stack = self.obs[key].flatten(0, 1), self.stacks.get(key)
+        if stack is None:
+            return stored.index_select(0, rows)
+        age = torch.from_numpy(stack.age).view(-1)[rows.cpu()].to(self.device)[:, None]
+        back = torch.arange(stack.head, -1, -1, device=self.device)  # [k]: how many rows before the newest entry
+        index = rows.to(self.device)[:, None] + (stack.head - torch.minimum(back, age)) * self.num_envs
+        entries = stored[index]  # [B, k, *entry]
+        if stack.padding == "zero":
+            entries[back > age] = 0
+        return entries.reshape(len(rows), *stack.shape)
 
     def masks(self, rows: Int[Tensor, "*B"]) -> Bool[Tensor, "B P"] | None:
         """The legal actions of flat rows (of T + 1 times N); None where nothing was ever illegal."""
@@ -192,14 +226,17 @@ class Rollout:
 
     def newest(self, *, following: bool = False) -> Observation:
         """The newest frame, or the whole unstacked observation, of rows 0 to T − 1 or 1 to T: views [T, N, …]."""
-        first = self.head + following
-        views = {key: tensor[first : first + self.steps] for key, tensor in self.obs.items()}
+        views = {key: tensor[self._heads[key] + following :][: self.steps] for key, tensor in self._seen()}
         return views if self.is_dict else views[_ONLY]
 
     def newest_of(self, rows: Int[Tensor, "B"]) -> Observation:
         """The newest frame, or the whole unstacked observation, of flat rows of T + 1 times N."""
-        picked = {key: tensor[self.head :].flatten(0, 1).index_select(0, rows) for key, tensor in self.obs.items()}
+        picked = {key: tensor[self._heads[key] :].flatten(0, 1).index_select(0, rows) for key, tensor in self._seen()}
         return picked if self.is_dict else picked[_ONLY]
+
+    def _seen(self) -> list[tuple[str, Tensor]]:
+        """What the environments tell themselves: all but the history."""
+        return [(key, tensor) for key, tensor in self.obs.items() if key != HISTORY]
 
     def minibatches(self, count: int, by: MinibatchBy, generator: torch.Generator) -> Iterator[Int[Tensor, "T2 n"]]:
         """Flat rows of ``count`` minibatches that cover the rollout once.

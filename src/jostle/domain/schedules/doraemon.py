@@ -1,5 +1,6 @@
 """DORAEMON: domain randomisation by entropy maximisation (Tiboni et al., ICLR 2024, arXiv 2311.01885)."""
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,6 +47,8 @@ class DORAEMON(Silent):
         episodes: int = 100,
         concentration: float = 200.0,
     ) -> None:
+        if threshold is not None and not math.isfinite(threshold):
+            raise ConfigError(f"the schedule doraemon with threshold={threshold} cannot be: give a finite return.")
         if not 0 < alpha < 1:
             raise ConfigError(f"the schedule doraemon with alpha={alpha:g} cannot be: it lies between 0 and 1.")
         for name, value in (("epsilon", epsilon), ("concentration", concentration - 2)):

@@ -69,8 +69,10 @@ class Rollback(Silent):
             )
         if not 0 < share < 1:
             raise ConfigError(f"the schedule rollback with share={share:g} cannot be: it lies between 0 and 1.")
-        if patience < 1:
-            raise ConfigError(f"the schedule rollback with patience={patience} cannot be: give 1 or more.")
+        if not patience >= 1 or patience % 1:
+            raise ConfigError(
+                f"the schedule rollback with patience={patience} cannot be: give a whole number, 1 or more."
+            )
         self.bound, self.high, self.low, self.delta, self.least = bound, high, low, delta, least
         self.share, self.episodes, self.patience, self.score = share, int(episodes), int(patience), score
         self._ranges = Ranges(bound, self.kind)

@@ -86,6 +86,11 @@ class DomainDriver:
         return Box(-np.inf, np.inf, (len(self._seen),), np.float32) if self._privileged else None
 
     @property
+    def told(self) -> tuple[str, ...]:
+        """The parameters, in the order of the privileged observation's numbers."""
+        return self._seen.names
+
+    @property
     def privileged(self) -> Float32[np.ndarray, "N Q"]:
         """Where each row's values lie in the seen ranges, −1 to 1; what does not vary lies at its nominal value."""
         return self._position

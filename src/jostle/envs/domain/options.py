@@ -6,9 +6,11 @@ from typing import Any
 
 from jostle.domain import Space
 from jostle.domain.schedules import schedule_data
+from jostle.envs.past import LONGEST
 from jostle.errors import ConfigError
+from jostle.plain import as_count
 
-DOMAIN_OPTIONS = ("domain", "domain_schedule", "domain_privileged", "domain_seen")
+DOMAIN_OPTIONS = ("domain", "domain_schedule", "domain_privileged", "domain_seen", "domain_history")
 SpaceLike = str | Path | Mapping[str, Any] | Space
 
 
@@ -30,7 +32,13 @@ def domain_options(options: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"domain_privileged={privileged!r} cannot be used: it must be True or False.")
     if not privileged:
         out.pop("domain_privileged", None)
-    return out
+    history = as_count(out.get("domain_history", 0))
+    if type(history) is not int or not 0 <= history <= LONGEST:
+        raise ConfigError(
+            f"domain_history={history!r} cannot be used: give the number of steps to remember, 0 (none) to {LONGEST}."
+        )
+    out.pop("domain_history", None)
+    return out | ({"domain_history": history} if history else {})
 
 
 def whole_options(options: Mapping[str, Any]) -> dict[str, Any]:

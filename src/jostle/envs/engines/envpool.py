@@ -14,7 +14,7 @@ from jostle.envs.engines.pictures import newest_picture, require_mujoco_pictures
 from jostle.envs.engines.procgen_qt import load_procgen
 from jostle.envs.frames import forget_before
 from jostle.envs.observations import Obs, converter, tidy_observation_space
-from jostle.envs.vector import Step
+from jostle.envs.vector import Seed, Step
 from jostle.errors import ConfigError, EnvError, closest
 
 RENDER_OPTIONS = ("from_pixels", "render_width", "render_height", "render_camera_id")
@@ -155,8 +155,10 @@ class EnvPoolEngine:
         """Whether `frame_stack` became EnvPool's own option `stack_num`."""
         return self._stacks_itself
 
-    def reset(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]:
+    def reset(self, seed: Seed, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]:
         """Reset all environments. EnvPool seeds a pool only when it is built, so a new seed builds it anew."""
+        if seed is not None and not isinstance(seed, int):
+            raise ConfigError(f"{self.id} on EnvPool seeds environment i with seed + i alone: give one seed.")
         if options:
             raise ConfigError(f"{self.id} on EnvPool takes no reset options; it was given {', '.join(options)}.")
         if seed is not None and (seed != self._seed or self._stepped):

@@ -14,13 +14,15 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from jostle.envs.actions import tidy_action_space
+from jostle.envs.engines.row_worlds import row_worlds
 from jostle.envs.engines.rows import Numbered, needs
 from jostle.envs.engines.seeding import SeededGlobals
 from jostle.envs.engines.sync import InProcess, RowInfos
+from jostle.envs.names import told_by
 from jostle.envs.observations import Obs, Path, converter, flat_paths, tidy_observation_space
 from jostle.envs.sources import REMEDY, FromSpec, MakeOne, name_of
 from jostle.envs.trust import PLUGINS
-from jostle.envs.vector import Step
+from jostle.envs.vector import Seed, Step
 from jostle.errors import ConfigError, EnvError, JostleError, closest
 
 Spaces = tuple[spaces.Space[Any], spaces.Space[Any]]
@@ -74,12 +76,14 @@ class GymnasiumEngine:
 
     @property
     def world(self) -> object:
-        """What may offer quantities: the vector environment itself."""
-        return self._vector.unwrapped
+        """What may offer quantities: the vector environment itself, or its single environments together."""
+        inner = self._vector.unwrapped
+        return row_worlds(inner.envs) or inner if isinstance(inner, RowInfos) else inner
 
-    def reset(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]:
-        """Reset all environments, seeded with ``seed + i``."""
-        obs, info = self._guarded("reset", lambda: self._vector.reset(seed=seed, options=options))
+    def reset(self, seed: Seed, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]:
+        """Reset all environments, seeded with ``seed + i``, or each with its own."""
+        vector: Any = self._vector  # whose type knows one seed alone
+        obs, info = self._guarded("reset", lambda: vector.reset(seed=seed, options=options))
         return self._tidy(obs, "reset"), info
 
     def step(self, actions: np.ndarray) -> Step:
@@ -101,6 +105,13 @@ class GymnasiumEngine:
         """Which pixels of the last observations show which object, bool [N, H, W]; None where that is not told."""
         told = getattr(self._vector.unwrapped, "object_masks", None)
         return None if told is None else dict(told())
+
+    @property
+    def observation_names(self) -> Any:
+        """What the environments tell of the numbers of their observations; None where they tell nothing."""
+        inner = self._vector.unwrapped
+        rows = getattr(inner, "envs", None)
+        return told_by(rows[0] if rows else inner)
 
     def close(self) -> None:
         """Close the environments."""

@@ -37,10 +37,11 @@ class SeededGlobals(VectorWrapper[Any, Any, Any]):
         """The environments' reset."""
         with self._theirs():
             if seed is not None:
-                random.seed(seed)
-                np.random.seed(seed % 2**32)  # noqa: NPY002  # the global generator is what is meant
-                for i, row in enumerate(self._rows):
-                    _seed_spaces(row, seed + i)
+                each = [seed + i for i in range(len(self._rows))] if isinstance(seed, int) else list(seed)
+                random.seed(each[0])
+                np.random.seed(each[0] % 2**32)  # noqa: NPY002  # the global generator is what is meant
+                for row, own in zip(self._rows, each, strict=True):
+                    _seed_spaces(row, own)
             return self.env.reset(seed=seed, options=options)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:

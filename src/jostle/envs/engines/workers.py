@@ -118,9 +118,11 @@ class WorkerVectorEnv(VectorEnv[Any, Any, Any]):
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Reset all environments; environment i is seeded with ``seed + i``."""
-        assert seed is None or isinstance(seed, int)
-        asked = [(None if seed is None else seed + rows.start, options) for rows in self._rows]
+        """Reset all environments; environment i is seeded with ``seed + i``, or with its own of a list."""
+        asked = [
+            (None if seed is None else seed + rows.start if isinstance(seed, int) else seed[rows], options)
+            for rows in self._rows
+        ]
         answers = self._ask("reset", asked)
         return _join([a[0] for a in answers]), self._join_infos([a[1] for a in answers])
 

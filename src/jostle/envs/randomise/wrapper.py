@@ -71,6 +71,7 @@ class Randomise(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs
         self._log_density = 0.0
         self._within = [i for i, p in enumerate(self.bound.space.parameters) if p.when in ("interval", "step")]
         self._pinned: set[int] = set()
+        self._held: dict[str, float] | None = None
 
     @property
     def quantities(self) -> Mapping[str, Quantity]:
@@ -81,6 +82,23 @@ class Randomise(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs
     def domain(self) -> dict[str, float]:
         """The values that hold, by name."""
         return {name: float(value) for name, value in zip(self.bound.names, self._values[0], strict=True)}
+
+    def hold(self, values: Mapping[str, float]) -> None:
+        """From now on nothing is drawn: these values hold in every episode, and what was never named is nominal.
+
+        A reset with ``options={"domain": …}`` goes first. Stress tests set environments that draw by themselves so.
+
+        Raises:
+            ConfigError: the space has no such name, or the value makes no sense there.
+        """
+        places = {self._place(name, value): float(value) for name, value in values.items()}
+        held = (
+            dict(zip(self.bound.names, self.bound.nominal.tolist(), strict=True)) if self._held is None else self._held
+        )
+        self._held = held | {self.bound.names[place]: value for place, value in places.items()}
+        self._values = np.array([[self._held[name] for name in self.bound.names]])
+        self._pinned = set(range(len(self.bound)))
+        self._apply(range(len(self.bound)))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Draw, set, and begin an episode."""
@@ -110,6 +128,7 @@ class Randomise(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs
         return obs, reward, terminated, truncated, self._told(info)
 
     def _draw(self, asked: Any) -> None:
+        asked = self._held if asked is None else asked
         self._pinned = set()
         if isinstance(asked, str) and asked == "nominal":
             self._values, self._log_density = self.bound.nominal[None].copy(), 0.0
@@ -122,18 +141,23 @@ class Randomise(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs
         if not isinstance(asked, Mapping):
             raise ConfigError(f'options["domain"] is "nominal" or values by name, not {asked!r}.')
         for name, value in asked.items():
-            if name not in self.bound.names:
-                raise ConfigError(f"the space of {self._name} has no {name}; {closest(str(name), self.bound.names)}")
-            place = self.bound.names.index(name)
-            quantity = self.bound.quantities[place]
-            if not quantity.low <= float(value) <= quantity.high:
-                raise ConfigError(
-                    f"{name} = {value} of {self._name} makes no sense outside {quantity.low:g} to {quantity.high:g}."
-                )
+            place = self._place(str(name), value)
             self._values[0, place] = value
             self._pinned.add(place)
         drawn = self.bound.drawn(self._values)
         self._log_density = float(self.bound.space.log_density(drawn)[0])
+
+    def _place(self, name: str, value: float) -> int:
+        """Which parameter it is; refused where there is none, or the value makes no sense."""
+        if name not in self.bound.names:
+            raise ConfigError(f"the space of {self._name} has no {name}; {closest(name, self.bound.names)}")
+        place = self.bound.names.index(name)
+        quantity = self.bound.quantities[place]
+        if not quantity.low <= float(value) <= quantity.high:
+            raise ConfigError(
+                f"{name} = {value} of {self._name} makes no sense outside {quantity.low:g} to {quantity.high:g}."
+            )
+        return place
 
     def _drawn(self, steps: int) -> Any:
         assert self._seed is not None

@@ -8,13 +8,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from jostle.errors import ConfigError
+from jostle.explain.ablate.before import before
 from jostle.explain.ablate.measure import Changes, gathered, measured
 from jostle.explain.asking import Subject
 from jostle.view import PolicyView
 from jostle.view.inside import Patch, hooked, require_kept
 
 ROWS = 2048
-"""Rows that go through the network at a time."""
+"""Rows that go through the network at a time, unless their observations take more than `BYTES`."""
+BYTES = 2**26
 
 
 def cut(keep: Bool[Tensor, "N U"], fill: Float[Tensor, "*F"], where: str) -> Patch:
@@ -90,6 +92,8 @@ def cut_changes(
 ) -> Changes:
     """What A sets of units are worth at the steps; many of them go through the network together.
 
+    What stands before the layer is computed once (`jostle.explain.ablate.before`).
+
     Args:
         subject: the policy and its steps.
         layer: whose units.
@@ -99,14 +103,15 @@ def cut_changes(
         notify: called with ablations done and in all.
     """
     steps, total = len(subject.steps), len(keep)
-    together = max(1, batch // steps)
-    kept = torch.from_numpy(keep)
+    each = subject.x[:1].numel() * subject.x.element_size()
+    together = max(1, min(batch, BYTES // each) // steps)
+    kept, once = torch.from_numpy(keep), before(subject, layer, batch)
     parts: list[list[Tensor]] = []
     for first in range(0, total, together):
         some = kept[first : first + together]
         at = torch.arange(steps).repeat(len(some))
         patch = cut(some.repeat_interleave(steps, 0), fill, f"'{layer}' of {subject.view.name}")
-        with hooked(subject.view.module, subject.view.name, patch={layer: patch}):
+        with once.given(at), hooked(subject.view.module, subject.view.name, patch={layer: patch}):
             one = subject.run(subject.x[at], at)
             found = measured(one.reference, one.out, subject.view, subject.mask_of(at))
         for number in range(len(some)):

@@ -71,16 +71,17 @@ def plot_layers(found: Any) -> "matplotlib.figure.Figure":
     figure = new_figure(5.4, 1.3 + 0.42 * count)
     with style():
         panel = figure.subplots()
-        kinds = [
-            ("its own first weights", found.reinitialised.mean(1), COLOURS[1]),
-            ("fresh weights", found.randomised.mean((1, 2)), COLOURS[0]),
-            ("moved as far at random (null)", found.moved.mean((1, 2)), INK),
-        ]
+        kinds = [("fresh weights", found.randomised.mean((1, 2)), COLOURS[0])]
+        if found.reinitialised is not None:
+            first = ("its own first weights", found.reinitialised.mean(1), COLOURS[1])
+            kinds = [first, *kinds, ("moved as far at random (null)", found.moved.mean((1, 2)), INK)]
         for place, (name, values, colour) in enumerate(kinds):
-            panel.barh(np.arange(count) + (place - 1) * 0.26, values, height=0.24, color=colour, label=name)
+            shift = (place - (len(kinds) - 1) / 2) * 0.26
+            panel.barh(np.arange(count) + shift, values, height=0.24, color=colour, label=name)
         ceiling = float(found.everything.mean())
         panel.axvline(ceiling, color=FAINT, lw=1.4, zorder=0)
-        panel.text(ceiling, -0.55, "all layers set back", fontsize=7.5, ha="right", va="bottom", color=INK)
+        whole = "all layers set back" if found.reinitialised is not None else "all layers afresh"
+        panel.text(ceiling, -0.55, whole, fontsize=7.5, ha="right", va="bottom", color=INK)
         named = [f"{layer}\n{verdict}" for layer, verdict in zip(found.layers, found.verdicts, strict=True)]
         panel.set_yticks(range(count), named, fontsize=8)
         panel.set_ylim(count - 0.4, -0.75)

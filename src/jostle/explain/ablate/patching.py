@@ -251,6 +251,8 @@ class _Both:
         with torch.no_grad():
             outs = [self._run(self._inputs[w], w, every) for w in (0, 1)]
         self.here, there = (_plain(out, self.view) for out in outs)
+        if not bool(torch.isfinite(self.here).all() and torch.isfinite(there).all()):
+            raise ConfigError(f"{self.view.name} puts out NaN or infinities: its weights hold them, or it overflows.")
         self.delta = there - self.here
         self.whole = float(self.delta.square().sum(1).mean())
         self.change_of_policy = divergence(outs[0], outs[1], self.view).double().cpu().numpy()

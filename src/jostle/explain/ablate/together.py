@@ -1,11 +1,13 @@
 """Several vector environments of one kind, stepped as one: every block of rows plays the same episodes."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from jostle.envs import JostleEnv
+from jostle.envs.vector import Seed
 
 
 class Together:
@@ -26,11 +28,14 @@ class Together:
         self.rows = [block.num_envs for block in blocks]
         self.single_observation_space = blocks[0].single_observation_space
         self.single_action_space = blocks[0].single_action_space
-        self.counts_games = bool(blocks[0]._engine.counts_games)
+        self.counts_games = blocks[0].counts_games
 
-    def reset(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
-        """All blocks begin with the same seed."""
-        return self._joined([block.reset(seed=seed, options=options) for block in self.blocks])
+    def reset(self, seed: Seed, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+        """All blocks begin with the same seed, or each row with its own."""
+        ends = np.cumsum([0, *self.rows]).tolist()
+        parts = [seed[a:b] if isinstance(seed, Sequence) else seed for a, b in itertools.pairwise(ends)]
+        told = zip(self.blocks, parts, strict=True)
+        return self._joined([block.reset(seed=part, options=options) for block, part in told])
 
     def step(self, actions: np.ndarray) -> Any:
         """One step of every block."""

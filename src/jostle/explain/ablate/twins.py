@@ -6,12 +6,12 @@ and what comes of it. The policy's memory goes its own way in each.
 
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from jostle.envs import make_env
@@ -34,6 +34,7 @@ class Twins:
         states: before each, in both worlds [S, B, H]; None without memory.
         episode, step: where each pair is from [B].
         differ: the share of pairs whose observations differ.
+        objects: the pixels of objects in the first world, where the environment tells them: name -> [B, H, W].
     """
 
     view: PolicyView
@@ -45,6 +46,7 @@ class Twins:
     episode: Int[np.ndarray, "B"]
     step: Int[np.ndarray, "B"]
     differ: float
+    objects: Mapping[str, Bool[np.ndarray, "B H W"]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.episode)
@@ -99,14 +101,14 @@ def twin_worlds(
             require_fit(seen, made)
         found = _play(seen, worlds, episodes, max_steps, seed)
         name = worlds[0].id
-    one, other, states, episode, step = found
+    one, other, states, episode, step, objects = found
     differ = _differ(one, other)
     moved = differ > 0 or (states is not None and not torch.equal(*states))
     if not moved:
         raise ConfigError(
             f"nothing that {seen.name} sees or remembers differs under {_told(change)}: change something that shows."
         )
-    return Twins(seen, name, _told(change), one, other, states, episode, step, differ)
+    return Twins(seen, name, _told(change), one, other, states, episode, step, differ, objects)
 
 
 def changed(options: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,11 +126,12 @@ def changed(options: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, 
 @torch.no_grad()
 def _play(
     view: PolicyView, worlds: list[Any], episodes: int, max_steps: int, seed: int
-) -> tuple[Any, Any, tuple[Tensor, Tensor] | None, Int[np.ndarray, "B"], Int[np.ndarray, "B"]]:
+) -> tuple[Any, Any, tuple[Tensor, Tensor] | None, Int[np.ndarray, "B"], Int[np.ndarray, "B"], dict[str, Any]]:
     seen = [world.reset(seed=seed) for world in worlds]
     obs, infos = [s[0] for s in seen], [s[1] for s in seen]
     states: list[Tensor | None] = [None, None]
     running = np.ones(episodes, np.bool_)
+    shown: list[dict[str, Any]] = []
     kept: list[tuple[list[Any], list[Tensor | None], Any]] = []
     for _ in range(max_steps):
         outputs = []
@@ -136,6 +139,7 @@ def _play(
             how = {} if states[world] is None else {"state": states[world]}
             outputs.append(view.forward(obs[world], **how))
         before = [_or_zeros(state, out.state) for state, out in zip(states, outputs, strict=True)]
+        shown.append({name: pixels[running] for name, pixels in (worlds[0].object_masks() or {}).items()})
         kept.append(([_rows(o, running) for o in obs], [_columns(b, running) for b in before], np.flatnonzero(running)))
         action = view.actions(outputs[0], mask=infos[0].get("action_mask"))
         states = [out.state for out in outputs]
@@ -149,7 +153,7 @@ def _play(
     states_ = None if memory[0] is None or memory[1] is None else (memory[0], memory[1])
     episode = np.concatenate([k[2] for k in kept])
     step = np.concatenate([np.full(len(k[2]), t) for t, k in enumerate(kept)])
-    return one, other, states_, episode, step
+    return one, other, states_, episode, step, _joined(shown)
 
 
 def _or_zeros(state: Tensor | None, after: Tensor | None) -> Tensor | None:

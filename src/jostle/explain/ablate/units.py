@@ -163,13 +163,16 @@ class CumulativeAblation:
 
     @property
     def p(self) -> float:
-        """The share of random orders that lie as far above themselves turned round, the ranked one counted among them.
+        """The share of random orders, and of these turned round, that lie as far above their own reverse as the ranked
+        one, which is counted among them with its reverse: a test to one side, since worth is to be found in the order.
 
-        A single curve would say less, since taking out some units may change more than taking out all.
+        A single curve would say less, since taking out some units may change more than taking out all. Where one unit
+        carries everything, a random order is as good once in so many times as there are units.
         """
-        apart = np.abs(self.random.mean(1) - self.backwards.mean(1))
+        apart = self.random.mean(1) - self.backwards.mean(1)
         own = float(self.ranked.mean() - self.reverse.mean())
-        return float((1 + (apart >= own - 1e-12).sum()) / (1 + len(apart)))
+        every = np.concatenate([apart, -apart, [own, -own]])
+        return float((every >= own - 1e-12).mean())
 
     def plot(self) -> "matplotlib.figure.Figure":
         """The three curves."""

@@ -35,8 +35,8 @@ class Embedding:
         fitted: which of them made the plane [B].
         numbers: of ``pca`` the share of variance; of ``tsne`` the share of nearest neighbours that stay neighbours,
             beside that of chance.
-        residuals: of ``pca`` fitted on one condition: condition -> each of its episodes' mean squared distance from
-            planes of half of the fitted episodes, over the fitted variance; of the fitted condition held-out ones.
+        distances: of ``pca`` fitted on one condition: condition -> how far each of its episodes lies beyond half of the
+            fitted episodes (`jostle.explain.activations.pca.Components.beyond`); of the fitted condition held-out ones.
     """
 
     activations: Activations
@@ -45,20 +45,20 @@ class Embedding:
     points: Float[np.ndarray, "B 2"]
     fitted: Bool[np.ndarray, "B"]
     numbers: dict[str, Any]
-    residuals: dict[str, Float[np.ndarray, "_"]] = field(default_factory=dict)
+    distances: dict[str, Float[np.ndarray, "_"]] = field(default_factory=dict)
 
     def outside(self, condition: str) -> Difference:
-        """Mean squared distance of a condition's episodes from the plane (y) against held-out ones of the fitted
-        condition (x), over the fitted variance.
+        """How far a condition's episodes lie beyond the fitted ones, along the plane and off it (y), against held-out
+        ones of the fitted condition (x).
 
         Raises:
             ConfigError: this is no PCA fitted on one condition of three episodes or more, or there is no such other.
         """
-        if condition not in self.residuals or self.fit_on is None:
+        if condition not in self.distances or self.fit_on is None:
             raise ConfigError(
                 f"nothing is known of '{condition}': fit by method='pca' on another condition of three episodes."
             )
-        return contrast([self.residuals[self.fit_on], self.residuals[condition]], [-1.0, 1.0])
+        return contrast([self.distances[self.fit_on], self.distances[condition]], [-1.0, 1.0])
 
     def plot(self, colour: str = "condition") -> "matplotlib.figure.Figure":
         """The plane, coloured by ``condition``, ``step``, ``action``, ``value``, ``episode``, or a draw's name."""
@@ -75,7 +75,7 @@ class Embedding:
         acts = self.activations
         data = {
             "policy": acts.policy, "layer": acts.layer, "method": self.method, "fit on": self.fit_on,
-            "steps": len(acts), "numbers": self.numbers, "residuals": self.residuals,
+            "steps": len(acts), "numbers": self.numbers, "distances": self.distances,
         }  # fmt: skip
         arrays = {"points": self.points, "fitted": self.fitted, "episode": acts.episode, "step": acts.step}
         return keep(folder, name or file_name(f"{self.method} {acts.layer}"), data, lambda: self.plot(colour), arrays)
@@ -107,11 +107,13 @@ def embed(
     fitted = np.zeros(len(activations), np.bool_)
     fitted[rows] = True
     x = activations.values
+    if len(rows) and not np.ptp(x[rows], axis=0).any():
+        raise ConfigError(f"'{activations.layer}' puts out the same at all steps: there is nothing to place.")
     if method == "pca":
         plane = fit_pca(x[rows], 2)
         numbers: dict[str, Any] = {"share": plane.share}
         return Embedding(
-            activations, method, fit_on, plane.project(x), fitted, numbers, _residuals(activations, fit_on, seed)
+            activations, method, fit_on, plane.project(x), fitted, numbers, _distances(activations, fit_on, seed)
         )
     if len(rows) < 8:
         raise ConfigError(f"t-SNE of {len(rows)} steps shows nothing: give eight at least.")
@@ -122,7 +124,7 @@ def embed(
     return Embedding(activations, method, fit_on, points, fitted, numbers)
 
 
-def _residuals(activations: Activations, fit_on: str | None, seed: int) -> dict[str, Float[np.ndarray, "_"]]:
+def _distances(activations: Activations, fit_on: str | None, seed: int) -> dict[str, Float[np.ndarray, "_"]]:
     """Of every episode, the mean over planes of half of the fitted condition's episodes, itself not among them."""
     if fit_on is None:
         return {}
@@ -137,7 +139,7 @@ def _residuals(activations: Activations, fit_on: str | None, seed: int) -> dict[
         x = activations.values[np.isin(activations.episode, half)]
         plane = fit_pca(x, min(2, *x.shape))
         for place in np.flatnonzero(~np.isin(every, half)):
-            total[place] += plane.residual(activations.values[activations.episode == every[place]])
+            total[place] += plane.beyond(activations.values[activations.episode == every[place]])
             count[place] += 1
     mean = total / np.maximum(count, 1)
     found = {}

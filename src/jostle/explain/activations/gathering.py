@@ -112,6 +112,8 @@ def gather(
         ConfigError: no such layer, or it was not recorded and there is no policy; NaN.
     """
     at = np.arange(len(trace)) if rows is None else np.asarray(rows, np.int64)
+    if not len(at):
+        raise ConfigError("there is no step to gather: give at least one row.")
     seen = None if policy is None else as_view(policy, **view)
     own = seen is None or fingerprint(seen) == trace.about.fingerprint
     recorded = own and f"act.{layer}" in trace.columns

@@ -42,6 +42,18 @@ class Components:
         rest = float(((centred**2).sum(1) - (along**2).sum(1)).mean())
         return max(rest, 0.0) / whole if whole > 0 else 0.0
 
+    def beyond(self, x: Float[np.ndarray, "B F"]) -> float:
+        """How far steps lie beyond those fitted on, along the axes and off them; of these themselves about 1.
+
+        (T² / K + Q / Q₀) / 2, means over the steps (the combined index of Yue and Qin 2001): Hotelling's T² = Σ z_k² /
+        variance_k, and Q the squared distance from the plane, Q₀ that of the steps fitted on. Either alone is blind to
+        what happens in the other's directions.
+        """
+        real = self.variance > 1e-12 * max(float(self.variance.max()), 1e-300)
+        along = float((self.project(x)[:, real] ** 2 / self.variance[real]).sum(1).mean()) / max(int(real.sum()), 1)
+        left = 1 - float(self.share.sum())
+        return (along + self.residual(x) / left) / 2 if left > 1e-9 else along
+
 
 def fit_pca(x: Float[np.ndarray, "B F"], count: int = 2) -> Components:
     """The components of B steps, by singular value decomposition of the centred numbers.

@@ -48,6 +48,8 @@ def sarfa(
     layout = subject.layout()
     masks = gaussian_masks(layout.size, stride=stride, variance=variance)
     before = vector(subject.reference, subject.view)
+    if not bool(torch.isfinite(before).all()):
+        raise ConfigError(f"{subject.view.name} puts out NaN or infinities: its weights hold them, or it overflows.")
     found = perturbed(
         subject,
         layout,

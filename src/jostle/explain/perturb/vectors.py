@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from jostle.envs.names import KNOWN
 from jostle.errors import ConfigError, closest
 from jostle.explain.asking import Subject, Target, ask
 from jostle.explain.perturb.maps import drop, half_square
@@ -33,7 +34,7 @@ def feature_ablation(
     Args:
         policy, steps, target, key: see `jostle.explain.ask`.
         fill: what a feature becomes: the ``mean`` over the steps, a number, or one for each feature.
-        names: of the features; None: the environment's, where it is known to tell them, else their places.
+        names: of the features; None: see `feature_names`.
         score: ``drop``, or ``square``: ½ ‖y(x) − y(x′)‖².
 
     Raises:
@@ -97,32 +98,24 @@ def permutation(
 
 
 def feature_names(subject: Subject, names: Sequence[str] | None = None) -> list[str]:
-    """A name for each number of an observation.
+    """A name for each number of an observation: those given, those that the steps' trace or the policy's environment
+    tells (`jostle.envs.names`), those of a known id, or ``obs[i]``.
 
     Raises:
         ConfigError: more or fewer names than there are numbers.
     """
-    size = math.prod(subject.x.shape[1:])
-    known = names or KNOWN.get(str(subject.view.env_source), ())
+    size, part = math.prod(subject.x.shape[1:]), subject.key or ""
     if names is not None and len(names) != size:
         raise ConfigError(f"{len(names)} names were given for {size} features: give one for each.")
-    if len(known) == size:
-        return [str(name) for name in known]
+    origin, view = subject.steps.origin, subject.view
+    for known in (
+        names, None if origin is None else origin.about.names.get(part), view.observation_names.get(part),
+        None if part else KNOWN.get(str(view.env_source)),
+    ):  # fmt: skip
+        if known is not None and len(known) == size:
+            return [str(name) for name in known]
     places = np.ndindex(*subject.x.shape[1:])
-    prefix = subject.key or "x"
-    return [f"{prefix}[{', '.join(map(str, place))}]" for place in places]
-
-
-KNOWN: dict[str, tuple[str, ...]] = {
-    "CartPole-v1": ("position", "velocity", "angle", "angular velocity"),
-    "CartPole-v0": ("position", "velocity", "angle", "angular velocity"),
-    "MountainCar-v0": ("position", "velocity"),
-    "MountainCarContinuous-v0": ("position", "velocity"),
-    "Pendulum-v1": ("cos θ", "sin θ", "angular velocity"),
-    "Acrobot-v1": ("cos θ₁", "sin θ₁", "cos θ₂", "sin θ₂", "angular velocity 1", "angular velocity 2"),
-    "LunarLander-v3": ("x", "y", "velocity x", "velocity y", "angle", "angular velocity", "left leg", "right leg"),
-}
-"""Of environments that name nothing themselves, from Gymnasium's documentation."""
+    return [f"{part or 'obs'}[{', '.join(map(str, place))}]" for place in places]
 
 
 @torch.no_grad()

@@ -70,6 +70,7 @@ def plot_importance(found: Any, *, most: int = 20) -> "matplotlib.figure.Figure"
         panel.set_axisbelow(True)
         panel.tick_params(axis="y", length=0)
         panel.tick_params(axis="x", labelsize=8)
+        panel.locator_params(axis="x", nbins=5)
         bare(panel, keep=("bottom",))
         panel.set_title(found.title, fontsize=9.5, loc="left", color="#B00020" if found.failed else INK)
     return figure

@@ -7,6 +7,9 @@ from scipy.stats import rankdata
 
 from jostle.errors import ConfigError
 
+HOG_EPS = 1e-5
+"""What scikit-image adds to the squared norm of a block."""
+
 
 def spearman(a: Float[np.ndarray, "..."], b: Float[np.ndarray, "..."]) -> float:
     """Correlation of ranks, equal numbers sharing their mean rank; NaN where all numbers of one map are equal."""
@@ -36,6 +39,51 @@ def ssim(a: Float[np.ndarray, "H W"], b: Float[np.ndarray, "H W"], *, window: in
     edge = (window - 1) // 2
     inner = each[edge : each.shape[0] - edge, edge : each.shape[1] - edge]
     return float(inner.mean())
+
+
+def hog(a: Float[np.ndarray, "H W"], *, orientations: int = 9, cell: int = 8, block: int = 3) -> Float[np.ndarray, "F"]:
+    """Histograms of oriented gradients (Dalal and Triggs 2005), as scikit-image's ``feature.hog`` by default.
+
+    Central differences, 0 at the border; magnitudes by unsigned direction in whole cells, over the cell's area; blocks
+    of cells normalised by L2, cut off at 0.2 and normalised again.
+
+    Args:
+        a: a map.
+        orientations: bins of 180° / n each.
+        cell: pixels a side; of smaller maps the whole side.
+        block: cells a side; of fewer cells all of them.
+    """
+    image = np.asarray(a, np.float64)
+    cell = min(cell, *image.shape)
+    down, right = np.zeros_like(image), np.zeros_like(image)
+    down[1:-1] = image[2:] - image[:-2]
+    right[:, 1:-1] = image[:, 2:] - image[:, :-2]
+    size, angle = np.hypot(right, down), np.rad2deg(np.arctan2(down, right)) % 180
+    which = np.minimum((angle * orientations / 180).astype(np.int64), orientations - 1)
+    rows, columns = (side // cell for side in image.shape)
+    whole = np.s_[: rows * cell, : columns * cell]
+    one = np.eye(orientations)[which[whole]] * size[whole][..., None]
+    cells = one.reshape(rows, cell, columns, cell, orientations).sum((1, 3)) / cell**2
+    high, wide = min(block, rows), min(block, columns)
+    found = []
+    for y in range(rows - high + 1):
+        for x in range(columns - wide + 1):
+            part = cells[y : y + high, x : x + wide].ravel()
+            part = np.minimum(part / np.sqrt((part**2).sum() + HOG_EPS**2), 0.2)
+            found.append(part / np.sqrt((part**2).sum() + HOG_EPS**2))
+    return np.concatenate(found)
+
+
+def alike_in_gradients(a: Float[np.ndarray, "H W"], b: Float[np.ndarray, "H W"]) -> float:
+    """Correlation of two maps' histograms of oriented gradients; NaN where the numbers of one are all equal.
+
+    Each map is brought to [0, 1] first.
+    """
+    _require_alike(a, b)
+    x, y = (hog(_unit(m)) for m in (a, b))
+    x, y = x - x.mean(), y - y.mean()
+    scale = np.sqrt((x * x).sum() * (y * y).sum())
+    return float((x * y).sum() / scale) if scale > 0 else float("nan")
 
 
 def _unit(a: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:

@@ -70,6 +70,10 @@ def cam(policy: Any, steps: Any, target: str | Target | None = None, *, key: str
         elsewhere = [_weights(subject, pool, scale) for scale in (0.0, 100.0, -100.0)]
     finally:
         hook.remove()
+    if not all(bool(torch.isfinite(each).all()) for each in (weights, maps[0])):
+        raise ConfigError(
+            f"the CAM maps of {subject.view.name} hold NaN or infinities: its weights do, or it overflows."
+        )
     close = 1e-6 * float(weights.abs().max())
     if not all(torch.allclose(weights, other, rtol=1e-3, atol=close) for other in elsewhere):
         raise ConfigError(

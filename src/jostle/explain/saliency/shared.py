@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -98,6 +99,8 @@ def result_of(
     layout, found = picture_layout(subject), found.detach()
     if layout is None:
         flat = found.flatten(1).cpu().numpy()
+        if not np.isfinite(flat).all():
+            raise ConfigError(f"{method} of {subject.view.name} found NaN or infinities: its weights hold them.")
         who = subject.target.name, subject.view.name
         return Importance(method, *who, feature_names(subject), flat, signed=True, settings=settings)
     planes = layout.planes(found)

@@ -13,12 +13,15 @@ RED = "#B00020"
 
 
 def plot_randomisation(found: Any) -> "matplotlib.figure.Figure":
-    """Of a `Randomisation`: three similarities, layer by layer, with the range over the steps."""
+    """Of a `Randomisation`: four similarities, layer by layer, with the range over the steps."""
     figure = new_figure(3.4 + 0.12 * max(0, len(found.layers) - 8), 3.1)
     x = np.arange(len(found.layers))
     with style():
         panel = figure.subplots()
-        rows = (("ρ, absolute", found.absolute, "o"), ("ρ", found.signed, "s"), ("SSIM", found.structure, "^"))
+        rows = (
+            ("ρ, absolute", found.absolute, "o"), ("ρ", found.signed, "s"), ("SSIM", found.structure, "^"),
+            ("HOG", found.oriented, "D"),
+        )  # fmt: skip
         for colour, (name, values, mark) in zip(COLOURS, rows, strict=False):
             mean = values.mean(1)
             panel.plot(x, mean, color=colour, marker=mark, ms=3.5, lw=1.4, label=name)
@@ -33,7 +36,7 @@ def plot_randomisation(found: Any) -> "matplotlib.figure.Figure":
         what = "fresh weights from the output down to" if found.mode == "cascade" else "fresh weights in"
         panel.set_xlabel(what, fontsize=9)
         _finish(panel, f"{found.method}: weight randomisation", found.failed)
-        panel.legend(frameon=False, fontsize=7.5, ncols=3, loc="lower left")
+        panel.legend(frameon=False, fontsize=7, ncols=4, loc="lower left", columnspacing=1.0, handlelength=1.4)
     return figure
 
 
@@ -53,6 +56,27 @@ def plot_curves(found: Any) -> "matplotlib.figure.Figure":
         panel.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
         panel.set_ylim(bottom=0)
         _finish(panel, f"{found.method}: fidelity and sparsity", found.failed)
+        figure.legend(frameon=False, fontsize=7, ncols=2, loc="outside lower center")
+    return figure
+
+
+def plot_intervention(found: Any) -> "matplotlib.figure.Figure":
+    """Of an `Intervention`: a dot a step and object, claims against effects, and the effects of changes elsewhere."""
+    figure = new_figure(3.4, 3.3)
+    with style():
+        panel = figure.subplots()
+        for number, name in enumerate(found.objects):
+            colour = COLOURS[number % len(COLOURS)]
+            panel.plot(found.claim[number], found.effect[number], "o", ms=3, color=colour, alpha=0.6, label=name)
+            elsewhere = found.elsewhere[number].mean()
+            if np.isfinite(elsewhere):
+                label = "as large a change elsewhere (null)" if number == len(found.objects) - 1 else None
+                panel.axhline(elsewhere, color=colour, lw=1.2, ls=(0, (3, 2)), label=label)
+        panel.set_xlabel("what the map says of the object", fontsize=9)
+        panel.set_ylabel(f"change of {found.target}", fontsize=9)
+        panel.set_ylim(bottom=0)
+        told = f"ρ = {found.agreement.point:.2f}, without a policy {found.null.point:.2f}"
+        _finish(panel, f"{found.method}: objects changed\n{told}", found.failed)
         figure.legend(frameon=False, fontsize=7, ncols=2, loc="outside lower center")
     return figure
 

@@ -18,9 +18,10 @@ from jostle.errors import ConfigError
 from jostle.explain.asking import Subject, ask
 from jostle.explain.asking.targets import vector
 from jostle.explain.results import Maps
-from jostle.explain.sanity.fresh import layers_used, refresh
-from jostle.explain.sanity.randomise import ALIKE, Method, similarities
+from jostle.explain.sanity.layers import layers_used
+from jostle.explain.sanity.randomise import ALIKE, Method, require_maps, similarities
 from jostle.explain.tracing import Trace
+from jostle.explain.weights.fresh import refresh
 from jostle.view import PolicyView, Probabilities
 
 ROWS = 512
@@ -118,6 +119,7 @@ def students(
 def permuted_actions(method: Method, subject: Subject, taught: Students) -> PermutedControl:
     """Compare the maps of both students at a subject's steps."""
     maps: list[Maps] = [method(subject.of(view)) for view in (taught.true, taught.permuted)]
+    require_maps(maps[0])
     alike = [similarities(a, b)[1] for a, b in zip(maps[0].values, maps[1].values, strict=True)]
     return PermutedControl(maps[0].method, np.array(alike), taught.agreement)
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float
 
-from jostle.errors import ConfigError
+from jostle.errors import ConfigError, closest
 from jostle.explain.asking import Subject
 from jostle.explain.results import Maps
-from jostle.explain.results.similarity import spearman, ssim
-from jostle.explain.sanity.fresh import layers_used, refresh
+from jostle.explain.results.similarity import alike_in_gradients, spearman, ssim
+from jostle.explain.sanity.layers import layers_used
+from jostle.explain.weights.fresh import refresh
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -29,8 +30,8 @@ class Randomisation:
         method: the technique.
         mode: ``cascade``: each layer and all above it, from the output down; ``independent``: each layer alone.
         layers: L, the one next to the output first; those after which maps were made.
-        signed, absolute, structure: [L, B]: Spearman's ρ of the maps, of their absolute numbers, and SSIM. A map whose
-            numbers are all equal is like no other: 0.
+        signed, absolute, structure, oriented: [L, B]: Spearman's ρ of the maps, of their absolute numbers, SSIM, and
+            the correlation of histograms of oriented gradients. A map whose numbers are all equal is like no other: 0.
     """
 
     method: str
@@ -39,6 +40,7 @@ class Randomisation:
     signed: Float[np.ndarray, "L B"]
     absolute: Float[np.ndarray, "L B"]
     structure: Float[np.ndarray, "L B"]
+    oriented: Float[np.ndarray, "L B"]
 
     @property
     def last(self) -> float:
@@ -53,7 +55,7 @@ class Randomisation:
         return None
 
     def plot(self) -> "matplotlib.figure.Figure":
-        """The three similarities, layer by layer."""
+        """The four similarities, layer by layer."""
         from jostle.explain.sanity.figures import plot_randomisation
 
         return plot_randomisation(self)
@@ -82,12 +84,18 @@ def randomisation(
         own: the policy's maps, if they are there already.
 
     Raises:
-        ConfigError: there are no weights to randomise.
+        ConfigError: there are no weights to randomise, no such layer, or no maps.
     """
     names = layers_used(subject) if layers is None else layers
     if not names:
         raise ConfigError(f"{subject.view.name} has no weights that '{subject.target.name}' depends on.")
+    own_layers = [name for name, m in subject.network.named_modules() if any(True for _ in m.parameters(recurse=False))]
+    for name in names:
+        if name not in own_layers:
+            hint = closest(name, own_layers)
+            raise ConfigError(f"{subject.view.name} has no layer '{name}' with weights of its own; {hint}")
     own = method(subject) if own is None else own
+    require_maps(own)
     found, shown = [], set(range(len(names)))
     if most is not None:
         shown = set(np.linspace(0, len(names) - 1, min(max(most, 2), len(names))).round().astype(int).tolist())
@@ -100,14 +108,23 @@ def randomisation(
             continue
         maps = method(subject.of(view))
         found.append([similarities(a, b) for a, b in zip(own.values, maps.values, strict=True)])
-    signed, absolute, structure = np.moveaxis(np.array(found), -1, 0)
+    signed, absolute, structure, oriented = np.moveaxis(np.array(found), -1, 0)
     kept = [name for place, name in enumerate(names) if place in shown]
-    return Randomisation(own.method, mode, kept, signed, absolute, structure)
+    return Randomisation(own.method, mode, kept, signed, absolute, structure, oriented)
 
 
-def similarities(a: Float[np.ndarray, "H W"], b: Float[np.ndarray, "H W"]) -> tuple[float, float, float]:
-    """Spearman's ρ of two maps, that of their absolute numbers, and their SSIM; 0 where one of them is constant."""
+def require_maps(found: object) -> None:
+    """Raises: ConfigError where a technique has found something else, as of observations that are no pictures."""
+    if not isinstance(found, Maps):
+        method = getattr(found, "method", "the technique")
+        raise ConfigError(f"{method} gives numbers of features here and no maps, which these checks are of.")
+
+
+def similarities(a: Float[np.ndarray, "H W"], b: Float[np.ndarray, "H W"]) -> tuple[float, float, float, float]:
+    """Spearman's ρ of two maps, that of their absolute numbers, their SSIM, and the correlation of their histograms of
+    oriented gradients; 0 where one of them is constant.
+    """
     if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return 0.0, 0.0, 0.0
-    each = spearman(a, b), spearman(np.abs(a), np.abs(b)), ssim(a, b)
+        return 0.0, 0.0, 0.0, 0.0
+    each = spearman(a, b), spearman(np.abs(a), np.abs(b)), ssim(a, b), alike_in_gradients(a, b)
     return tuple(0.0 if np.isnan(x) else x for x in each)  # type: ignore[return-value]

@@ -11,7 +11,9 @@ import numpy as np
 from jostle.errors import ConfigError
 from jostle.explain.asking import Subject
 from jostle.explain.results import Maps
+from jostle.explain.sanity.changes import ChangedObjects
 from jostle.explain.sanity.curves import Curves, fidelity
+from jostle.explain.sanity.intervening import Intervention, intervention
 from jostle.explain.sanity.permuted import PermutedControl, Students, permuted_actions
 from jostle.explain.sanity.randomise import Method, Randomisation, randomisation
 from jostle.store.files import replace_file
@@ -27,6 +29,7 @@ class Sanity:
         permuted: the control of permuted actions; None where it was not made.
         curves: deletion and insertion.
         left_out: why a check was not made, by its name.
+        intervention: objects changed in the simulator; None where nobody said which.
     """
 
     method: str
@@ -35,11 +38,13 @@ class Sanity:
     permuted: PermutedControl | None
     curves: Curves
     left_out: dict[str, str]
+    intervention: Intervention | None = None
 
     @property
     def failed(self) -> str | None:
         """Why the technique's maps prove nothing; None where they passed all checks."""
-        whys = [part.failed for part in (self.cascade, self.permuted, self.curves) if part is not None]
+        parts = (self.cascade, self.permuted, self.curves, self.intervention)
+        whys = [part.failed for part in parts if part is not None]
         return "; ".join(why for why in whys if why) or None
 
     def save(self, folder: str | Path, name: str) -> list[Path]:
@@ -53,7 +58,8 @@ class Sanity:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             replace_file(paths[0], json.dumps(self.as_dict(), indent=1) + "\n")
-            for what, part in (("cascade", self.cascade), ("independent", self.independent), ("curves", self.curves)):
+            drawn = {"cascade": self.cascade, "independent": self.independent, "curves": self.curves}
+            for what, part in {**drawn, "intervention": self.intervention}.items():
                 if part is not None:
                     paths.append(folder / f"{name}_{what}.png")
                     part.plot().savefig(paths[-1], dpi=150)
@@ -71,12 +77,15 @@ class Sanity:
                     "rank correlation": part.signed.mean(1).tolist(),
                     "rank correlation of absolute numbers": part.absolute.mean(1).tolist(),
                     "structural similarity": part.structure.mean(1).tolist(),
+                    "correlation of oriented gradients": part.oriented.mean(1).tolist(),
                 }
         if self.permuted is not None:
             found["permuted actions"] = {
                 "rank correlation of absolute numbers": float(self.permuted.alike.mean()),
                 "agreement of the students": list(self.permuted.agreement),
             }
+        if self.intervention is not None:
+            found["intervention"] = self.intervention.as_dict()
         curves = self.curves
         found["curves"] = {"gain": curves.gain.tolist(), "shares": curves.shares.tolist()} | {
             name: np.asarray(getattr(curves, name)).mean(0).tolist()
@@ -91,6 +100,7 @@ def check(
     *,
     own: Maps | None = None,
     taught: Students | None = None,
+    changed: ChangedObjects | None = None,
     fill: Any = "blur",
     seed: int = 0,
     most: int | None = None,
@@ -103,6 +113,8 @@ def check(
         subject: the policy and its steps.
         own: the policy's maps, if they are there already.
         taught: students of permuted actions, from `jostle.explain.sanity.permuted.students`; None leaves that out.
+        changed: objects changed in the simulator, from `jostle.explain.sanity.changes.change_objects`; None leaves that
+            out.
         fill: what covers in deletion and insertion.
         seed: of fresh weights and of nulls.
         most: see `randomisation`.
@@ -126,6 +138,11 @@ def check(
     else:
         notify("permuted actions")
         control = permuted_actions(method, subject, taught)
+    moved = None
+    if changed is not None:
+        notify("intervention")
+        moved = intervention(method, changed, seed=seed)
     notify("curves")
-    found = Sanity(own.method, cascade, independent, control, fidelity(own, subject, fill=fill, seed=seed), left_out)
+    curves = fidelity(own, subject, fill=fill, seed=seed)
+    found = Sanity(own.method, cascade, independent, control, curves, left_out, moved)
     return own.marked(found.failed), found

@@ -68,6 +68,7 @@ class Description:
         columns: name -> type and shape of one step's.
         pieces: steps in each file.
         episodes: in the order of the column ``episode``.
+        names: of the numbers of an observation, by its parts, where the environment tells them.
     """
 
     policy: str
@@ -84,6 +85,7 @@ class Description:
     columns: dict[str, tuple[str, tuple[int, ...]]]
     pieces: list[int]
     episodes: list[TracedEpisode]
+    names: dict[str, list[str]] = field(default_factory=dict)
     version: int = VERSION
 
     def as_dict(self) -> dict[str, Any]:

@@ -100,13 +100,14 @@ def trace(
     total = episodes * len(given)
     passes = Passes(view, layers, noise, total, seed, sample=actions == "sampled")
     recorder = _Recorder(folder, limit, total * max_steps, overwrite, announce)
-    name = ""
+    name, called = "", dict[str, list[str]]()
     for number, (condition, options) in enumerate(given.items()):
         rows = rows_of(source, min(episodes, TOGETHER) if num_envs is None else at_least_one("num_envs", num_envs))
         made = make_env(source, rows, seed=seed, **capped(base | options, rows))
         with closing(made):
             require_fit(view, made)
             name = made.id
+            called = {part: list(names) for part, names in made.observation_names.items()}
             one = _Condition(condition, number * episodes, episodes, max_steps, seed, objects)
             _play(one, made, passes, recorder, partial(_notify, notify, number * episodes, total), stop)
         if stop():
@@ -117,7 +118,7 @@ def trace(
         lambda columns, pieces, found: Description(
             policy=view.name, fingerprint=fingerprint(view), env=name, env_options=plain(base), conditions=plain(given),
             noise=passes.noise, slots=passes.slots, noise_seed=seed, actions=actions, seed=seed, layers=list(layers),
-            columns=columns, pieces=pieces, episodes=found,
+            columns=columns, pieces=pieces, episodes=found, names=called,
         )
     )  # fmt: skip
     return read_trace(folder)

@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from jostle.errors import ConfigError
 from jostle.explain.results.kept import keep
-from jostle.explain.weights.start import drawn_like, initial_weights
+from jostle.explain.weights.fresh import drawn_like
+from jostle.explain.weights.start import initial_weights
 from jostle.explain.weights.tensors import tensor_of
 from jostle.view import as_view
 

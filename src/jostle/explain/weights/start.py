@@ -12,12 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from jostle.errors import CheckpointError, ConfigError
+from jostle.explain.weights.fresh import drawn_like
 from jostle.explain.weights.tensors import with_weights
 from jostle.store import Run
 from jostle.view import PolicyView
-
-ORTHOGONAL = 1e-3
-"""How far a matrix' Gram matrix may lie from a multiple of the identity, relative to it, and be called orthogonal."""
 
 
 def initial_weights(source: Any) -> dict[str, Tensor]:
@@ -56,30 +54,6 @@ def at_start(view: PolicyView, source: Any) -> PolicyView:
     """
     values = initial_weights(source)
     return with_weights(view, values, [name for name, _ in view.module.named_parameters()])
-
-
-def drawn_like(reference: Tensor, generator: torch.Generator) -> Tensor:
-    """A fresh draw of what these first weights are a draw of.
-
-    Constants (such as biases of 0) stay what they are. Matrices and kernels that are orthogonal up to a gain become
-    others that are. Of all else the entries are drawn from a normal distribution of the same mean and deviation: what
-    has been trained has no other start to be told by.
-    """
-    x = reference.detach().float()
-    if x.numel() == 0 or bool((x == x.flatten()[0]).all()):
-        return x.clone()
-    if x.ndim >= 2:
-        flat = x.flatten(1)
-        wide = flat if len(flat) <= flat.shape[1] else flat.T
-        gram = wide @ wide.T
-        gain = gram.diagonal().mean()
-        if gain > 0 and float((gram / gain - torch.eye(len(gram))).abs().max()) < ORTHOGONAL:
-            normal = torch.randn(wide.shape[1], wide.shape[0], generator=generator)
-            q, r = torch.linalg.qr(normal)
-            q = (q * r.diagonal().sign()).T * gain.sqrt()
-            found: Tensor = q if len(flat) <= flat.shape[1] else q.T
-            return found.reshape(x.shape).contiguous()
-    return x.mean() + x.std(correction=0) * torch.randn(x.shape, generator=generator)
 
 
 def untrained(

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from scipy import stats
 from torch import nn
 
+from jostle.errors import ConfigError
 from jostle.explain.results.kept import file_name, keep
 from jostle.explain.weights.numbers import filter_table, layer_numbers, starts
 from jostle.explain.weights.start import nulls_of
@@ -103,6 +104,8 @@ def weight_statistics(
     """
     seen = as_view(policy, **view)
     tensors, start = weight_tensors(seen.module), starts(seen, initial)
+    if not tensors:
+        raise ConfigError(f"{seen.name} has no weights to look at.")
     fresh = nulls_of(seen, untrained, seed=seed, source=initial, make=make) if untrained else []
     null: dict[str, dict[str, list[float]]] = {t.name: {} for t in tensors}
     for one in fresh:

@@ -36,12 +36,17 @@ def weight_tensors(module: nn.Module) -> list[WeightTensor]:
     """Every parameter of two or more axes, in the order of the network; deviations of noise (``sigma``) are left out.
 
     Biases have one axis, and are not among them.
+
+    Raises:
+        ConfigError: they hold NaN or infinities.
     """
     found = []
     for name, parameter in module.named_parameters():
         if parameter.ndim < 2 or "sigma" in name.rsplit(".", 1)[-1]:
             continue
         layer = name.rsplit(".", 1)[0] if "." in name else ""
+        if not bool(torch.isfinite(parameter).all()):
+            raise ConfigError(f"the weights '{name}' hold NaN or infinities: take an earlier model.")
         found.append(WeightTensor(name, layer, parameter.detach().double().cpu().numpy()))
     return found
 

@@ -31,6 +31,8 @@ def about(material: Material) -> str:
         told.append(
             f"Stress tests ({listed(suites)}) played {counted(episodes, 'episode')} under conditions seen and unseen."
         )
+    if material.explained:
+        told.append(f"{counted(len(material.explained), 'agent was', 'agents were')} looked into.")
     if material.comparisons:
         told.append(f"{counted(len(material.comparisons), 'comparison')} of policies on the same episodes.")
     return " ".join(told)

@@ -24,12 +24,13 @@ def answer(material: Material) -> Section | None:
         return None
     found = verdicts(material, measures)
     parts: list[Markup | None] = [_lead(found)]
+    several = len({measure.task for measure in measures}) > 1
     for task in dict.fromkeys(measure.task for measure in measures):
         here = [measure for measure in measures if measure.task == task]
-        several = len({measure.task for measure in measures}) > 1
         parts.append(tag("h3", task) if several else None)
         for measure in here:
             told = [verdict for verdict in found if verdict.measure is measure]
+            parts.append(tag("h4", measure.part) if measure.part else None)
             parts.append(tag("div", _figure(material, measure), _sentences(told), class_="finding"))
     parts += [_over_tasks(found), _how(found, measures)]
     return Section("The answer", join(parts), "answer")
@@ -55,10 +56,10 @@ def _lead(found: Sequence[Verdict]) -> Markup:
 def _claims(found: Sequence[Verdict], sure: Sure) -> str:
     """What may be said so surely: each claim once, with where it holds, and in what where that is not clear."""
     several = len({verdict.measure.short for verdict in found}) > 1
-    claims: dict[str, dict[str, list[str]]] = {}
+    claims: dict[str, dict[str, dict[str, None]]] = {}
     for verdict in found:
         if verdict.sure == sure:
-            claims.setdefault(summary(verdict), {}).setdefault(verdict.measure.task, []).append(verdict.measure.short)
+            claims.setdefault(summary(verdict), {}).setdefault(verdict.measure.task, {})[verdict.measure.short] = None
     told = []
     for claim, tasks in claims.items():
         where = [f"on {task}{f' in {listed(what)}' if several else ''}" for task, what in tasks.items()]
@@ -90,7 +91,7 @@ def _figure(material: Material, measure: Measure) -> Markup:
         rows.append(
             Row(method, material.colour(method), measure.mean(method), seeds, quiet=counted(len(scores), "seed"))
         )
-    return dots(rows, measure.title, f"{_capital(measure.title)} on {measure.task}, each method with its seeds.")
+    return dots(rows, measure.title, f"{_capital(measure.title)} on {measure.place}, each method with its seeds.")
 
 
 def _over_tasks(found: Sequence[Verdict]) -> Markup | None:

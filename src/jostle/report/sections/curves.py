@@ -15,13 +15,18 @@ from jostle.study.records import RETURN
 
 
 def curves(material: Material) -> Section | None:
-    """A pair of charts a task."""
+    """A pair of charts a part."""
     parts: list[Markup | None] = []
     for task in material.tasks:
-        found = pair(material, task, RETURN, "return", f"Return while training on {task}.")
-        if found is not None:
-            parts += [tag("h3", task) if len(material.tasks) > 1 else None, found]
-    if not parts:
+        drawn = []
+        for group in material.groups_of(task):
+            shown = group.methods if group.curves is None else group.curves
+            place = f"{task}, {group.name}" if group.name else task
+            found = pair(material, task, RETURN, "return", f"Return while training on {place}.", shown)
+            if found is not None:
+                drawn += [tag("h4", group.name) if group.name else None, found]
+        parts += [tag("h3", task) if len(material.tasks) > 1 and drawn else None, *drawn]
+    if not any(parts):
         return None
     several = any(len(material.of(task, method)) > 1 for task in material.tasks for method in material.methods_of(task))
     told = (
@@ -35,22 +40,24 @@ def curves(material: Material) -> Section | None:
     return Section("Learning curves", join(tag("p", told, class_="quiet"), parts), "curves", "Curves")
 
 
-def pair(material: Material, task: str, metric: str, label: str, about: str) -> Markup | None:
-    """A metric's curves by steps, and by wall clock where that is noted."""
-    by_steps = lines(material, task, metric, "step")
+def pair(
+    material: Material, task: str, metric: str, label: str, about: str, methods: Sequence[str] | None = None
+) -> Markup | None:
+    """A metric's curves by steps, and by wall clock where that is noted; of these methods, or of all."""
+    by_steps = lines(material, task, metric, "step", methods)
     if not by_steps:
         return None
-    by_time = lines(material, task, metric, "time")
+    by_time = lines(material, task, metric, "time", methods)
     charts = [chart(by_steps, STEPS, label, f"{about} By environment steps.")]
     if by_time:
         charts.append(chart(by_time, SECONDS, label, f"{about} By wall clock."))
     return join(legend(by_steps), tag("div", charts, class_="pair"))
 
 
-def lines(material: Material, task: str, metric: str, by: str) -> list[Line]:
+def lines(material: Material, task: str, metric: str, by: str, methods: Sequence[str] | None = None) -> list[Line]:
     """A line a method, over the runs that tell the metric."""
     found = []
-    for method in material.methods_of(task):
+    for method in material.methods_of(task) if methods is None else methods:
         told = [(run, series) for run in material.of(task, method) if (series := run.series(metric, by)) is not None]
         line = _line(material, method, told)
         if line is not None:

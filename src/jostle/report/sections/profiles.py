@@ -29,7 +29,7 @@ def profiles(material: Material) -> Section | None:
             low, high = profile_band(scores, grid)
             lines.append(Line(name, material.colour(name), grid, performance_profile(scores, grid), low, high,
                               runs=len(scores)))  # fmt: skip
-        told = f"{measure.task}: {measure.title}"
+        told = f"{measure.place}: {measure.title}"
         score = Axis("score τ", lambda value: number(value, 2).rstrip("0").rstrip(".") if value else "0")
         drawn = chart(lines, score, "share of runs above τ", f"Performance profile of {told}.", stairs=True,
                       bounds=(-0.03, 1.03))  # fmt: skip

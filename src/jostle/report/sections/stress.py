@@ -40,7 +40,6 @@ def mode_name(noise: str) -> str:
 
 def _tested(material: Material, tested: Stressed) -> Markup | None:
     from jostle.stress.report import lines, overall
-    from jostle.stress.result import CHANCE
     from jostle.stress.tables import against_chance
 
     result = tested.result
@@ -68,7 +67,7 @@ def _tested(material: Material, tested: Stressed) -> Markup | None:
         None if result.complete else tag("p", "The test was stopped: conditions that are missing were not measured.",
                                          class_="note"),
         _gaps(material, result, overall(result), found, tested.task),
-        _figure(material, result, [line for line in found if line.method != CHANCE], tested.task),
+        _figure(material, result, [line for line in found if line.method in result.runs], tested.task),
         tag("ul", [tag("li", sentence) for sentence in chance]) if chance else None,
         details("Every condition in numbers", _table(material, result, found, tested.task)),
     )  # fmt: skip

@@ -92,7 +92,8 @@ class _Watched:
             made = self.made[name]
             away = np.stack([np.where(apart(c[name], made), np.abs(c[name] - made), 0.0) for c in self.resets])
             early, late = away[:quarter].mean(0), away[-quarter:].mean(0)
-            grows = late > _GROWTH * early
+            often = (away > 0).mean(0) > 0.5  # what hardly moves at all does so by rounding, now and then
+            grows = (late > _GROWTH * early) & often
             if grows.any():
                 grown[name] = grows & (late > 0)
         if not grown:
@@ -102,13 +103,18 @@ class _Watched:
 
     def elsewhere(self, truths: Alone, parameters: list[Reach], declared: dict[str, tuple[str, int]]) -> Finding:
         """Constants that vary and follow from no parameter of the space."""
-        truth = truths.at({p.name: p.high if p.high != p.nominal else p.low for p in parameters if p.name in declared})
-        if truth is None:
+        ends = {p.name: p.high if p.high != p.nominal else p.low for p in parameters}
+        truth = truths.at({name: end for name, end in ends.items() if name in declared})
+        unread = [truths.at({name: end}) for name, end in ends.items() if name not in declared]
+        if truth is None or None in unread:
             return Finding("", "nothing-else", "unknown", "nobody knows what follows from the parameters")
         others = {}
         for name in self._varying():
             moved = np.any([apart(c[name], self.made[name]) for c in self.resets], axis=0)
-            meant = apart(truth.constants[name], self.made[name]) if name in truth.constants else np.zeros_like(moved)
+            meant = np.zeros_like(moved)
+            for follows in (truth, *unread):  # of several that meet in one field each moves its part
+                if follows is not None and name in follows.constants:
+                    meant |= apart(follows.constants[name], self.made[name])
             if np.any(moved & ~meant):
                 others[name] = moved & ~meant
         if not others:
@@ -119,6 +125,9 @@ class _Watched:
     def derived(self, truths: Alone, parameters: list[Reach], declared: dict[str, tuple[str, int]]) -> list[Finding]:
         """What follows from the values of the last reset is that of an environment made with them."""
         last = self.resets[-1]
+        unread = [p.name for p in parameters if p.name not in declared]
+        if unread:
+            return [Finding("", "derived", "unknown", f"the value of {', '.join(unread)} cannot be read")]
         values = {name: _value(last, self.made, name, place) for name, place in declared.items()}
         truth = truths.at(values) if values else None
         if truth is None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from jostle.envs.domain import SpaceLike
 from jostle.errors import ConfigError, closest
 from jostle.scores.differences import (
     Difference,
@@ -25,7 +26,7 @@ from jostle.stress.condition import Condition, Suite
 from jostle.stress.independent import require_independent
 from jostle.stress.pairs.found import Compared, Comparison, Metric, Verdict, Worst
 from jostle.stress.pairs.matched import Matched, play_matched
-from jostle.stress.run import check_levels, modes_of, observer, prepare, vector_of, views_of
+from jostle.stress.run import check_levels, modes_of, observer, prepare, vector_of, views_of, ways
 from jostle.view import PolicyView, Success
 from jostle.view.interface import EnvSource
 from jostle.view.playing import MOST_TOGETHER, require_seed
@@ -50,6 +51,7 @@ def compare_policies(
     worst: int = 10,
     env: EnvSource | None = None,
     env_options: Mapping[str, Any] | None = None,
+    domain: SpaceLike | None = None,
     notify: Callable[[int, int], None] = lambda _, __: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Comparison:
@@ -69,6 +71,7 @@ def compare_policies(
         num_envs: environments stepped together; None: as many as episodes, 64 at most.
         worst: how many of the worst paired episodes to list.
         env, env_options: where the policies were trained, if they don't know it themselves.
+        domain: what is randomised under every condition, as in `jostle.evaluate`; None: nothing, of agents.
         notify: called with episodes done and episodes in all.
         stop: asked at every step; where it says true, the conditions compared so far are returned.
 
@@ -82,13 +85,14 @@ def compare_policies(
         if len(views) > 1:
             require_independent({name: views})
     require_seed(seed)
-    target, chosen = prepare(sides, CLEAN if suite is None else suite, env, env_options)
+    (mode,) = modes_of(noise, sides)
+    how = ways(sides, [mode], actions == "sampled", seed, stop)
+    target, chosen = prepare(sides, CLEAN if suite is None else suite, env, env_options, domain, how=how)
     if success is not None:
         chosen = replace(chosen, success=Success.parse(success))
     if metric == "success" and chosen.success is None:
         raise ConfigError(f"the suite '{chosen.name}' has no rule of success: give success='return > 0', or another.")
     kind: Metric = metric or ("return" if chosen.success is None else "success")
-    (mode,) = modes_of(noise, sides)
     names = {side: [view.name for view in views] for side, views in sides.items()}
     count = min(episodes, MOST_TOGETHER) if num_envs is None else num_envs
     found = Comparison(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jostle.domain import Quantity
 from jostle.envs.engines.mujoco.catalogue import runs_here
 from jostle.registration import CLASSIC
 
@@ -91,3 +92,19 @@ def random_set(ranges: Mapping[str, Ranges]) -> dict[str, Any]:
 def extreme_set(ranges: Mapping[str, Ranges]) -> dict[str, Any]:
     """E as a domain: every parameter outside its range."""
     return {"parameters": {name: {"categorical": r.extreme} for name, r in ranges.items()}}
+
+
+def widened(low: float, high: float, quantity: Quantity) -> Ranges | None:
+    """A range with half its width more on either side, as far as the quantity's bounds allow; by ratios where the ends
+    differ fivefold. None where they leave no room.
+
+    >>> widened(1.0, 3.0, Quantity("mass", nominal=2.0, low=0.5))
+    Ranges(low=1.0, high=3.0, least=0.5, most=4.0)
+    """
+    if low > 0 and high / low >= 5:
+        ratio = float(np.sqrt(high / low))
+        least, most = low / ratio, high * ratio
+    else:
+        least, most = low - (high - low) / 2, high + (high - low) / 2
+    least, most = max(least, quantity.low), min(most, quantity.high)
+    return Ranges(low, high, least, most) if least < low or most > high else None

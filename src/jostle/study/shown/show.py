@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jostle.errors import ConfigError, closest
+from jostle.study.results import title
 from jostle.study.yaml_parts import keys, mapping
 
 KEYS = (
     "labels", "titles", "about", "parts", "figures", "measures", "hidden", "extra", "ranges", "solved", "across",
-    "together",
+    "together", "each",
 )  # fmt: skip
-PART = ("name", "task", "methods", "baseline", "pairs", "panels", "curves", "intervals", "score")
+PART = ("name", "task", "methods", "baseline", "pairs", "contrasts", "panels", "curves", "intervals", "score")
 FIGURES = ("curves", "conditions", "intervals")
+Measured = tuple[str, str]
+"""A method and a measure."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Part:
         curves: methods of the learning curves; None: all.
         intervals: methods whose intervals are drawn, with what they are called there.
         score: of stress tests, ``success`` or ``return``; None: success where it is told.
+        contrasts: pairs of a method by a measure, where the two are not by the same one.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Part:
     curves: Sequence[str] | None = None
     intervals: Mapping[str, str] = field(default_factory=dict)
     score: str | None = None
+    contrasts: Sequence[tuple[Measured, Measured]] = ()
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Show:
         parts: the tables; empty: one for each task.
         figures: kinds of them.
         measures: of `Results.scores` that have a table; None: ``evaluate`` and ``training``.
+        measured: what measures are called, of those that have a name of their own.
+        each: tables tell the number of every seed.
         hidden: conditions that no figure shows, since something was chosen by them.
         extra: further columns: title -> measure, whose mean stands there.
         ranges: returns of a task that are 0 and 1 where tasks are put together.
@@ -78,6 +85,8 @@ class Show:
     parts: Sequence[Part] = ()
     figures: Sequence[str] = ("curves", "conditions")
     measures: Sequence[str] | None = None
+    measured: Mapping[str, str] = field(default_factory=dict)
+    each: bool = False
     hidden: Sequence[str] = ()
     extra: Mapping[str, str] = field(default_factory=dict)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -88,6 +97,10 @@ class Show:
     def label(self, method: str) -> str:
         """A method's name in figures."""
         return self.labels.get(method, method)
+
+    def title(self, measure: str) -> str:
+        """What a measure is called."""
+        return self.measured.get(measure, title(measure))
 
 
 def read_show(data: Any, tasks: Sequence[str], methods: Sequence[str]) -> Show:
@@ -109,10 +122,14 @@ def read_show(data: Any, tasks: Sequence[str], methods: Sequence[str]) -> Show:
     together = _names(given.get("together", []), "together of show")
     _known(together[:-1], methods, "together of show", "method")
     ranges = of("ranges", tasks, "task")
+    measures, measured = _measures(given.get("measures"))
+    each = given.get("each", False)
+    if not isinstance(each, bool):
+        raise ConfigError(f"each={each!r} of show cannot be used: give true or false.")
     return Show(
         labels=of("labels", methods, "method"), titles=of("titles", tasks, "task"), about=str(given.get("about", "")),
         parts=[_part(each, tasks, methods) for each in _list(given.get("parts"), "parts")], figures=figures,
-        measures=None if given.get("measures") is None else _names(given["measures"], "measures of show"),
+        measures=measures, measured=measured, each=each,
         hidden=_names(given.get("hidden", []), "hidden of show"), extra=mapping(given.get("extra"), "extra", "show"),
         ranges={task: _range(task, ends) for task, ends in ranges.items()}, solved=of("solved", tasks, "task"),
         across=across, together=together,
@@ -128,6 +145,7 @@ def _part(data: Any, tasks: Sequence[str], methods: Sequence[str]) -> Part:
         methods=None if given.get("methods") is None else _names(given["methods"], "methods of a part"),
         baseline=given.get("baseline"),
         pairs=[(str(a), str(b)) for a, b in map(_two, _list(given.get("pairs"), "pairs"))],
+        contrasts=[(_measured(a), _measured(b)) for a, b in map(_two, _list(given.get("contrasts"), "contrasts"))],
         panels=mapping(given.get("panels"), "panels", "a part of show"),
         curves=None if given.get("curves") is None else _names(given["curves"], "curves of a part"),
         intervals=mapping(given.get("intervals"), "intervals", "a part of show"), score=given.get("score"),
@@ -137,6 +155,7 @@ def _part(data: Any, tasks: Sequence[str], methods: Sequence[str]) -> Part:
         *(found.curves or ()),
         *found.intervals,
         *(m for pair in found.pairs for m in pair),
+        *(method for contrast in found.contrasts for method, _ in contrast),
     ]
     if found.score is not None:
         _known([found.score], ("success", "return"), f"part '{found.name}' of show", "score")
@@ -170,6 +189,20 @@ def _names(value: Any, where: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise ConfigError(f"{where} must be a list of names, not {value!r}.")
     return list(value)
+
+
+def _measures(given: Any) -> tuple[list[str] | None, dict[str, str]]:
+    """Measures, and what they are called where that is given too."""
+    if isinstance(given, Mapping):
+        named = {str(measure): str(words) for measure, words in given.items()}
+        return list(named), named
+    return (None if given is None else _names(given, "measures of show")), {}
+
+
+def _measured(given: Any) -> Measured:
+    if not isinstance(given, list) or len(given) != 2 or not all(isinstance(name, str) for name in given):
+        raise ConfigError(f"contrasts of show are of two [METHOD, MEASURE] each, not {given!r}.")
+    return given[0], given[1]
 
 
 def _two(pair: Any) -> tuple[Any, Any]:

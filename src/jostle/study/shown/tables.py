@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from jostle.errors import ConfigError
-from jostle.scores.intervals import Interval, improvement_interval, interval, paired_interval
+from jostle.scores.intervals import Interval, decimals, improvement_interval, interval, paired_interval
 from jostle.scores.summary import compare
 from jostle.study.records import shown
-from jostle.study.results import Results, score
+from jostle.study.results import OF_METRICS, Results, score
 from jostle.study.search.tune import Budget
 from jostle.study.shown.conditions import Conditions, columns, conditions_text
 from jostle.study.shown.show import Part, Show
@@ -35,6 +35,7 @@ def report(name: str, found: Results, show: Show | None = None) -> str:
             continue
         for measure in measures_of(found, part.task, show):
             text += _summary(found, part, measure, show)
+        text += _contrasts(found, part, show)
         for suite in suites_of(found, part.task):
             text += [f"## {part.name}, stress test {suite}", "", *conditions_text(Conditions(found, part, suite))]
     return "\n".join([*text, *_together(found, show)])
@@ -55,7 +56,7 @@ def measures_of(found: Results, task: str, show: Show) -> list[str]:
     """Measures of a task that have a table of their own."""
     known = found.measures(task)
     wanted = ("evaluate", "training") if show.measures is None else show.measures
-    return [measure for measure in wanted if measure in known]
+    return [measure for measure in wanted if measure in known or measure.startswith(OF_METRICS)]
 
 
 def _summary(found: Results, part: Part, measure: str, show: Show) -> list[str]:
@@ -73,38 +74,63 @@ def _summary(found: Results, part: Part, measure: str, show: Show) -> list[str]:
     base = part.baseline if part.baseline in runs else next(iter(runs))
     scores = {method: np.array([score(row, measure) for row in rows]) for method, rows in runs.items()}
     solved = show.solved.get(part.task)
+    timed = any(row["curve"]["steps"] for rows in runs.values() for row in rows)
     head = ["method", "seeds", "IQM", "mean", *([f"P(better than {base})"] if len(runs) > 1 else [])]
-    head += [] if solved is None else [f"seeds ≥ {solved:.3g}", "after steps"]
-    head += list(show.extra)
+    head += [] if solved is None else [f"seeds ≥ {solved:g}", *(["after steps"] if timed else [])]
+    head += [*show.extra, *(["seed by seed"] if show.each else [])]
     cells: list[tuple[str, list[Interval | None]]] = []
     for method, values in scores.items():
         better = improvement_interval(values, scores[base]) if method != base else None
         intervals: list[Interval | None] = [interval(values, "iqm"), interval(values, "mean"), better]
         cells.append((f"| {_cell(method)} | {len(values)} |", intervals if len(runs) > 1 else intervals[:2]))
-    lines = [f"## {part.name}, {_title(measure)}", ""]
+    lines = [f"## {part.name}, {show.title(measure)}", ""]
     if part.task in show.titles:
         lines += [f"{show.titles[part.task]}.", ""]
     lines += ["| " + " | ".join(map(_cell, head)) + " |", "|---" * len(head) + "|"]
+    whole = all(float(value).is_integer() for values in scores.values() for value in values)
+    digits = 0 if whole else decimals([each[1] for _, each in cells])
     for line, (method, rows) in zip(columns(cells), runs.items(), strict=True):
         more = []
         if solved is not None:
-            more += [str(int((scores[method] >= solved).sum())), _soon(rows, solved)]
+            more += [str(int((scores[method] >= solved).sum())), *([_soon(rows, solved)] if timed else [])]
         more += [_mean([score(row, each) for row in rows]) for each in show.extra.values()]
+        if show.each:
+            by_seed = sorted(rows, key=lambda row: row["seed"])
+            more.append("; ".join(f"{score(row, measure):,.{digits}f}" for row in by_seed))
         lines.append(line + "".join(f" {cell} |" for cell in more))
     return [*lines, *_pairs(part, runs, measure), ""]
 
 
 def _pairs(part: Part, runs: Mapping[str, Sequence[Mapping[str, Any]]], measure: str) -> list[str]:
     """How much more the first method of each pair has than the second, over the seeds that both have."""
+    sides = {method: {row["seed"]: score(row, measure) for row in rows} for method, rows in runs.items()}
+    return _by_seeds([(f"{a} − {b}", sides.get(a, {}), sides.get(b, {})) for a, b in part.pairs])
+
+
+def _contrasts(found: Results, part: Part, show: Show) -> list[str]:
+    """The same of pairs that are not by one measure."""
+
+    def side(method: str, measure: str) -> dict[int, float]:
+        rows = [row for row in found.rows if (row["task"], row["method"]) == (part.task, method)]
+        return {row["seed"]: score(row, measure) for row in rows if np.isfinite(score(row, measure))}
+
+    told = [
+        (" − ".join(f"{method}, {show.title(measure)}" for method, measure in pair), side(*pair[0]), side(*pair[1]))
+        for pair in part.contrasts
+    ]
+    lines = _by_seeds(told)
+    return [f"## {part.name}, measures beside each other", *lines, ""] if lines else []
+
+
+def _by_seeds(pairs: Sequence[tuple[str, Mapping[int, float], Mapping[int, float]]]) -> list[str]:
+    """A row for each two sides that have two seeds in common."""
     cells: list[tuple[str, list[Interval | None]]] = []
-    for first, second in part.pairs:
-        sides = [{row["seed"]: score(row, measure) for row in runs.get(method, [])} for method in (first, second)]
-        seeds = sorted(sides[0].keys() & sides[1].keys())
+    for words, first, second in pairs:
+        seeds = sorted(first.keys() & second.keys())
         if len(seeds) < 2:
             continue
-        x, y = (np.array([side[seed] for seed in seeds]) for side in sides)
-        told = f"| {_cell(first)} − {_cell(second)} | {len(seeds)} |"
-        cells.append((told, [paired_interval(x, y), improvement_interval(x, y)]))
+        x, y = (np.array([side[seed] for seed in seeds]) for side in (first, second))
+        cells.append((f"| {_cell(words)} | {len(seeds)} |", [paired_interval(x, y), improvement_interval(x, y)]))
     head = ["", "| by pairs of seeds | pairs | difference | P(better) |", "|---|---|---|---|"]
     return [*head, *columns(cells)] if cells else []
 
@@ -217,18 +243,9 @@ def _mean(values: Sequence[float]) -> str:
     if not told:
         return "–"
     mean = float(np.mean(told))
-    return f"{mean:,.0f}" if abs(mean) >= 10 else f"{mean:.3g}"
+    return f"{mean:,.0f}" if abs(mean) >= 100 else f"{mean:.3g}"
 
 
 def _cell(text: str) -> str:
     """A name that cannot end its cell or its row."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
-
-
-def _title(measure: str) -> str:
-    known = {
-        "evaluate": "return of the trained agents",
-        "training": "return over the last tenth of the training",
-        "last": "return of the training's last episodes",
-    }
-    return known.get(measure, measure.replace("|", ", noise "))

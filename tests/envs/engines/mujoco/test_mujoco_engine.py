@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -127,6 +130,7 @@ def draw(engine: MujocoEngine, seed: int, rows: np.ndarray) -> None:
     parts = {"torso.mass": (2, 5), "foot.inertia.s12": (-0.5, 0.5), "observation.delay": (0, 3), "push.force": (0, 90)}
     parts |= {"control.delay": (0, 0.02), "observation.velocity.noise": (0, 0.1), "push.interval": (0.05, 0.1)}
     parts |= {"thigh_joint.damping": (0.5, 2), "floor.rgba.r": (0, 1)}
+    parts |= {"leg_joint.delay": (0, 0.03), "observation.velocity.delay": (0, 8)}
     engine.set_quantities({n: rng.uniform(*limits, len(rows)) for n, limits in parts.items()}, rows)
 
 
@@ -274,6 +278,159 @@ def test_controls_act_after_their_delay() -> None:
     # Each simulation step of 0.01 s adds 0.005 m/s once the force acts: 2 a control step.
     expected = [[2, 1, 0], [4, 3, 0], [6, 5, 2], [8, 7, 4]]
     assert np.allclose(speeds, 0.005 * np.array(expected), rtol=1e-5)
+
+
+TWO = """
+<mujoco>
+  <option timestep="0.01" gravity="0 0 0"/>
+  <worldbody>
+    <body name="a"><joint name="left" type="slide" axis="1 0 0"/><geom size="0.1" mass="2"/></body>
+    <body name="b" pos="0 2 0"><joint name="right" type="slide" axis="1 0 0"/><geom size="0.1" mass="2"/></body>
+  </worldbody>
+  <actuator><motor joint="left" ctrlrange="-1 1" ctrllimited="true"/><motor joint="right" DELAY/></actuator>
+</mujoco>
+"""
+
+
+class Two(Task):
+    """Two carts that nothing holds; places and speeds are seen."""
+
+    frame_skip, max_steps, size = 2, 0, 4
+    groups = {"position": slice(0, 2), "velocity": slice(2, 4)}  # noqa: RUF012
+
+    def observe(self, out: Any) -> None:
+        out[:, :2], out[:, 2:] = self.sims.qpos, self.sims.qvel
+
+    def outcome(self, actions: Any, before: Any, after: Any) -> Outcome:
+        return Outcome(np.zeros(len(actions)), np.zeros(len(actions), bool))
+
+
+def two(rows: int, delay: str = "") -> MujocoEngine:
+    return make_engine(TWO.replace("DELAY", delay), rows, {"task": Two, "threads": 1})
+
+
+def speeds_of(engine: MujocoEngine, steps: int = 8) -> np.ndarray:
+    """In steps of 0.005 m/s, which each simulation step of 0.01 s adds once the force of 1 N acts: [steps, N, 2]."""
+    engine.reset(0, None)
+    rows = len(engine.sims.qpos)
+    seen = [engine.step(np.ones((rows, 2), np.float32))[0][:, 2:] for _ in range(steps)]
+    return np.rint(np.stack(seen) / 0.005).astype(int)
+
+
+def acted(delay: float, steps: int = 8) -> list[int]:
+    """How many simulation steps of 0.01 s a control has acted in, after each control step of two."""
+    return [max(0, 2 * t - round(delay / 0.01)) for t in range(1, steps + 1)]
+
+
+def test_each_actuator_has_a_delay_of_its_own_beside_that_of_all() -> None:
+    engine = two(5)
+    values = {"left.delay": [0, 0.03, 0, 0.08, 0.02], "control.delay": [0, 0, 0.02, 0.08, 0.01]}
+    engine.set_quantities({n: np.array(v, float) for n, v in values.items()}, np.arange(5))
+    speeds = speeds_of(engine, 12)
+    for row in range(5):
+        both = values["control.delay"][row]
+        assert speeds[:, row, 0].tolist() == acted(both + values["left.delay"][row], 12)
+        assert speeds[:, row, 1].tolist() == acted(both, 12)
+
+
+def test_the_order_in_which_delays_are_set_does_not_count() -> None:
+    engine, other = two(1), two(1)
+    for each, names in ((engine, ("control.delay", "left.delay")), (other, ("left.delay", "control.delay"))):
+        for name in names:
+            each.set_quantities({name: np.array([0.02])}, np.array([0]))
+    assert np.array_equal(speeds_of(engine), speeds_of(other))
+    assert speeds_of(engine)[:, 0, 0].tolist() == acted(0.04)
+
+
+def test_a_delay_of_the_model_stays_beside_the_others() -> None:
+    delay = 'delay="0.02" nsample="4"'
+    engine = two(2, delay)
+    assert engine.quantities["right.delay"].nominal == 0.02
+    assert engine.quantities["control.delay"].nominal == engine.quantities["left.delay"].nominal == 0.0
+    assert speeds_of(engine)[:, 0].T.tolist() == [acted(0), acted(0.02)]
+    engine.set_quantities({"control.delay": np.array([0.03])}, np.array([1]))
+    assert speeds_of(engine)[:, 1].T.tolist() == [acted(0.03), acted(0.05)]
+    engine.set_quantities({"right.delay": np.array([0.0])}, np.array([1]))
+    assert speeds_of(engine)[:, 1].T.tolist() == [acted(0.03), acted(0.03)]
+    assert speeds_of(engine)[:, 0].T.tolist() == [acted(0), acted(0.02)]
+
+
+def test_each_group_of_an_observation_has_a_delay_of_its_own() -> None:
+    engine, prompt = two(4), two(4)
+    values = {"observation.delay": [0, 1, 0, 8], "observation.velocity.delay": [0, 0, 3, 8]}
+    engine.set_quantities({n: np.array(v, float) for n, v in values.items()}, np.arange(4))
+    seen, now = [engine.reset(0, None)[0]], [prompt.reset(0, None)[0]]
+    for t in range(24):
+        push = np.full((4, 2), np.cos(t), np.float32)
+        seen.append(engine.step(push)[0])
+        now.append(prompt.step(push)[0])
+    for row, (every, own) in enumerate(zip(*values.values(), strict=True)):
+        for t in range(25):
+            assert np.array_equal(seen[t][row, :2], now[max(0, t - every)][row, :2]), (row, t)
+            assert np.array_equal(seen[t][row, 2:], now[max(0, t - every - own)][row, 2:]), (row, t)
+
+
+SENSED = TWO.replace(
+    "</mujoco>", '<sensor><jointpos name="gauge" joint="left"/><jointvel name="left" joint="left"/></sensor></mujoco>'
+)
+
+
+class Sensed(Two):
+    """What two sensors say, of which the second is called as an actuator's joint is."""
+
+    size = 2
+    groups: Mapping[str, slice] = MappingProxyType({})
+
+    def bind(self, sims: Any) -> None:
+        super().bind(sims)
+        self._sensed = sims.read("sensordata")
+
+    def observe(self, out: Any) -> None:
+        out[:] = self._sensed
+
+
+def test_each_sensor_has_a_delay_of_its_own_as_a_lone_model_has() -> None:
+    engine = make_engine(SENSED.replace("DELAY", ""), 3, {"task": Sensed, "threads": 1})
+    values = {"gauge.delay": [0.0, 0.03, 0.0], "sensor.left.delay": [0.0, 0.0, 0.08]}
+    engine.set_quantities({n: np.array(v) for n, v in values.items()}, np.arange(3))
+    engine.reset(0, None)
+    lone = []
+    for row in range(3):
+        spec = mujoco.MjSpec.from_string(SENSED.replace("DELAY", ""))
+        for sensor, delays in zip(spec.sensors, values.values(), strict=True):
+            sensor.nsample, sensor.delay = 8, delays[row]
+        model = spec.compile()
+        lone.append((model, mujoco.MjData(model)))
+    moved = []
+    state: dict[str, Any] = {}
+    for t in range(20):
+        action = np.full(2, np.cos(t), np.float32)
+        obs, *_ = engine.step(np.tile(action, (3, 1)))
+        for row, (model, data) in enumerate(lone):
+            data.ctrl[:] = action
+            mujoco.mj_step(model, data, 2)
+            assert np.array_equal(obs[row], data.sensordata.astype(np.float32)), (row, t)
+        moved.append(obs)
+        if t == 9:
+            state = engine.state_dict()
+    assert not np.array_equal(moved[9][0, 0], moved[9][1, 0])
+    assert not np.array_equal(moved[9][0, 1], moved[9][2, 1])
+    other = make_engine(SENSED.replace("DELAY", ""), 3, {"task": Sensed, "threads": 1})
+    other.load_state_dict(state)
+    for t in range(10, 20):
+        obs, *_ = other.step(np.full((3, 2), np.cos(t), np.float32))
+        assert np.array_equal(obs, moved[t])
+
+
+def test_one_group_alone_may_be_late() -> None:
+    engine, prompt = two(1), two(1)
+    engine.set_quantities({"observation.position.delay": np.array([2.0])}, np.array([0]))
+    seen, now = [engine.reset(0, None)[0]], [prompt.reset(0, None)[0]]
+    for _ in range(5):
+        seen.append(engine.step(np.ones((1, 2), np.float32))[0])
+        now.append(prompt.step(np.ones((1, 2), np.float32))[0])
+    assert np.array_equal(seen[5][0, :2], now[3][0, :2])
+    assert np.array_equal(seen[5][0, 2:], now[5][0, 2:])
 
 
 def test_pushes_come_at_their_interval_and_for_their_time() -> None:

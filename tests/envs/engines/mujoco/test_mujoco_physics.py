@@ -25,7 +25,7 @@ def fresh_engine(name: str, rows: int) -> MujocoEngine:
 
 def base(name: str) -> mujoco.MjModel:
     known = KNOWN[name]
-    return compile_model(str(asset(known.model)), REMEMBERED * known.task.frame_skip)
+    return compile_model(str(asset(known.model)), 2 * REMEMBERED * known.task.frame_skip)
 
 
 def edit(model: mujoco.MjModel, name: str, value: float, nominal: float) -> None:
@@ -46,7 +46,7 @@ def edit(model: mujoco.MjModel, name: str, value: float, nominal: float) -> None
         field = {"friction": "geom_friction", "stiffness": "jnt_stiffness", "gear": "actuator_gear"}
         getattr(model, field.get(what, f"dof_{what}"))[:] *= value
     elif name == "control.delay":
-        model.actuator_delay[:] = value
+        model.actuator_delay[:] += value
     elif what == "mass":
         body = part(model, "body", element)
         body.inertia *= value / nominal
@@ -59,11 +59,14 @@ def edit(model: mujoco.MjModel, name: str, value: float, nominal: float) -> None
         getattr(part(model, "joint", element), what)[:] = value
     elif what.startswith("friction."):
         part(model, "geom", element).friction[["slide", "spin", "roll"].index(what[9:])] = value
-    elif what in ("gear", "gain", "kv"):
+    elif what in ("gear", "gain", "kv", "delay"):
         joints = [model.joint(int(model.actuator_trnid[i, 0])).name for i in range(model.nu)]
         names = [model.actuator(i).name or joints[i] for i in range(model.nu)]
         actuator = model.actuator(names.index(element))
-        (actuator.gear if what == "gear" else actuator.gainprm)[0] = value
+        if what == "delay":
+            model.actuator_delay[names.index(element)] = value
+        else:
+            (actuator.gear if what == "gear" else actuator.gainprm)[0] = value
         if what == "kv":
             actuator.biasprm[2] = -value
     else:
@@ -90,7 +93,7 @@ def physical(engine: MujocoEngine) -> list[str]:
 def two_values(engine: MujocoEngine, name: str) -> tuple[float, float]:
     """A value below and one above the nominal one, well apart and not so far that everything breaks."""
     q = engine.quantities[name]
-    if name.startswith("control.delay"):
+    if name.endswith(".delay"):
         return q.high / 2, q.high
     if ".com." in name or ".pos." in name:
         return q.nominal - 0.05, q.nominal + 0.05

@@ -17,6 +17,7 @@ from jostle.domain import Quantity
 from jostle.envs.diagnostics.classic.canvas import INK, RUST, SAND, SEA, SLATE, Canvas
 from jostle.envs.diagnostics.classic.world import ClassicVectorEnv, Row
 from jostle.envs.diagnostics.vector import Array
+from jostle.envs.names import KNOWN
 
 _SPEED_1, _SPEED_2 = 4 * math.pi, 9 * math.pi
 SUCCESS_STEPS = 90
@@ -55,6 +56,7 @@ class AcrobotVectorEnv(ClassicVectorEnv):
         Quantity("timestep", 0.2, 0.001, 0.3, "s"),
         Quantity("start.spread", 0.1, 0.0, 0.5, "", "first states lie within ± this"),
     )
+    observation_names: ClassVar[tuple[str, ...]] = KNOWN["Acrobot-v1"]
     _SCALE: ClassVar[tuple[float, ...]] = (1.0, 1.0, 1.0, 1.0, _SPEED_1, _SPEED_2)
     _DIMENSIONS: ClassVar[int] = 4
 

@@ -16,6 +16,7 @@ from jostle.domain import Quantity
 from jostle.envs.diagnostics.classic.canvas import INK, RUST, SAND, SEA, SLATE, Canvas
 from jostle.envs.diagnostics.classic.world import ClassicVectorEnv, Row
 from jostle.envs.diagnostics.vector import Array
+from jostle.envs.names import KNOWN
 
 _ANGLE = 12 * 2 * math.pi / 360
 _POSITION = 2.4
@@ -50,6 +51,7 @@ class CartPoleVectorEnv(ClassicVectorEnv):
         Quantity("angle.limit", _ANGLE, 0.05, 0.4, "rad", "beyond it the episode ends"),
         Quantity("start.spread", 0.05, 0.0, 0.2, "", "first states lie within ± this"),
     )
+    observation_names: ClassVar[tuple[str, ...]] = KNOWN["CartPole-v1"]
     _SCALE: ClassVar[tuple[float, ...]] = (_POSITION, 2.0, _ANGLE, 2.0)
     _DIMENSIONS: ClassVar[int] = 4
 

@@ -14,6 +14,7 @@ from jostle.domain import Quantity
 from jostle.envs.diagnostics.classic.canvas import INK, RUST, SAND, SEA, SLATE, Canvas
 from jostle.envs.diagnostics.classic.world import ClassicVectorEnv, Row
 from jostle.envs.diagnostics.vector import Array
+from jostle.envs.names import KNOWN
 
 _LEFT, _RIGHT, _SPEED = -1.2, 0.6, 0.07
 SUCCESS_STEPS = 110
@@ -47,6 +48,7 @@ class MountainCarVectorEnv(ClassicVectorEnv):
 
     name: ClassVar[str] = "MountainCar"
     QUANTITIES: ClassVar[tuple[Quantity, ...]] = _quantities(0.001, 0.5)
+    observation_names: ClassVar[tuple[str, ...]] = KNOWN["MountainCar-v0"]
     _SCALE: ClassVar[tuple[float, ...]] = (_RIGHT, _SPEED)
     _DIMENSIONS: ClassVar[int] = 2
 

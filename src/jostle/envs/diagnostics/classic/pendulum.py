@@ -15,6 +15,7 @@ from jostle.domain import Quantity
 from jostle.envs.diagnostics.classic.canvas import INK, RUST, SAND, SEA, SLATE, Canvas
 from jostle.envs.diagnostics.classic.world import ClassicVectorEnv, Row
 from jostle.envs.diagnostics.vector import Array
+from jostle.envs.names import KNOWN
 
 _SPEED, _TORQUE = 8.0, 2.0
 SUCCESS_STEPS, SUCCESS_ANGLE = 100, math.pi / 3
@@ -44,6 +45,7 @@ class PendulumVectorEnv(ClassicVectorEnv):
         Quantity("start.angle", math.pi, 0.0, math.pi, "rad", "first angles lie within ± this"),
         Quantity("start.speed", 1.0, 0.0, _SPEED, "rad/s", "first speeds lie within ± this"),
     )
+    observation_names: ClassVar[tuple[str, ...]] = KNOWN["Pendulum-v1"]
     _SCALE: ClassVar[tuple[float, ...]] = (1.0, 1.0, _SPEED)
     _DIMENSIONS: ClassVar[int] = 2
     _STATE: ClassVar[tuple[str, ...]] = (*ClassicVectorEnv._STATE, "held")

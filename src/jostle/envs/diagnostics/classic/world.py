@@ -41,6 +41,8 @@ class ClassicVectorEnv(DiagnosticVectorEnv):
 
     metadata: dict[str, Any] = {**DiagnosticVectorEnv.metadata, "render_fps": 30}  # noqa: RUF012
     QUANTITIES: ClassVar[tuple[Quantity, ...]]
+    observation_names: ClassVar[tuple[str, ...]]
+    """Of the components of an observation; see `jostle.envs.names`."""
     _SCALE: ClassVar[tuple[float, ...]]
     """Typical sizes of the components of an observation, the units of its noise."""
     _STATE: ClassVar[tuple[str, ...]] = ("state", "steps", "values", "controls", "tick")
@@ -300,6 +302,11 @@ class ClassicEnv(DiagnosticEnv):
     def set_quantities(self, values: Mapping[str, Float64[np.ndarray, "R"]], rows: Int64[np.ndarray, "R"]) -> None:
         """Give row 0 these values; see `ClassicVectorEnv.set_quantities`."""
         self._vector.set_quantities(values, rows)
+
+    @property
+    def observation_names(self) -> tuple[str, ...]:
+        """Of the components of an observation."""
+        return self._vector.observation_names
 
     def quantity(self, name: str) -> float:
         """The present value of one quantity."""

@@ -53,6 +53,9 @@ class ThemedCatchVectorEnv(DiagnosticVectorEnv):
         rule: "catch" every ball. "colour": half of the balls are blue, the others red, in every theme; blue ones are to
             be let pass, and all signs of rewards are the other way round. "colour-shape": in every theme red balls are
             also discs, and blue ones are crosses.
+        ball_hue, paddle_hue: turn the colour of one of them by this share of the circle; brightness stays.
+        ball_shift, paddle_shift: one of them starts so many columns further to the right, beyond the last one from the
+            left again. These four change one thing of the same games, and nothing of their rules.
         render_mode: None or "rgb_array".
     """
 
@@ -69,16 +72,24 @@ class ThemedCatchVectorEnv(DiagnosticVectorEnv):
         pixels: int = 32,
         dense: bool = True,
         rule: Rule = "catch",
+        ball_hue: float = 0.0,
+        paddle_hue: float = 0.0,
+        ball_shift: int = 0,
+        paddle_shift: int = 0,
         render_mode: str | None = None,
     ) -> None:
         if rule not in get_args(Rule):
             raise ConfigError(f"ThemedCatch has no rule {rule!r}; {closest(str(rule), get_args(Rule))}")
         if pixels not in (32, 64):
             raise ConfigError(f"ThemedCatch draws 32 or 64 pixels a side, not {pixels}.")
+        self._changes = _checked_changes(ball_hue, paddle_hue, ball_shift, paddle_shift)
+        self._ball_shift, self._paddle_shift = ball_shift, paddle_shift
         super().__init__(num_envs, Box(0, 255, (pixels, pixels, 3), np.uint8), Discrete(3), render_mode)
         self.themes = choose_themes(split, num_themes, themes)
         self.dense, self.rule = dense, rule
-        self._painter = Painter([theme(index) for index in self.themes], pixels, rule)
+        self._painter = Painter(
+            [theme(index) for index in self.themes], pixels, rule, ball_hue=ball_hue, paddle_hue=paddle_hue
+        )
         self._theme_of_slot = np.array(self.themes, dtype=np.int64)
         self._ball = np.zeros((num_envs, 2), dtype=np.int64)
         self._paddle = np.zeros(num_envs, dtype=np.int64)
@@ -115,8 +126,8 @@ class ThemedCatchVectorEnv(DiagnosticVectorEnv):
 
     def _begin(self, where: Bool[np.ndarray, "N"]) -> None:
         self._ball[where, 0] = 0
-        self._ball[where, 1] = integers(self._bits(where, _BALL), CELLS)
-        self._paddle[where] = integers(self._bits(where, _PADDLE), CELLS)
+        self._ball[where, 1] = (integers(self._bits(where, _BALL), CELLS) + self._ball_shift) % CELLS
+        self._paddle[where] = (integers(self._bits(where, _PADDLE), CELLS) + self._paddle_shift) % CELLS
         self._drift[where] = integers(self._bits(where, _DRIFT), 3) - 1
         self._slot[where] = integers(self._bits(where, _THEME), len(self.themes))
         if self.rule != "catch":
@@ -163,7 +174,21 @@ class ThemedCatchVectorEnv(DiagnosticVectorEnv):
 
     def _settings(self) -> dict[str, Array | int]:
         rule = get_args(Rule).index(self.rule)
-        return {"themes": self._theme_of_slot.copy(), "dense": int(self.dense), "rule": rule}
+        own: dict[str, Array | int] = {"themes": self._theme_of_slot.copy(), "dense": int(self.dense), "rule": rule}
+        return own | {name: np.array(value) for name, value in self._changes.items() if value}
+
+
+def _checked_changes(ball_hue: float, paddle_hue: float, ball_shift: int, paddle_shift: int) -> dict[str, float | int]:
+    """The changes of one thing, by the names of their options."""
+    hues: dict[str, float | int] = {"ball_hue": ball_hue, "paddle_hue": paddle_hue}
+    shifts = {"ball_shift": ball_shift, "paddle_shift": paddle_shift}
+    for name, hue in hues.items():
+        if isinstance(hue, bool) or not isinstance(hue, int | float) or not -1 <= hue <= 1:
+            raise ConfigError(f"{name}={hue!r} of ThemedCatch cannot be used: give a share of the circle, -1 to 1.")
+    for name, shift in shifts.items():
+        if isinstance(shift, bool) or not isinstance(shift, int):
+            raise ConfigError(f"{name}={shift!r} of ThemedCatch cannot be used: give a whole number of columns.")
+    return {**hues, **shifts}
 
 
 class ThemedCatchEnv(DiagnosticEnv):

@@ -10,23 +10,36 @@ from jaxtyping import Bool, Int64, UInt8
 from jostle.domain.counter_rng import integers, random_bits
 from jostle.envs.diagnostics.themed.sprites import BALL_UNITS, BALLS, PADDLE_UNITS, PADDLES, TRAIN_BALLS, sprite
 from jostle.envs.diagnostics.themed.textures import TEXTURES
-from jostle.envs.diagnostics.themed.themes import Colour, Theme, blue_ball, red_ball, theme
+from jostle.envs.diagnostics.themed.themes import Colour, Theme, blue_ball, red_ball, theme, turned
 
 CELLS = 8
 _DISTRACTORS = 5
 
 
 class Painter:
-    """Draws pictures of `pixels` x `pixels` in the given themes; a *slot* is a theme's place among them."""
+    """Draws pictures of `pixels` x `pixels` in the given themes; a *slot* is a theme's place among them.
 
-    def __init__(self, themes: Sequence[Theme], pixels: int, rule: str = "catch") -> None:
+    Hues of ball and paddle may be turned, by shares of the circle.
+    """
+
+    def __init__(
+        self,
+        themes: Sequence[Theme],
+        pixels: int,
+        rule: str = "catch",
+        *,
+        ball_hue: float = 0.0,
+        paddle_hue: float = 0.0,
+    ) -> None:
         self.pixels = pixels
         self._ground = np.stack([background(t, pixels) for t in themes])
         colours = [(t.ball, t.ball) if rule == "catch" else (red_ball(t), blue_ball(t)) for t in themes]
         shapes = [("disc", "plus") if rule == "colour-shape" else (t.ball_shape, t.ball_shape) for t in themes]
-        self._ball_colour = np.stack([[_bytes(colour) for colour in pair] for pair in colours])  # [themes, 2, 3]
+        self._ball_colour = np.stack(
+            [[_bytes(turned(c, ball_hue)) for c in pair] for pair in colours]
+        )  # [themes, 2, 3]
         self._ball_shape = np.array([[list(BALLS).index(shape) for shape in pair] for pair in shapes])
-        self._paddle_colour = np.stack([_bytes(t.paddle) for t in themes])
+        self._paddle_colour = np.stack([_bytes(turned(t.paddle, paddle_hue)) for t in themes])
         self._paddle_shape = np.array([list(PADDLES).index(t.paddle_shape) for t in themes])
         self._ball_pixels, self._paddle_pixels = _pixel_tables(pixels)
 

@@ -5,6 +5,7 @@ frequency, sprites of other shapes, dark figures on light ground (half of the un
 of training balls (half of the test themes). In every theme the figures' luma stays clear of the ground's.
 """
 
+import colorsys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -136,6 +137,14 @@ def luma(rgb: Float64[np.ndarray, "*shape 3"]) -> Float64[np.ndarray, "*shape"]:
     """Brightness as television weighs it (ITU-R BT.601), in the unit of the input."""
     brightness: Float64[np.ndarray, "*shape"] = rgb @ np.array(_LUMA)
     return brightness
+
+
+def turned(colour: Colour, share: float) -> Colour:
+    """The colour with its hue turned by a share of the circle; its luma stays, and so its contrast to the ground."""
+    if not share % 1.0:
+        return colour
+    hue, saturation, _ = colorsys.rgb_to_hsv(*colour)
+    return with_luma((hue + share) % 1.0, saturation, float(luma(np.array(colour))))
 
 
 def _choose(index: int, purpose: int, names: list[str]) -> str:

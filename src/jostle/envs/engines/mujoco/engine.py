@@ -14,23 +14,23 @@ from jaxtyping import Bool, Float, Float64, Int64
 from jostle.domain import Quantity
 from jostle.envs.engines.mujoco.draws import Draws
 from jostle.envs.engines.mujoco.model import compile_model
-from jostle.envs.engines.mujoco.observing import NUMBERS, Observer, keep
+from jostle.envs.engines.mujoco.observing import Observer, keep
 from jostle.envs.engines.mujoco.offered import offered
 from jostle.envs.engines.mujoco.package import batch_class, require_mujoco
 from jostle.envs.engines.mujoco.physics import Physics
 from jostle.envs.engines.mujoco.pushes import Pushes, push_slots
 from jostle.envs.engines.mujoco.renderer import VIDEO
-from jostle.envs.engines.mujoco.signals import Signals, signal_slots
+from jostle.envs.engines.mujoco.signals import NUMBERS, Signals, signal_slots
 from jostle.envs.engines.mujoco.simulations import Simulations
 from jostle.envs.engines.mujoco.studio import Studio
 from jostle.envs.engines.mujoco.task import Task
 from jostle.envs.observations import Obs
-from jostle.envs.vector import Step
+from jostle.envs.vector import Seed, Step
 from jostle.errors import CheckpointError, ConfigError, EnvError
 
 Array = np.ndarray[Any, Any]
 REMEMBERED = 4
-"""Control steps by which a control can be delayed at most."""
+"""Control steps by which all controls can be delayed at most, and as many by which one can beside the others."""
 _DIVERGED = slice(3, 7)
 """MuJoCo's warnings of a simulation that broke: BADQPOS, BADQVEL, BADQACC, BADCTRL."""
 
@@ -62,7 +62,7 @@ class MujocoEngine:
     def __init__(self, mjcf: str | Path, task: Task, num_envs: int, env: str, threads: int = 0) -> None:
         self.id, self.task, self._count = env, task, num_envs
         history = REMEMBERED * task.frame_skip
-        model = compile_model(mjcf, history)
+        model = compile_model(mjcf, 2 * history)
         threads = min(threads or _processors(), num_envs)
         self._batch = batch_class()(model, num_envs, threads, persistent=task.contact_forces)
         self.sims = Simulations(self._batch, task.frame_skip)
@@ -100,6 +100,13 @@ class MujocoEngine:
         """What can vary, by name."""
         return {name: slot.quantity for name, slot in self._physics.slots.items()}
 
+    @property
+    def observation_names(self) -> dict[str, list[str]]:
+        """Names of the task's numbers; nothing of a task that tells none."""
+        names = self.task.names() if self.task.size else []
+        part = NUMBERS if isinstance(self.single_observation_space, spaces.Dict) else ""
+        return {part: names} if names else {}
+
     def set_quantities(self, values: Mapping[str, Float64[np.ndarray, "R"]], rows: Int64[np.ndarray, "R"]) -> None:
         """Give rows values; masses take their inertias along, and MuJoCo's derived constants are made fresh.
 
@@ -108,12 +115,13 @@ class MujocoEngine:
         """
         self._physics.set(values, np.asarray(rows))
 
-    def reset(self, seed: int | None, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]:
+    def reset(self, seed: Seed, options: dict[str, Any] | None) -> tuple[Obs, dict[str, Any]]:
         """Begin all episodes."""
         if seed is None:
             self._episode += 1
         else:
-            self._seed = seed + np.arange(self._count, dtype=np.int64)
+            each = isinstance(seed, int | np.integer)
+            self._seed = seed + np.arange(self._count, dtype=np.int64) if each else np.array(seed, np.int64)
             self._episode[:] = 0
         self._ended = np.zeros(self._count, np.bool_)
         self._begin(np.arange(self._count))

@@ -6,13 +6,12 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Bool
 
-from jostle.envs.engines.mujoco.signals import Signals
+from jostle.envs.engines.mujoco.signals import NUMBERS, PICTURE, Signals
 from jostle.envs.engines.mujoco.studio import Studio
 from jostle.envs.engines.mujoco.task import Task
 from jostle.envs.observations import Obs
 
 Array = np.ndarray[Any, Any]
-NUMBERS, PICTURE = "proprioception", "picture"
 
 
 class Observer:

@@ -35,6 +35,7 @@ class Slot:
         targets: numbers of the model that take the value as it is.
         scales: the field that the value multiplies as a whole.
         derived: `mj_setConst` must run after a change.
+        adds: the targets take the value in addition to what stands there already, of their own or nominally.
         codes: of a choice, the number in the model that stands for each of its values.
         camera: which one it turns; None: none.
         body: whose mass or shape of inertia it is; 0, the world, for the mass of all bodies; None: no such thing.
@@ -44,6 +45,7 @@ class Slot:
     targets: tuple[Target, ...] = ()
     scales: str = ""
     derived: bool = False
+    adds: bool = False
     codes: tuple[int, ...] = ()
     camera: int | None = None
     body: int | None = None
@@ -98,6 +100,11 @@ def _elements(model: Any, kind: Kind) -> list[str]:
     counts |= {"body": model.nbody, "geom": model.ngeom, "actuator": model.nu}
     names = names_of(model, kind, counts[kind])
     return _by_joint(model, names) if kind == "actuator" else names
+
+
+def actuators_of(model: Any) -> list[str]:
+    """The names of the actuators, those without one by their joints."""
+    return _elements(model, "actuator")
 
 
 def _by_joint(model: Any, names: list[str]) -> list[str]:

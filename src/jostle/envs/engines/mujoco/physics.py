@@ -37,9 +37,9 @@ class Physics:
 
     def __init__(self, batch: Any, slots: dict[str, Slot], env: str) -> None:
         self._batch, self.slots, self._env = batch, slots, env
-        self._count: int = batch.nsim
+        self.count: int = batch.nsim
         self._columns: dict[str, int] = {}
-        self._values = np.empty((self._count, 0))
+        self._values = np.empty((self.count, 0))
         self._plans: dict[tuple[str, ...], _Plan] = {}
 
     def set(self, values: Mapping[str, Array], rows: Int64[np.ndarray, "R"]) -> None:
@@ -63,7 +63,7 @@ class Physics:
         for writer in plan.writers:
             writer.write(rows, current)
         if plan.derived:
-            self._batch.set_const(None if len(rows) == self._count else np.sort(rows))
+            self._batch.set_const(None if len(rows) == self.count else np.sort(rows))
 
     def column(self, name: str) -> Float64[np.ndarray, "N"] | None:
         """The values of a quantity in all rows; None where nobody has ever set it."""
@@ -77,9 +77,9 @@ class Physics:
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Go back to those values, and to nominal ones elsewhere."""
         nominal = {
-            name: np.full(self._count, self.slots[name].quantity.nominal) for name in self._columns if name not in state
+            name: np.full(self.count, self.slots[name].quantity.nominal) for name in self._columns if name not in state
         }
-        self.set({**nominal, **state}, np.arange(self._count))
+        self.set({**nominal, **state}, np.arange(self.count))
 
     def _planned(self, names: tuple[str, ...]) -> _Plan:
         for name in names:
@@ -89,7 +89,7 @@ class Physics:
         if new:
             self._columns |= {name: len(self._columns) + i for i, name in enumerate(new)}
             nominal = np.array([self.slots[name].quantity.nominal for name in new])
-            self._values = np.hstack([self._values, np.tile(nominal, (self._count, 1))])
+            self._values = np.hstack([self._values, np.tile(nominal, (self.count, 1))])
             self._plans.clear()  # they write the new ones too
         slots = [self.slots[name] for name in names]
         fields = list(dict.fromkeys(field for slot in slots for field in slot.fields))

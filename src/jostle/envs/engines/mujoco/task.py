@@ -95,6 +95,10 @@ class Task:
         """Reward, termination and success of the step just made, with `progress` before it and after it."""
         raise NotImplementedError
 
+    def names(self) -> list[str]:
+        """What the numbers of an observation are called, D of them; empty: nobody tells."""
+        return []
+
     def observation_space(self) -> spaces.Box:
         """Of the numbers of one row."""
         return spaces.Box(-np.inf, np.inf, (self.size,), np.float32)

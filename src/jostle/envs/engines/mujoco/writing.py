@@ -33,7 +33,9 @@ class Fields:
         self._spans = [
             (values.reshape(batch.nsim, -1), slice(ends[i], ends[i + 1])) for i, values in enumerate(own.values())
         ]
-        targets = [(name, t) for name in columns for t in slots[name].targets if t.field in first]
+        every = [(name, t) for name in columns for t in slots[name].targets if t.field in first]
+        targets = [(name, t) for name, t in every if not slots[name].adds]
+        self._added = [(columns[name], first[t.field] + t.place) for name, t in every if slots[name].adds]
         self._columns = np.array([columns[name] for name, _ in targets], np.int64)
         self._places = np.array([first[t.field] + t.place for _, t in targets], np.int64)
         signs = np.array([t.sign for _, t in targets])
@@ -53,6 +55,8 @@ class Fields:
             for at, codes in self._codes:
                 values[:, at] = codes[np.rint(values[:, at]).astype(np.int64)]
             new[:, self._places] = values
+        for column, place in self._added:
+            new[:, place] += current[:, column]
         for span, column in self._factors:
             new[:, span] *= current[:, column, None]
         for own, span in self._spans:

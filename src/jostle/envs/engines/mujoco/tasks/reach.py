@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium import spaces
 
 from jostle.envs.engines.mujoco.draws import Draws
+from jostle.envs.engines.mujoco.names import positions, vector, velocities
 from jostle.envs.engines.mujoco.renderer import Quality
 from jostle.envs.engines.mujoco.simulations import Simulations
 from jostle.envs.engines.mujoco.task import Array, Outcome, Task
@@ -78,6 +79,10 @@ class Reach(Task):
         self._tip = sims.read("site_xpos")[:, sims.model.site("tip").id]
         self._ball = sims.read("mocap_pos")[:, 0]
         self._wanted = np.zeros((sims.count, 6))
+
+    def names(self) -> list[str]:
+        joints = positions(self.sims.model)[:6] + velocities(self.sims.model)[:6]
+        return joints if self.size == 12 else joints + vector("fingertip") + vector("way to the ball")
 
     def start(self, draws: Draws) -> tuple[Array, Array]:
         self._ball[draws.rows] = somewhere(draws, BALL)

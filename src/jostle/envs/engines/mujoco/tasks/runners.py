@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from jostle.envs.engines.mujoco.draws import Draws
+from jostle.envs.engines.mujoco.names import positions, velocities
 from jostle.envs.engines.mujoco.simulations import Simulations
 from jostle.envs.engines.mujoco.task import Array, Outcome, Task
 
@@ -40,6 +41,10 @@ class Runner(Task):
         self.groups = {"position": slice(0, self._nq), "velocity": slice(self._nq, self.size)}
         self._shown, self._x = sims.qpos[:, self.hidden :], sims.qpos[:, 0]
         self.first = sims.model.qpos0
+
+    def names(self) -> list[str]:
+        model = self.sims.model
+        return positions(model)[self.hidden :] + velocities(model)
 
     def start(self, draws: Draws) -> tuple[Array, Array]:
         nv = self.sims.model.nv

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from jostle.envs.engines.mujoco.draws import Draws
+from jostle.envs.engines.mujoco.names import positions, vector, velocities
 from jostle.envs.engines.mujoco.simulations import Simulations
 from jostle.envs.engines.mujoco.task import Array, Outcome, Task
 
@@ -20,6 +21,9 @@ class InvertedPendulum(Task):
     def bind(self, sims: Simulations) -> None:
         super().bind(sims)
         self.groups = {"position": slice(0, 2), "velocity": slice(2, 4)}
+
+    def names(self) -> list[str]:
+        return positions(self.sims.model) + velocities(self.sims.model)
 
     def start(self, draws: Draws) -> tuple[Array, Array]:
         qpos = self.sims.model.qpos0 + draws.uniform(POSITION, 2, -0.01, 0.01)
@@ -52,6 +56,11 @@ class Reacher(Task):
         self.groups = {"position": slice(0, 6), "velocity": slice(6, 8)}
         places = sims.read("xpos")
         self._tip, self._goal = places[:, sims.body("fingertip")], places[:, sims.body("target")]
+
+    def names(self) -> list[str]:
+        angles, speeds = positions(self.sims.model)[:2], velocities(self.sims.model)[:2]
+        turned = [f"{part} {angle}" for part in ("cos", "sin") for angle in angles]
+        return [*turned, "target x", "target y", *speeds, "fingertip from target x", "fingertip from target y"]
 
     def start(self, draws: Draws) -> tuple[Array, Array]:
         qpos = self.sims.model.qpos0 + draws.uniform(POSITION, 4, -0.1, 0.1)
@@ -87,6 +96,10 @@ class Pusher(Task):
         self.groups = {"position": slice(0, 7), "velocity": slice(7, 14), "place": slice(14, 23)}
         places = sims.read("xpos")
         self._hand, self._object, self._goal = (places[:, sims.body(name)] for name in ("tips_arm", "object", "goal"))
+
+    def names(self) -> list[str]:
+        places = [name for body in ("hand", "object", "goal") for name in vector(body)]
+        return positions(self.sims.model)[:7] + velocities(self.sims.model)[:7] + places
 
     def start(self, draws: Draws) -> tuple[Array, Array]:
         model = self.sims.model

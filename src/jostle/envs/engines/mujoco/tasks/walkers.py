@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from jostle.envs.engines.mujoco.draws import Draws
+from jostle.envs.engines.mujoco.names import INERTIA, TWIST, WRENCH, of_bodies, positions, velocities
 from jostle.envs.engines.mujoco.simulations import Simulations
 from jostle.envs.engines.mujoco.task import Array, Outcome, Task
 
@@ -27,6 +28,10 @@ class Ant(Task):
         self.size = self._felt + 6 * (sims.model.nbody - 1)
         self.groups = {"position": slice(0, self._nq), "velocity": slice(self._nq, self._felt)}
         self._place = sims.read("xpos")[:, 1, :2]
+
+    def names(self) -> list[str]:
+        model = self.sims.model
+        return positions(model)[2:] + velocities(model) + of_bodies(model, WRENCH)
 
     def start(self, draws: Draws) -> tuple[Array, Array]:
         model = self.sims.model
@@ -77,6 +82,13 @@ class Humanoid(Task):
             (sims.read("qfrc_actuator")[:, 6:], self._nv - 6),
             (sims.contact_force.reshape(rows, -1)[:, 6:], 6 * bodies),
         ]
+
+    def names(self) -> list[str]:
+        model = self.sims.model
+        forces = [f"force on {name.removesuffix(' velocity')}" for name in velocities(model)[6:]]
+        felt = of_bodies(model, WRENCH)
+        moved = of_bodies(model, INERTIA) + of_bodies(model, TWIST)
+        return positions(model)[2:] + velocities(model) + moved + forces + felt
 
     def start(self, draws: Draws) -> tuple[Array, Array]:
         model = self.sims.model

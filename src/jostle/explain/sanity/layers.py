@@ -1,4 +1,4 @@
-"""Layers given fresh weights, as if nothing had been learned."""
+"""Which layers a number depends on, from the output down."""
 
 from typing import Any
 
@@ -41,21 +41,3 @@ def layers_used(subject: Subject) -> list[str]:
     order = {name: place for place, name in enumerate(own)}
     reached = {name: place for place, name in reversed(list(enumerate(called)))}
     return sorted(used, key=lambda name: -reached.get(name, order[name]))
-
-
-def refresh(module: nn.Module, layer: str, seed: int) -> None:
-    """Draw a layer's own parameters afresh, in place: by its ``reset_parameters``, else normal with their mean and sd.
-
-    PyTorch's global generator is left as it was.
-    """
-    target = module.get_submodule(layer)
-    where = next(target.parameters(recurse=False)).device
-    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []), torch.no_grad():
-        torch.manual_seed(seed)
-        reset = getattr(target, "reset_parameters", None)
-        if callable(reset):
-            reset()
-            return
-        for parameter in target.parameters(recurse=False):
-            spread = float(parameter.std()) if parameter.numel() > 1 else 0.0
-            parameter.copy_(torch.randn_like(parameter) * spread + parameter.mean())

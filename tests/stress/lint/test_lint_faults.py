@@ -1,0 +1,171 @@
+"""The lint's own parts: its truth against the world on everything that is offered, and faults that hide well."""
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import broken
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from jostle.envs.randomise import world_in
+from jostle.stress.lint import domain_check, write_junit
+from jostle.stress.lint.alone import Alone
+from jostle.stress.lint.constants import constants_of, differing
+from jostle.stress.lint.reach import everything
+
+pytest.importorskip("mujoco")
+ROW = np.zeros(1, np.int64)
+
+
+def another(quantity: Any) -> float:
+    """A value that is not the nominal one, and makes sense."""
+    moved = quantity.nominal * 1.3 if quantity.nominal else 0.05
+    return float(np.clip(moved, quantity.low, quantity.high))
+
+
+def test_the_truth_is_what_the_world_makes_of_everything_that_it_offers() -> None:
+    """Two ways to one model: MuJoCo's names and `mj_setConst` here, a table of places in flat arrays there."""
+    env = gym.make("Hopper-v5")
+    world, alone = world_in(env), Alone(env)
+    before = constants_of(env)
+    looked = 0
+    for name, quantity in world.quantities.items():
+        value = another(quantity)
+        truth = alone.at({name: value})
+        if truth is None or value == quantity.nominal:
+            continue
+        looked += 1
+        world.set_quantities({name: np.array([value])}, ROW)
+        assert not differing(constants_of(env), truth.constants, set(before)), name
+        assert truth.named, name
+        world.set_quantities({name: np.array([quantity.nominal])}, ROW)
+        assert not differing(constants_of(env), before, set(before)), name
+    kinds = {name.partition(".")[2] for name in world.quantities}
+    assert looked > 60
+    assert {"mass", "damping", "friction.slide", "fovy"} <= kinds
+
+
+@pytest.mark.parametrize("together", [("torso.mass", "torso.inertia"), ("all.mass", "torso.mass")])
+def test_the_truth_of_two_that_meet_in_one_field(together: tuple[str, str]) -> None:
+    env = gym.make("Hopper-v5")
+    world, alone = world_in(env), Alone(env)
+    names = [name for name in world.quantities if name == together[0] or name.startswith(together[1])]
+    for other in names[1:] if names[0] == together[0] else names:
+        values = {name: another(world.quantities[name]) for name in (together[0], other)}
+        truth = alone.at(values)
+        if truth is None:
+            continue
+        world.set_quantities({name: np.array([value]) for name, value in values.items()}, ROW)
+        assert not differing(constants_of(env), truth.constants, set(truth.constants)), values
+        back = {name: np.array([world.quantities[name].nominal]) for name in values}
+        world.set_quantities(back, ROW)
+
+
+class NearlySet(broken.Offers):
+    """Half a per cent beside what was asked for."""
+
+    def set_quantities(self, values: Any, rows: Any) -> None:
+        super().set_quantities({name: 1.005 * value for name, value in values.items()}, rows)
+
+
+def test_half_a_per_cent_is_a_fault() -> None:
+    found = {(f.parameter, f.question) for f in domain_check(NearlySet, {"torso.mass": [1.0, 9.0]}, steps=10).failed}
+    assert ("torso.mass", "applied") in found
+
+
+class DrawsAtFirst(broken.Draws):
+    """Ten draws, and then always the last of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 12
+
+    def draw(self) -> None:
+        self.left -= 1
+        if self.left > 0:
+            super().draw()
+
+
+def test_draws_that_cease_are_found() -> None:
+    space = {"torso.mass": [1.0, 3.0], "foot_geom.friction.slide": [1.0, 3.0]}
+    report = domain_check(DrawsAtFirst, space, steps=10, itself=True)
+    found = report.of("torso.mass", "applied")
+    assert found is not None
+    assert (found.answer, found.said) == ("failed", "it changes at first, and then keeps its value")
+
+
+class Painted(broken.Unused):
+    """`paint` is seen in pictures alone, and `primer` nowhere."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012  # as in Gymnasium
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paint, self.primer, self.render_mode = 0.2, 0.3, "rgb_array"
+
+    def render(self) -> Any:
+        return np.full((4, 4, 3), int(255 * self.paint), np.uint8)
+
+
+def test_what_is_seen_in_pictures_alone() -> None:
+    report = domain_check(Painted, {"paint": [0.1, 0.9], "primer": [0.1, 0.9]}, steps=10)
+    paint, primer = (report.of(name, "acts-high") for name in ("paint", "primer"))
+    assert paint is not None
+    assert primer is not None
+    assert (paint.answer, paint.said) == ("passed", "in pictures alone")
+    assert primer.answer == "failed"
+
+
+class Forgetful(broken.Unused):
+    """No two episodes are alike."""
+
+    def reset(self, **how: Any) -> Any:
+        return super().reset(**(how | {"seed": None}))
+
+
+def test_what_could_not_be_asked_is_skipped_and_no_failure(tmp_path: Path) -> None:
+    report = domain_check(Forgetful, {"gain": [0.5, 2.0]}, steps=10)
+    unknown = [f for f in report.findings if f.answer == "unknown"]
+    assert unknown
+    write_junit(tmp_path / "junit.xml", report)
+    root = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert len(root.findall("testcase/skipped")) == int(root.get("skipped", "0")) == len(unknown)
+    assert len(root.findall("testcase/failure")) == int(root.get("failures", "0")) == len(report.failed)
+
+
+def test_without_a_space_each_reaches_to_both_sides_within_its_bounds() -> None:
+    from jostle.domain import Quantity
+
+    quantities = {q.name: q for q in (
+        Quantity("gravity", nominal=-10.0), Quantity("mass", nominal=2.0, low=1.5), Quantity("push", nominal=0.0),
+        Quantity("look", nominal=0.0, low=0.0, high=2.0, choices=("a", "b", "c")), Quantity("fixed", 1.0, 1.0, 1.0),
+    )}  # fmt: skip
+    found = {reach.name: (reach.low, reach.high) for reach in everything(quantities)}
+    assert found == {"gravity": (-15.0, -5.0), "mass": (1.5, 3.0), "push": (-1.0, 1.0), "look": (0.0, 2.0)}
+
+
+class DrawsInertia(broken.Draws):
+    """Two parts of the shape of a body's inertia, rightly: nothing can read them back from the model."""
+
+    names = ("torso.inertia.d1", "torso.inertia.s12")
+
+    def draw(self) -> None:
+        drawn = {name: np.array([self.rng.uniform(-0.3, 0.3)]) for name in self.names}
+        self.right.set_quantities(drawn, ROW)
+
+
+def test_what_cannot_be_read_back_is_accused_of_nothing() -> None:
+    space = {key: [-0.3, 0.3] for key in DrawsInertia.names}
+    report = domain_check(DrawsInertia, space, steps=10, itself=True)
+    assert [(f.parameter, f.question, f.said) for f in report.failed] == []
+    for name in space:
+        found = report.of(name, "applied")
+        assert found is not None
+        assert found.answer == "unknown"
+    derived = report.of("", "derived")
+    assert derived is not None
+    assert "cannot be read" in derived.said
+    accused = domain_check(DrawsInertia, {"torso.inertia.d1": [-0.3, 0.3], "thigh.mass": [1, 5]}, steps=10, itself=True)
+    assert ("thigh.mass", "applied") in {(f.parameter, f.question) for f in accused.failed}
