@@ -11,6 +11,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+import jostle
+from jostle.cli import main
 from jostle.cli.explain_check import judge, read_first
 from jostle.errors import ConfigError
 from jostle.explain import read_statements, run_statements
@@ -194,3 +196,22 @@ def test_what_cannot_be_read(view: PolicyView, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"give --assert FILE\.yaml"):
         read_first(None, tmp_path / "junit.xml", view)
     assert read_first(None, None, view) == []
+
+
+def test_the_command_tests_statements_and_its_exit_code_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jostle.PPO("CartPole-v1", num_envs=2, num_steps=16, hidden=(8,), seed=0).save(tmp_path / "pole")
+    asked, out = tmp_path / "inside.yaml", tmp_path / "out"
+    command = ["explain", str(tmp_path / "pole"), "--parts", "planes", "--out", str(out), "--overwrite", "--quiet"]
+    probe = "- {{metric: probe, layer: {layer}, of: action, {bound}}}"
+    asked.write_text(probe.format(layer="aktor", bound="min: 0"))
+    assert main([*command, "--assert", str(asked)]) == 2
+    assert "actor" in capsys.readouterr().err
+    assert not out.exists()
+    for bound, code in (("max: 5", 0), ("min: 5", 1)):
+        asked.write_text(probe.format(layer="actor", bound=bound))
+        assert main([*command, "--assert", str(asked)]) == code
+        cases = ElementTree.parse(out / "junit.xml").getroot().iter("testcase")
+        assert [len(case) for case in cases] == [code]
+    assert main([*command, "--junit", str(tmp_path / "j.xml")]) == 2
