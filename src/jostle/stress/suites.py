@@ -8,6 +8,7 @@ from jostle.envs.diagnostics import THEMED_CATCH
 from jostle.envs.diagnostics.themed.themes import SPLITS, choose_themes
 from jostle.errors import ConfigError, closest
 from jostle.stress.condition import Condition, Suite
+from jostle.stress.looks import REACH, reach_looks
 from jostle.stress.perturbation import KINDS, STRENGTHS, Perturbation
 from jostle.stress.physics.field import How
 from jostle.stress.physics.suites import physics_pair, physics_sets, physics_sobol, physics_sweep
@@ -54,6 +55,7 @@ SUITES: dict[str, Callable[[Target], Suite]] = {
     "pictures": pictures,
     "procgen-looks": procgen_looks,
     "procgen-levels": procgen_levels,
+    "reach-looks": reach_looks,
     "physics-sets": physics_sets,
     "physics-sweep": physics_sweep,
     "physics-pair": physics_pair,
@@ -70,6 +72,7 @@ DESCRIPTIONS = {
     "pictures": f"any pixels: {', '.join(KINDS)} at strengths 1 to 5",
     "procgen-looks": "Procgen's Hard ids: seen and unseen layouts × seen and unseen looks",
     "procgen-levels": "Procgen: the training's levels against the full distribution",
+    "reach-looks": f"{REACH} in pictures: colours, textures, light, noise, camera, distractor, occluder",
     "physics-sets": "default, random and extreme physics after Packer et al., or around a domain of your own",
     "physics-sweep": "each parameter of the training's domain by itself, from end to end",
     "physics-pair": "the first two parameters of the domain against each other",
