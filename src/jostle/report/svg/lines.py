@@ -17,6 +17,7 @@ from jostle.scores.intervals import Interval, decimals
 WIDTH, HEIGHT = 420, 268
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 26, 40
 _PER_SEED = 100  # points that are told of each seed; the line itself has all
+_HALF_DIGIT = 4.5  # of ticks, on a phone, where letters are larger
 _MOST_SEEDS = 40  # of a method that are drawn and told: more are no lines but a surface
 
 
@@ -145,7 +146,9 @@ def _frame(across: Scale, up: Scale, x: Axis, y: str) -> Markup:
     for value in columns:
         at = round(across(value), 1)
         found.append(tag("line", x1=at, x2=at, y1=HEIGHT - BOTTOM, y2=HEIGHT - BOTTOM + 4, class_="axis"))
-        found.append(tag("text", x.write(value), x=at, y=HEIGHT - BOTTOM + 17, class_="tick centre"))
+        shown = x.write(value)
+        fits = at + _HALF_DIGIT * len(shown) <= WIDTH  # else it ends at its tick, for it must not leave the drawing
+        found.append(tag("text", shown, x=at, y=HEIGHT - BOTTOM + 17, class_=f"tick {'centre' if fits else 'end'}"))
     found.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=HEIGHT - BOTTOM, y2=HEIGHT - BOTTOM, class_="axis"))
     found.append(tag("text", y, x=4, y=13, class_="label"))
     found.append(tag("text", x.title, x=WIDTH - RIGHT, y=HEIGHT - 6, class_="label end"))
