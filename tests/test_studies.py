@@ -17,7 +17,7 @@ from jostle.study.shown.tables import parts_of, report
 
 ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "benchmarks" / "studies"
-ROWS = {"cartpole": 27, "coverage": 40, "exploration": 641, "network_randomization": 342, "streams": 57}
+ROWS = {"cartpole": 27, "coverage": 40, "exploration": 641, "network_randomization": 342, "physics": 8, "streams": 57}
 """How many runs there are at least: evidence is added, and never lost."""
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
 HEAVY = ("network_randomization",)
