@@ -208,7 +208,8 @@ def test_the_list_of_suites(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stress", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [
-        "themes", "pictures", "procgen-looks", "procgen-levels", "physics-sets", "physics-sweep", "physics-pair",
+        "themes", "pictures", "procgen-looks", "procgen-levels", "reach-looks", "physics-sets", "physics-sweep",
+        "physics-pair", "physics-sobol", "physics-worst",
     ]  # fmt: skip
 
 

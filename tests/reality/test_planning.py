@@ -109,8 +109,8 @@ def test_discrete_actions_hold_the_pole() -> None:
 
 
 def test_what_it_does_is_a_function_of_its_seed_and_each_rows_observations() -> None:
-    env = make_env(PENDULUM, 3, seed=2)
-    obs, _ = env.reset()
+    angle = np.array([0.05, -0.1, 0.2])  # near the top, where the best torque is not one of the ends
+    obs = np.stack([np.cos(angle), np.sin(angle), 0.0 * angle], axis=1).astype(np.float32)
 
     def actions(seed: int, rows: list[int]) -> np.ndarray:
         planner, state, found = Planner(PENDULUM, horizon=8, samples=20, seed=seed), None, []
@@ -124,7 +124,6 @@ def test_what_it_does_is_a_function_of_its_seed_and_each_rows_observations() -> 
     np.testing.assert_array_equal(first[:, :2], actions(0, [0, 1]))
     assert (first != actions(1, [0, 1, 2])).any()
     np.testing.assert_array_equal(first[2, 0], Planner(PENDULUM, horizon=8, samples=20).predict(obs[:1] * 0.8)[0][0])
-    env.close()
 
 
 def test_a_plan_is_taken_up_at_the_next_step() -> None:

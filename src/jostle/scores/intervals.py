@@ -42,8 +42,8 @@ class Interval:
 
     @property
     def size(self) -> float:
-        """The largest of its numbers without its sign."""
-        return float(np.nanmax(np.abs([self.point, self.low, self.high])))
+        """The largest of its numbers without its sign; 0 where there is none."""
+        return max((abs(each) for each in (self.point, self.low, self.high) if isfinite(each)), default=0.0)
 
     @property
     def digits(self) -> int:
