@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import jostle
 from jostle.cli import main
+from jostle.cli.explain import parse_conditions
 from jostle.cli.explain_check import judge, read_first
 from jostle.errors import ConfigError
 from jostle.explain import read_statements, run_statements
@@ -215,3 +216,8 @@ def test_the_command_tests_statements_and_its_exit_code_says_so(
         cases = ElementTree.parse(out / "junit.xml").getroot().iter("testcase")
         assert [len(case) for case in cases] == [code]
     assert main([*command, "--junit", str(tmp_path / "j.xml")]) == 2
+
+
+def test_options_without_a_name_are_no_condition() -> None:
+    with pytest.raises(ConfigError, match="NAME:KEY=VALUE"):
+        parse_conditions(("split=test",))
