@@ -87,10 +87,19 @@ def test_what_is_made_is_checked_and_written(agent: jostle.PPO, tmp_path: Path) 
     assert set(found.masses["blur"]) == {"ball", "paddle"}
     assert found.masses["blur"]["ball"][1] > 1.5, "the ball is distinct"
     assert found.rows()[0]["on ball"] == "{:.1f} ({:.1f})".format(*found.masses["gradient"]["ball"])
+    ball = {n.name.split(", ")[1]: n for n in found.inside["saliency"].numbers if n.name.startswith("blur on ball, ")}
+    assert list(ball) == ["seen", "unseen"], "one step of each"
+    assert np.mean([n.value for n in ball.values()]) == pytest.approx(found.masses["blur"]["ball"][0])
+    assert np.mean([n.null[0] for n in ball.values() if n.null]) == pytest.approx(found.masses["blur"]["ball"][1])
+    tested = found.sanity["blur"].intervention
+    assert tested is not None
+    assert tested.objects == ["ball", "paddle"]
+    assert found.rows()[1]["objects changed"] == f"{tested.agreement.point:.2f}"
+    assert (out / "sanity" / "blur_intervention.png").exists()
     done = [told for told in heard if told[1] > 1]
     assert [told[0] for told in done] == sorted(told[0] for told in done)
-    assert len({told[2] for told in done}) == len(done) == 6, "two techniques, students, two checks, a video"
-    assert done[-1][0] == done[-1][1] * 5 // 6
+    assert len({told[2] for told in done}) == len(done) == 7, "two techniques, students, changes, two checks, a video"
+    assert done[-1][0] == done[-1][1] * 6 // 7
     assert all(torch.equal(a, b) for a, b in zip(before, agent.network.parameters(), strict=True))
     with pytest.raises(ConfigError, match="holds an explanation already"):
         explain_policy(agent, out)
@@ -108,6 +117,26 @@ def test_vectors_get_features(tmp_path: Path) -> None:
     assert "no pictures: use feature_ablation" in found.left_out["maps of pictures"]
     assert (tmp_path / "out" / "features" / "permutation.png").exists()
     assert {row["most important"] for row in found.rows()} <= set(found.found["ablation"].names)  # type: ignore[union-attr]
+    assert "nobody knows which objects of CartPole-v1 to change" in found.left_out["objects changed in the simulator"]
+
+
+def test_what_is_changed_in_the_simulator_checks_vectors_too(tmp_path: Path) -> None:
+    agent = jostle.PPO("jostle/CartPole-v1", num_envs=2, num_steps=8, hidden=(8,), seed=1)
+    few: dict[str, Any] = {"parts": LOOKS, "episodes": 2, "methods": ["gradient", "ablation"]}
+    found = explain_policy(agent, tmp_path / "a", **few)
+    assert set(found.interventions) == {"gradient", "ablation"}
+    tested = found.interventions["ablation"]
+    assert tested.objects == ["pole", "force"]
+    row = found.rows()[1]
+    assert row["objects changed"] == f"{tested.agreement.point:.2f}"
+    assert row["verdict"] == (tested.failed or "passed")
+    assert (tmp_path / "a" / "sanity" / "ablation_intervention.png").exists()
+    assert "| objects changed | verdict |" in (tmp_path / "a" / "summary.md").read_text()
+    own = {"mass": {"domain": {"pole.mass": 1.0}}}
+    assert explain_policy(agent, tmp_path / "b", changes=own, **few).interventions["gradient"].objects == ["mass"]
+    assert explain_policy(agent, tmp_path / "c", sanity=False, **few).interventions == {}
+    wrong = explain_policy(agent, tmp_path / "d", changes={"mass": {"domain": {"pole.mas": 1.0}}}, **few)
+    assert "did you mean pole.mass" in wrong.left_out["objects changed in the simulator"]
 
 
 def test_what_cannot_be_done_is_left_out_and_said(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import jostle
 from jostle.explain import explain_policy
+from jostle.explain.results.effects import effect
 from jostle.report import SECTIONS, Section, write_report
 from jostle.report import page as page_module
 from jostle.report.gather import gather
@@ -105,9 +106,17 @@ def test_numbers_stand_beside_their_nulls_and_seeds_beside_each_other(explained:
     for noisy in ("none", "factorised"):
         told = [read_summary(explained / f"{noisy}-s{seed}" / "explain").numbers["layers"] for seed in (1, 2)]
         for one, two in zip(*told, strict=True):
-            if one.name == two.name:  # the verdict is in the name
-                assert f"{one.shown}; {two.shown}" in said, one.name
+            assert one.name == two.name
+            assert f"{one.shown}; {two.shown}" in said, one.name
             assert one.null_is in said
+    plain, noisy = ([read_summary(explained / f"{name}-s{seed}" / "explain").numbers["layers"] for seed in (1, 2)]
+                    for name in ("none", "factorised"))  # fmt: skip
+    x, y = ([{n.name: n.value for n in numbers} for numbers in side] for side in (plain, noisy))
+    name = next(name for name in x[0] if all(name in each for each in (*x, *y)))
+    apart = effect(name, [each[name] for each in x], [each[name] for each in y])
+    assert "effect against noisy=none" in said, "the first method"
+    assert f"{apart.g.point:.2f} [{apart.g.low:.2f}, {apart.g.high:.2f}], p {apart.p:.2g}".replace("-", "−") in said
+    assert "not adjusted for there being many numbers" in said
     assert "the null is" in said
     assert "no recurrent state" in said, "what was left out is told with its reason"
 

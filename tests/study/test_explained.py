@@ -1,6 +1,7 @@
 """Studies that look into their agents: what is asked, of which seeds, where it lies, and what it leaves as it was."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from jostle.cli import main
 from jostle.errors import ConfigError
 from jostle.study import make_study, read
 from jostle.study.jobs import Job
+from jostle.study.results import score
 
 SPEC: dict[str, Any] = {
     "name": "sea",
@@ -63,13 +65,16 @@ def test_trials_of_a_search_are_not_looked_into() -> None:
     ({"methods": ["blurr"]}, "did you mean blur"),
     ({"seeds": 0}, "seeds of explain=0 cannot be used"),
     ({"conditions": {"a": 1}}, "condition 'a' of explain must be a mapping"),
+    ({"changes": {"ball": 1}}, "change 'ball' of explain must be a mapping"),
 ])  # fmt: skip
 def test_what_cannot_be_asked(explain: dict[str, Any], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         make_study({**SPEC, "explain": explain})
 
 
-def test_jobs_look_into_their_agents_and_the_report_shows_it(tmp_path: Path) -> None:
+def test_jobs_look_into_their_agents_and_the_report_shows_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "sea.yaml"
     file.write_text(yaml.safe_dump({**SPEC, "explain": {**ASKED, "seeds": 1}}))
     out = tmp_path / "out"
@@ -82,10 +87,24 @@ def test_jobs_look_into_their_agents_and_the_report_shows_it(tmp_path: Path) -> 
     told = json.loads((folder / "summary.json").read_text())
     assert set(told["inside"]) == {"weights", "layers"}
     assert any("set back" in number["number"] for number in told["inside"]["layers"]["numbers"]), "the run's own start"
+    kept = first["explained"]["numbers"]
+    assert {number["part"] for number in kept} == {"weights", "layers"}
+    one = next(n for n in kept if n["number"].endswith("set back, share of all layers"))
+    assert {k: v for k, v in one.items() if k != "part"} in told["inside"]["layers"]["numbers"]
+    assert score(first, f"inside/layers/{one['number']}") == one["value"]
+    assert math.isnan(score(rows["epsilon", 1], f"inside/layers/{one['number']}"))
+    table = (out / "table.md").read_text()
+    assert "## sea-3, inside of the agents" in table
+    assert f"| layers | {one['number']} |" in table
     assert not list((out / rows["epsilon", 1]["folder"]).glob("explain"))
     page = (out / "report.html").read_text()
     assert '<section id="inside"' in page
     assert "set back" in page
     before = folder.stat().st_mtime_ns
+    capsys.readouterr()
+    assert main(["study", str(file), "--out", str(out), "--table"]) == 0
+    said = capsys.readouterr().out
+    assert "return of the trained agents" in said
+    assert "inside of the agents" not in said, "they would fill the screen"
     assert main(["study", str(file), "--out", str(out), "--quiet"]) == 0
     assert folder.stat().st_mtime_ns == before, "what is done is not done again"

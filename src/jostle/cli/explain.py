@@ -44,8 +44,8 @@ class Explain:
     which: Literal["newest", "best"] = "newest"
     """The run's newest good checkpoint, or the best one by the evaluations of its training."""
     parts: Annotated[tuple[str, ...], named("NAME [NAME ...]")] = ()
-    """What is looked at: saliency, weights, units, layers, pruning, memory, planes, entanglement, probes, maximised.
-    Without this, all that fit."""
+    """What is looked at: saliency, weights, units, layers, pruning, memory, planes, paths, entanglement, probes,
+    maximised. Without this, all that fit."""
     target: Annotated[str | None, shown("the action's log-probability or value, or mean:0", "NAME")] = None
     """What is explained: log_prob, prob, logit, q, value, entropy, mean:D, std:D; log_prob:2 is that of action 2."""
     methods: Annotated[tuple[str, ...], named("NAME [NAME ...]")] = ()
@@ -57,6 +57,9 @@ class Explain:
     """Episodes to record, of each condition."""
     max_steps: int = 200
     """Steps of one episode, after which it is left."""
+    changes: Annotated[tuple[str, ...], named("OBJECT:KEY=VALUE[,KEY=VALUE] [...]")] = ()
+    """Objects and the options of the environment that change them, by which techniques of saliency are checked.
+    Without this, those that are known of jostle's own environments."""
     conditions: Annotated[tuple[str, ...], named("NAME:KEY=VALUE[,KEY=VALUE] [...]")] = ()
     """Conditions to play under, the first of which is what was seen: a name and options of the environment."""
     domain: Annotated[str | None, shown("nothing is randomised", "train|FILE")] = None
@@ -99,7 +102,7 @@ class Explain:
 
 def explain(arguments: list[str]) -> int:
     """``jostle explain DIR``"""
-    for flag in ("--parts", "--methods", "--conditions", "--env-options"):
+    for flag in ("--parts", "--methods", "--changes", "--conditions", "--env-options"):
         refuse_twice(arguments, flag)
     args = parse(Explain, arguments, "jostle explain")
     from jostle.envs.domain import asked  # late, so that help is quick
@@ -136,6 +139,7 @@ def explain(arguments: list[str]) -> int:
             max_size=args.max_size,
             key=args.key,
             sanity=not args.no_sanity,
+            changes=parse_conditions(args.changes, "--changes") or None,
             video=not args.no_video,
             overwrite=args.overwrite,
             announce=lambda said: None if args.quiet else print(said, file=sys.stderr),
@@ -151,7 +155,7 @@ def explain(arguments: list[str]) -> int:
     return judge(statements, policy, found.trace, junit, target=args.target, key=args.key, quiet=args.quiet)
 
 
-def parse_conditions(words: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def parse_conditions(words: tuple[str, ...], flag: str = "--conditions") -> dict[str, dict[str, Any]]:
     """Conditions from ``name:key=value,key=value`` words.
 
     >>> parse_conditions(("seen", "unseen:split=test,themes=[1, 2]"))
@@ -164,9 +168,9 @@ def parse_conditions(words: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     for word in words:
         name, _, rest = word.partition(":")
         if not name or name in found or "=" in name:
-            raise ConfigError(f"--conditions {word} cannot be used: NAME:KEY=VALUE, and each a name of its own.")
+            raise ConfigError(f"{flag} {word} cannot be used: NAME:KEY=VALUE, and each a name of its own.")
         pairs = re.split(r",(?=\s*[A-Za-z_]\w*=)", rest) if rest else []
-        found[name] = parse_options([pair.strip() for pair in pairs], "--conditions")
+        found[name] = parse_options([pair.strip() for pair in pairs], flag)
     return found
 
 
@@ -193,7 +197,7 @@ def _table(rows: list[dict[str, str]], title: str) -> None:
         return
     table = Table(title=title, title_justify="left")
     for name in rows[0]:
-        number = name.startswith("like") or name in ("gain", "value", "null", "p")
+        number = name.startswith("like") or name in ("gain", "objects changed", "value", "null", "p")
         table.add_column(name, justify="right" if number else "left")
     for row in rows:
         table.add_row(*row.values())

@@ -262,7 +262,7 @@ def _tables(spec: "Spec", out: Path, args: Study) -> None:
     elif not args.quiet:
         print('note: no figures, for they need matplotlib: pip install "jostle[lab]"')
     if not args.quiet:
-        print(text)
+        print(tables.report(spec.name, found, spec.show, inside=False))
     report_of_study(args.spec, out, spec.name, args.quiet)
 
 

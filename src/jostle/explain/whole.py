@@ -48,6 +48,7 @@ def explain_policy(
     key: str | None = None,
     sanity: bool = True,
     sanity_steps: int = 3,
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
     video: bool = True,
     overwrite: bool = False,
     announce: Callable[[str], None] = lambda _: None,
@@ -70,8 +71,10 @@ def explain_policy(
         episodes, max_steps, layers, conditions, noise, actions, seed, env, env_options, max_size: see
             `jostle.explain.trace`. The seed is also that of nulls.
         key: which part of a dictionary is explained.
-        sanity: check the techniques (of pictures).
-        sanity_steps: at how many of the steps.
+        sanity: check the techniques.
+        sanity_steps: maps at how many of the steps.
+        changes: object -> options of the environment under which it is another one, by which techniques are checked
+            too (`jostle.explain.change_objects`); None: those that are known of jostle's own environments.
         video: record one of the first episode.
         overwrite: replace what an earlier one left in the folder.
         announce: called with a sentence about the size of the trace, before it is made.
@@ -100,7 +103,8 @@ def explain_policy(
     subject = ask(view, recorded.steps(rows), target, key=key)
     found = Explanation(folder, recorded)
     progress = Progress({name: part.weight for name, part in chosen.items()}, notify, stop)
-    how = Asked(methods, sanity_steps if sanity else 0, video, seed)
+    simulator = {"changes": changes, "env": env, "env_options": env_options}
+    how = Asked(methods, sanity_steps if sanity else 0, video, seed, simulator)
     bench = Bench(subject, found, how, _first_weights(found, initial), progress)
     require_known(bench)
     _clear(folder)

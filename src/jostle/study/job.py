@@ -185,13 +185,14 @@ def _stress(agent: Any, asked: Mapping[str, Any], folder: Path) -> dict[str, Any
 
 
 def _explained(agent: Any, asked: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Verdicts on the techniques and what was left out; everything else stays in the run's folder."""
+    """Verdicts on the techniques, numbers beside their nulls, what was left out; maps and arrays stay in the folder."""
     from jostle.explain import explain_policy
 
     how = {"video": False, **asked}
     found = explain_policy(agent, folder / EXPLAIN, initial=folder, overwrite=True, **how)
     verdicts = {f"{row['technique']}, {row['explains']}": row.get("verdict") for row in found.rows()}
-    return {"techniques": verdicts, "left out": list(found.left_out), "seconds": found.seconds}
+    numbers = [{"part": part, **n.as_dict()} for part, inside in found.inside.items() for n in inside.numbers]
+    return {"techniques": verdicts, "numbers": numbers, "left out": list(found.left_out), "seconds": found.seconds}
 
 
 def _follow(parent: int) -> None:

@@ -8,8 +8,8 @@ from jostle.study.jobs import RANDOM
 from jostle.study.yaml_parts import keys, mapping, whole_number
 
 _EXPLAIN = (
-    "parts", "methods", "target", "steps", "episodes", "max_steps", "conditions", "noise", "actions", "sanity", "video",
-    "seed", "seeds",
+    "parts", "methods", "target", "steps", "episodes", "max_steps", "changes", "conditions", "noise", "actions",
+    "sanity", "video", "seed", "seeds",
 )  # fmt: skip
 
 
@@ -25,8 +25,9 @@ def read_explanation(given: Mapping[str, Any]) -> dict[str, Any] | None:
     for name in ("parts", "methods"):
         if name in found and not (isinstance(found[name], list) and all(isinstance(each, str) for each in found[name])):
             raise ConfigError(f"{name} of explain must be a list of names, not {found[name]!r}.")
-    for name, options in mapping(found.get("conditions"), "conditions", "explain").items():
-        mapping(options, f"condition '{name}'", "explain")
+    for kind in ("conditions", "changes"):
+        for name, options in mapping(found.get(kind), kind, "explain").items():
+            mapping(options, f"{kind.removesuffix('s')} '{name}'", "explain")
     if "seeds" in found:
         found["seeds"] = whole_number(found["seeds"], "seeds of explain")
     from jostle.explain.methods import require_names  # late, for it needs torch

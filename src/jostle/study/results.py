@@ -19,6 +19,9 @@ FILE, TABLE, SEARCH = "results.jsonl", "results.csv", "search.jsonl"
 OF_METRICS = ("metric/", "early/", "late/", "left/")
 """Measures of a metric NAME: its last value; its mean over the first tenth of the training and over the last one, of
 those whose course is kept; and the last tenth's share of the first's."""
+INSIDE = "inside/"
+"""Of what was found inside of the agents: ``inside/PART/NUMBER``."""
+UNLISTED = (*OF_METRICS, INSIDE)
 _TITLES = {
     "training": "return over the last tenth of the training",
     "last": "return of the training's last episodes",
@@ -51,7 +54,7 @@ class Results:
         training's own last episodes, a hundred at most; ``stress/SUITE/CONDITION|MODE`` of each condition;
         ``metric/NAME`` of metrics whose course is kept; and ``training``.
 
-        Not listed are ``metric/NAME`` of others, and `OF_METRICS`.
+        Not listed are ``metric/NAME`` of others, `OF_METRICS`, and `INSIDE`.
         """
         found: dict[str, None] = {}
         for row in self.rows:
@@ -72,7 +75,7 @@ class Results:
         """
         if task not in self.tasks:
             raise ConfigError(f"there is no task '{task}'; {closest(task, self.tasks)}")
-        if not measure.startswith(OF_METRICS) and measure not in self.measures(task):
+        if not measure.startswith(UNLISTED) and measure not in self.measures(task):
             raise ConfigError(f"nothing measured '{measure}' on '{task}'; {closest(measure, self.measures(task))}")
         found = {}
         for method in self.methods(task):
@@ -153,6 +156,10 @@ def score(row: Mapping[str, Any], measure: str) -> float:
     if kind in ("early", "late", "left"):
         early, late = _ends(row, rest)
         return early if kind == "early" else late if kind == "late" else late / early if early else math.nan
+    if kind == INSIDE[:-1]:
+        part, _, name = rest.partition("/")
+        told = (row.get("explained") or {}).get("numbers") or ()
+        return _number(next((n["value"] for n in told if (n["part"], n["number"]) == (part, name)), None))
     suite, _, cell = rest.partition("/")
     found = (row["scores"].get("stress") or {}).get(suite, {}).get(cell, {})
     return _number(found.get("success") if found.get("success") is not None else found.get("return"))
@@ -167,6 +174,8 @@ def title(measure: str) -> str:
         suite, _, cell = rest.partition("/")
         condition, _, mode = cell.rpartition("|")
         return f"{suite}: {condition}, noise {mode}"
+    if kind == INSIDE[:-1]:
+        return rest.partition("/")[2]
     ends = {"metric": "at the end", "early": "in the first tenth", "late": "in the last tenth", "left": "what is left"}
     return f"{rest}, {ends[kind]}" if kind in ends else _TITLES.get(measure, measure)
 

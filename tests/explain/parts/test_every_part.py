@@ -12,12 +12,14 @@ from small_agents import Blob, Functional, SmallConv
 import jostle
 from jostle.cli import main
 from jostle.errors import CheckpointError, ConfigError
-from jostle.explain import explain_policy, read_trace
+from jostle.explain import explain_policy, gather, read_trace, trajectories
 from jostle.explain.explanation import Explanation
 from jostle.explain.parts import PARTS
 from jostle.explain.parts import bench as bench_module
 from jostle.explain.summary import read_summary
 from jostle.explain.tracing import fingerprint
+from jostle.explain.weights import initial_weights
+from jostle.explain.weights.start import nulls_of
 
 INSIDE = [name for name in PARTS if name != "saliency"]
 CONDITIONS = {"seen": {"split": "train"}, "unseen": {"split": "test"}}
@@ -106,6 +108,9 @@ def test_numbers_are_those_of_the_results(whole: Explanation) -> None:
     assert gain.null is not None
     assert gain.null[0] == pytest.approx(-gain.null[1]), "either way"
     layers = whole.inside["layers"].results["layers"]
+    assert any(n.name == "policy set back, share of all layers" for n in whole.inside["layers"].numbers), (
+        "without what was found, so that seeds can be put together"
+    )
     by_name = {n.name.split(" set back")[0]: n for n in whole.inside["layers"].numbers}
     assert by_name["policy"].value == pytest.approx(layers.reinitialised[-2].mean() / layers.everything.mean())
     memory = whole.inside["memory"].results["memory"]
@@ -120,6 +125,12 @@ def test_numbers_are_those_of_the_results(whole: Explanation) -> None:
     assert gone.null[0] > 1, "other draws are as far as the start is large, times √2"
 
 
+def nulls(whole: Explanation) -> Any:
+    """The untrained networks that stood beside it."""
+    view = jostle.as_view(jostle.load(whole.folder.parent / "run", encoder=SmallConv))
+    return nulls_of(view, 3, seed=10_000, source=initial_weights(whole.folder.parent / "run"))
+
+
 def test_conditions_and_worlds_are_what_is_entangled_and_probed(whole: Explanation) -> None:
     entangled = whole.inside["entanglement"].results
     assert len(entangled) == 2
@@ -128,6 +139,18 @@ def test_conditions_and_worlds_are_what_is_entangled_and_probed(whole: Explanati
     assert probe.each[0].layer == "core"
     assert whole.inside["planes"].results["pca_core"].fit_on == "seen"
     assert any("how far unseen lies beyond seen" in n.name for n in whole.inside["planes"].numbers)
+    paths = whole.inside["paths"].results["core_unseen"]
+    assert paths.pairs.tolist() == [[0, 4], [1, 5], [2, 6], [3, 7]], "the same games"
+    told = {n.of: n for n in whole.inside["paths"].numbers if n.name == "cycle-consistency of seen and unseen in core"}
+    assert set(told) == {f"{what}, in the mean" for what in (
+        "other games", "the observations themselves", "untrained networks")}  # fmt: skip
+    assert [n.value for n in told.values()] == pytest.approx([paths.consistency.mean()] * 3)
+    assert told["other games, in the mean"].null == pytest.approx((paths.mismatched.mean(),) * 2)
+    fresh = np.mean([
+        trajectories(gather(whole.trace, "core", null), "seen", "unseen").consistency.mean() for null in nulls(whole)
+    ])  # fmt: skip
+    assert told["untrained networks, in the mean"].null == pytest.approx((fresh, fresh))
+    assert told["other games, in the mean"].p == paths.beyond["mismatched"].p
 
 
 def test_a_world_that_differs_between_episodes_is_probed(tmp_path: Path) -> None:
@@ -154,7 +177,7 @@ def test_a_world_that_differs_between_episodes_is_probed(tmp_path: Path) -> None
 def test_without_memory_start_or_pictures_parts_say_why(tmp_path: Path) -> None:
     agent = jostle.DQN("CartPole-v1", num_envs=2, hidden=(12, 8), dueling=True, noisy="factorised", seed=1)
     found = explain_policy(agent, tmp_path / "a", episodes=3, max_steps=20, noise="sampled")
-    assert set(found.inside) == set(PARTS) - {"memory", "entanglement", "probes"}
+    assert set(found.inside) == set(PARTS) - {"memory", "paths", "entanglement", "probes"}
     assert "no recurrent state" in found.left_out["memory"]
     assert "keeps them in its folder" in found.left_out["layers set back to their own start"]
     assert "no kernels in the plane" in found.left_out["spectra"]
@@ -176,7 +199,7 @@ def test_stable_baselines_on_vectors_and_pictures(tmp_path: Path, capsys: pytest
     assert "gain of pruning by size" in said
     assert "note: no memory: " in said
     told = read_summary(tmp_path / "pole-explain")
-    assert set(told.numbers) == set(PARTS) - {"memory", "entanglement", "probes"}
+    assert set(told.numbers) == set(PARTS) - {"memory", "paths", "entanglement", "probes"}
     model = PPO("CnnPolicy", Blob(), **small).learn(16)
     view = jostle.as_view(model, env=Blob)
     few: dict[str, Any] = {"steps": 1, "sanity": False, "video": False, "methods": ["blur"], "episodes": 2}
@@ -190,7 +213,7 @@ def test_stable_baselines_on_vectors_and_pictures(tmp_path: Path, capsys: pytest
 def test_modules_and_functions(tmp_path: Path) -> None:
     view = jostle.as_view(Functional(), env="CartPole-v1", kind="logits")
     found = explain_policy(view, tmp_path / "a", initial=Functional(), episodes=2, max_steps=20)
-    assert set(found.inside) == set(PARTS) - {"memory", "entanglement", "probes"}
+    assert set(found.inside) == set(PARTS) - {"memory", "paths", "entanglement", "probes"}
     assert not found.inside["layers"].results["layers"].everything.any(), "it is its own start"
     acting = jostle.as_view(lambda obs: (obs[:, 2] > 0).astype(int), env="CartPole-v1")
     found = explain_policy(acting, tmp_path / "b", episodes=2, max_steps=20)

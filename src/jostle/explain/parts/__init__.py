@@ -9,6 +9,7 @@ from jostle.explain.parts.entangled import entangled
 from jostle.explain.parts.layers import layers
 from jostle.explain.parts.maximised import maximised
 from jostle.explain.parts.memory import memory
+from jostle.explain.parts.paths import paths
 from jostle.explain.parts.planes import planes
 from jostle.explain.parts.probes import probes
 from jostle.explain.parts.progress import Notify, Progress, Stopped
@@ -33,6 +34,7 @@ PARTS = {
     "pruning": Part(pruning, 2),
     "memory": Part(memory, 1),
     "planes": Part(planes, 3),
+    "paths": Part(paths, 1),
     "entanglement": Part(entangled, 1),
     "probes": Part(probes, 2),
     "maximised": Part(maximised, 2),

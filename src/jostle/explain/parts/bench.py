@@ -1,6 +1,6 @@
 """What the parts of an explanation work with, and where they put what they find."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -37,12 +37,14 @@ class Asked:
         checked: steps at which they are checked; 0: none.
         video: record one.
         seed: of nulls.
+        changes: what is changed in the simulator, and where; see `jostle.explain.sanity.changes.change_objects`.
     """
 
     methods: Sequence[str] | None = None
     checked: int = 3
     video: bool = True
     seed: int = 0
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass

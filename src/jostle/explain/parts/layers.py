@@ -36,15 +36,15 @@ def _own(found: LayerAblation) -> list[Number]:
     assert found.moved is not None
     moved = found.share(found.moved.mean(2))
     return [
-        Number.beside(f"{layer} set back ({verdict}), share of all layers", share, null, "moves as far at random")
-        for layer, verdict, share, null in zip(found.layers, found.verdicts, found.relative, moved, strict=True)
+        Number.beside(f"{layer} set back, share of all layers", share, null, "moves as far at random")
+        for layer, share, null in zip(found.layers, found.relative, moved, strict=True)
     ]
 
 
 def _afresh(found: LayerAblation, others: list[LayerAblation]) -> list[Number]:
     return [
         Number.beside(
-            f"{layer} afresh ({found.verdicts[row]}), share of all layers", found.relative[row],
+            f"{layer} afresh, share of all layers", found.relative[row],
             [other.relative[row] for other in others], "untrained networks",
         )
         for row, layer in enumerate(found.layers)

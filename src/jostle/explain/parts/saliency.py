@@ -1,21 +1,24 @@
 """What the policy looks at: maps of pictures with their checks, a gallery and a video; of vectors the features."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from jostle.errors import ConfigError
 from jostle.explain.asking import Subject
-from jostle.explain.explanation import Explanation
 from jostle.explain.methods import feature_methods, map_methods
 from jostle.explain.parts.bench import Bench
 from jostle.explain.parts.progress import Stopped
 from jostle.explain.results import Maps
 from jostle.explain.results.gallery import plot_gallery
+from jostle.explain.results.numbers import Number
 from jostle.explain.results.objects import object_mass
 from jostle.explain.results.video import record_maps
 from jostle.explain.sanity import check
+from jostle.explain.sanity.changes import ChangedObjects, change_objects
+from jostle.explain.sanity.intervening import intervention
 from jostle.explain.sanity.permuted import Students, students
 
 VIDEO = "blur"
@@ -61,19 +64,28 @@ def _features(bench: Bench) -> None:
     rows = found.trace.spread(FEATURE_STEPS)
     many = Subject(subject.view, found.trace.steps(rows), subject.target, key=subject.key)
     methods = feature_methods(many, bench.asked.methods)
-    bench.progress.expect(len(methods))
+    checked = bool(bench.asked.checked)
+    bench.progress.expect(len(methods) * (1 + checked) + checked)
     for name, method in methods.items():
         with bench.attempt(name):
             one = method(many)
             one.save(found.folder / "features", name)
             found.found[name] = one
             bench.own.figures[f"features/{name}.png"] = f"How much each feature matters, by {one.method}, {one.target}."
+    changed = _changed(bench) if checked else None
+    if changed is None:
+        return
+    for name in found.found:
+        with bench.attempt(f"checks of {name}"):
+            tested = intervention(methods[name], changed, seed=bench.asked.seed)
+            tested.save(found.folder / "sanity", f"{name}_intervention")
+            found.interventions[name] = tested
 
 
 def _made(bench: Bench) -> None:
     methods = map_methods(bench.subject, bench.found.trace, bench.asked.methods)
     checked = bool(bench.asked.checked)
-    bench.progress.expect(len(methods) * (2 if checked else 1) + checked + bench.asked.video)
+    bench.progress.expect(len(methods) * (2 if checked else 1) + 2 * checked + bench.asked.video)
     for name, method in methods.items():
         with bench.attempt(name):
             bench.found.found[name] = method(bench.subject)
@@ -89,9 +101,10 @@ def _checked(bench: Bench) -> None:
     taught: Students | None = None
     with bench.attempt("permuted actions"):
         taught = students(subject.view, found.trace)
+    changed = _changed(bench)
     for name, method in methods.items():
         with bench.attempt(f"checks of {name}"):
-            _, sanity = check(method, few, taught=taught, most=LAYERS)
+            _, sanity = check(method, few, taught=taught, changed=changed, most=LAYERS)
             found.sanity[name] = sanity
             sanity.save(found.folder / "sanity", name)
             own = found.found[name]
@@ -99,10 +112,19 @@ def _checked(bench: Bench) -> None:
             found.found[name] = own.marked(sanity.failed)
 
 
+def _changed(bench: Bench) -> ChangedObjects | None:
+    """Objects changed in the simulator, of environments whose objects are known."""
+    subject = bench.subject
+    with bench.attempt("objects changed in the simulator"):
+        how: dict[str, Any] = {"target": subject.target, "key": subject.key, "seed": bench.asked.seed}
+        return change_objects(subject.view, **how, **bench.asked.changes)
+    return None
+
+
 def _written(bench: Bench) -> None:
     """Maps with their verdicts, and the gallery."""
     found = bench.found
-    _on_objects(found, bench.subject)
+    _on_objects(bench)
     made = [maps for maps in found.found.values() if isinstance(maps, Maps)]
     for name, each in found.found.items():
         each.save(found.folder / "maps", name)
@@ -117,13 +139,23 @@ def _written(bench: Bench) -> None:
         )
 
 
-def _on_objects(found: Explanation, subject: Subject) -> None:
-    rows = subject.steps.rows
-    pixels = {name: found.trace.column(f"object.{name}", rows) for name in found.trace.objects}
+def _on_objects(bench: Bench) -> None:
+    """The mass of each technique's maps on objects, over all steps, and condition by condition."""
+    found, steps = bench.found, bench.subject.steps
+    pixels = {name: found.trace.column(f"object.{name}", steps.rows) for name in found.trace.objects}
+    conditions = np.array(steps.condition)
     for name, maps in found.found.items():
-        if isinstance(maps, Maps) and all(p.shape == maps.values.shape for p in pixels.values()):
-            own, alone = object_mass(maps, pixels), object_mass(replace(maps, values=maps.null), pixels)
-            found.masses[name] = {what: (_mean(own[what]), _mean(alone[what])) for what in pixels}
+        if not isinstance(maps, Maps) or any(p.shape != maps.values.shape for p in pixels.values()):
+            continue
+        own, alone = object_mass(maps, pixels), object_mass(replace(maps, values=maps.null), pixels)
+        found.masses[name] = {what: (_mean(own[what]), _mean(alone[what])) for what in pixels}
+        for what in pixels:
+            for condition in found.trace.about.conditions:
+                at = conditions == condition
+                level = _mean(alone[what][at])
+                told = f"{name} on {what}, {condition}, over its share of the picture"
+                null = (level, level) if np.isfinite(level) else None
+                bench.own.numbers.append(Number(told, _mean(own[what][at]), "the picture alone", null))
 
 
 def _mean(values: Float[np.ndarray, "B"]) -> float:

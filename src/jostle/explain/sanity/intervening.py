@@ -3,6 +3,7 @@
 A map yields hypotheses, which are tested by intervening on what the picture is of (Atrey et al. 2020).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +13,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
+from jostle.explain.asking import Subject
 from jostle.explain.results import Importance, Maps
 from jostle.explain.results.kept import file_name, keep
 from jostle.explain.results.similarity import spearman
 from jostle.explain.sanity.changes import ChangedObjects
-from jostle.explain.sanity.randomise import Method
 from jostle.scores.intervals import Interval
 
 if TYPE_CHECKING:
@@ -160,7 +161,9 @@ class Intervention:
         return _interval(own[0], drawn[:, 0]), _interval(own[null], drawn[:, null]), _interval(own[0] - own[null], lead)
 
 
-def intervention(method: Method, changed: ChangedObjects, *, seed: int = 0) -> Intervention:
+def intervention(
+    method: Callable[[Subject], Maps | Importance], changed: ChangedObjects, *, seed: int = 0
+) -> Intervention:
     """Compare what a technique says of objects with what changing them does.
 
     Args:
@@ -171,7 +174,7 @@ def intervention(method: Method, changed: ChangedObjects, *, seed: int = 0) -> I
     Raises:
         ConfigError: the technique cannot be used on the policy.
     """
-    found: Maps | Importance = method(changed.subject)
+    found = method(changed.subject)
     if isinstance(found, Maps):
         each = (found.values, found.null, np.ones_like(found.values))
         claim, alone, even = (_on_pixels(values, changed) for values in each)

@@ -21,6 +21,10 @@ FIRST = (
     "features/ablation",
 )  # fmt: skip
 """Beginnings of the names of the figures that are shown at once; the others are folded away."""
+EFFECT = (
+    "Effects are Hedges' g over the seeds of two methods with its interval; p is by permutation of the seeds, and not "
+    "adjusted for there being many numbers."
+)
 ROOM = 6_000_000
 """Bytes of all pictures, before they grow by a third as text; videos leave a third of it."""
 
@@ -132,20 +136,48 @@ def _numbers(material: Material, here: Sequence[Explained], task: str) -> Markup
                 found.setdefault((part, one.name, one.of), {}).setdefault(each.method, []).append(one)
     if not found:
         return None
+    first = here[0].method
     several = len({each.method for each in here}) > 1
+    apart = several and any(_seeds(methods.get(first)) and len(methods) > 1 for methods in found.values())
     columns = [Column("number"), *([Column("method")] if several else []), Column("value", True), Column("null", True),
-               Column("the null is"), Column("p", True)]  # fmt: skip
+               Column("the null is"), Column("p", True),
+               *([Column(f"effect against {first}", True)] if apart else [])]  # fmt: skip
     rows = []
     for (part, name, _), methods in found.items():
         for method, all_of in methods.items():
             who = [join(swatch(material.colour(method)), " ", method)] if several else []
             nulls = list(dict.fromkeys(one.null_shown for one in all_of))
+            effect = [_effect(methods.get(first), all_of if method != first else None)] if apart else []
             rows.append([
                 join(tag("span", f"{part}: ", class_="quiet"), name), *who,
                 Cell("; ".join(one.shown for one in all_of), _mean(all_of)),
                 "; ".join(nulls), all_of[0].null_is, Cell("; ".join(one.p_shown for one in all_of), all_of[0].p),
+                *effect,
             ])  # fmt: skip
-    return details(f"All numbers beside their nulls, {task}", table(columns, rows, f"numbers of the inside on {task}"))
+    shown = table(columns, rows, f"numbers of the inside on {task}")
+    return details(
+        f"All numbers beside their nulls, {task}", shown, tag("p", EFFECT, class_="quiet") if apart else None
+    )
+
+
+def _seeds(numbers: "Sequence[Number] | None") -> bool:
+    """There are two finite values at least."""
+    return sum(math.isfinite(one.value) for one in numbers or ()) >= 2
+
+
+def _effect(base: "Sequence[Number] | None", other: "Sequence[Number] | None") -> Cell:
+    """Hedges' g with its interval and p by permutation, of two seeds a side."""
+    if base is None or other is None or not (_seeds(base) and _seeds(other)):
+        return Cell("", None)
+    from jostle.explain.results.effects import effect  # late: reports of runs alone need no torch
+
+    x, y = ([one.value for one in side if math.isfinite(one.value)] for side in (base, other))
+    found = effect("", x, y)
+    g = found.g
+    if not math.isfinite(g.point):
+        return Cell("nothing varies", None)
+    minus = f"{g.point:.2f} [{g.low:.2f}, {g.high:.2f}]".replace("-", "−")
+    return Cell(f"{minus}, p {found.p:.2g}", g.point)
 
 
 def _mean(numbers: "Sequence[Number]") -> float | None:

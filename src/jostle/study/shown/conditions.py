@@ -181,3 +181,8 @@ def columns(rows: Sequence[tuple[str, Sequence[Interval | None]]], marks: Sequen
         behind = marks[nth] if marks else []
         lines.append(f"{head} " + " | ".join(a + b for a, b in zip_longest(cells, behind, fillvalue="")) + " |")
     return lines
+
+
+def cell(text: str) -> str:
+    """A name that cannot end its cell or its row."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")

@@ -12,10 +12,27 @@ KEYS = (
     "labels", "titles", "about", "parts", "figures", "measures", "hidden", "extra", "ranges", "solved", "across",
     "together", "each",
 )  # fmt: skip
-PART = ("name", "task", "methods", "baseline", "pairs", "contrasts", "panels", "curves", "intervals", "score")
+PART = (
+    "name", "task", "methods", "baseline", "pairs", "contrasts", "claims", "panels", "curves", "intervals", "score",
+)  # fmt: skip
 FIGURES = ("curves", "conditions", "intervals")
 Measured = tuple[str, str]
 """A method and a measure."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That a method has more (or less) of a measure than another one has.
+
+    Attributes:
+        says: in words, with whose it is.
+        measure: of `Results.scores`.
+        methods: the one that has more, and the other.
+    """
+
+    says: str
+    measure: str
+    methods: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,7 @@ class Part:
         intervals: methods whose intervals are drawn, with what they are called there.
         score: of stress tests, ``success`` or ``return``; None: success where it is told.
         contrasts: pairs of a method by a measure, where the two are not by the same one.
+        claims: that were made before anything was measured: one family, in which each is held against all seeds.
     """
 
     name: str
@@ -45,6 +63,7 @@ class Part:
     intervals: Mapping[str, str] = field(default_factory=dict)
     score: str | None = None
     contrasts: Sequence[tuple[Measured, Measured]] = ()
+    claims: Sequence[Claim] = ()
 
 
 @dataclass(frozen=True)
@@ -146,6 +165,7 @@ def _part(data: Any, tasks: Sequence[str], methods: Sequence[str]) -> Part:
         baseline=given.get("baseline"),
         pairs=[(str(a), str(b)) for a, b in map(_two, _list(given.get("pairs"), "pairs"))],
         contrasts=[(_measured(a), _measured(b)) for a, b in map(_two, _list(given.get("contrasts"), "contrasts"))],
+        claims=[_claim(each) for each in _list(given.get("claims"), "claims")],
         panels=mapping(given.get("panels"), "panels", "a part of show"),
         curves=None if given.get("curves") is None else _names(given["curves"], "curves of a part"),
         intervals=mapping(given.get("intervals"), "intervals", "a part of show"), score=given.get("score"),
@@ -156,11 +176,23 @@ def _part(data: Any, tasks: Sequence[str], methods: Sequence[str]) -> Part:
         *found.intervals,
         *(m for pair in found.pairs for m in pair),
         *(method for contrast in found.contrasts for method, _ in contrast),
+        *(method for claim in found.claims for method in claim.methods),
     ]
     if found.score is not None:
         _known([found.score], ("success", "return"), f"part '{found.name}' of show", "score")
     _known([*named, *([found.baseline] if found.baseline else [])], methods, f"part '{found.name}' of show", "method")
     return found
+
+
+def _claim(data: Any) -> Claim:
+    given = keys(data, ("says", "measure", "more", "than"), "a claim")
+    for name in ("says", "measure", "more", "than"):
+        if not isinstance(given.get(name), str):
+            raise ConfigError(
+                f"a claim needs {name}, a text, not {given.get(name)!r}: write {{says: larger weights, measure: "
+                "inside/weights/L2 of actor.0.weight, more: METHOD, than: METHOD}."
+            )
+    return Claim(given["says"], given["measure"], (given["more"], given["than"]))
 
 
 def _across(data: Any, tasks: Sequence[str]) -> Across:

@@ -13,15 +13,22 @@ from jostle.scores.summary import compare
 from jostle.study.records import shown
 from jostle.study.results import OF_METRICS, Results, score
 from jostle.study.search.tune import Budget
-from jostle.study.shown.conditions import Conditions, columns, conditions_text
+from jostle.study.shown.conditions import Conditions, cell, columns, conditions_text
+from jostle.study.shown.inside import claims_table, inside_table
 from jostle.study.shown.show import Part, Show
 
 POOLED_SEEDS = 5
 """At least, of a task that is put together with others."""
 
 
-def report(name: str, found: Results, show: Show | None = None) -> str:
+def report(name: str, found: Results, show: Show | None = None, *, inside: bool = True) -> str:
     """Markdown: a table a part and measure, the baseline beside the others; then all tasks together.
+
+    Args:
+        name: the title.
+        found: the runs.
+        show: what is shown.
+        inside: the numbers of the inside of agents, of which there are many, too.
 
     Raises:
         ConfigError: there are no results yet.
@@ -38,6 +45,8 @@ def report(name: str, found: Results, show: Show | None = None) -> str:
         text += _contrasts(found, part, show)
         for suite in suites_of(found, part.task):
             text += [f"## {part.name}, stress test {suite}", "", *conditions_text(Conditions(found, part, suite))]
+        text += claims_table(found, part)
+        text += inside_table(found, part) if inside else []
     return "\n".join([*text, *_together(found, show)])
 
 
@@ -82,11 +91,11 @@ def _summary(found: Results, part: Part, measure: str, show: Show) -> list[str]:
     for method, values in scores.items():
         better = improvement_interval(values, scores[base]) if method != base else None
         intervals: list[Interval | None] = [interval(values, "iqm"), interval(values, "mean"), better]
-        cells.append((f"| {_cell(method)} | {len(values)} |", intervals if len(runs) > 1 else intervals[:2]))
+        cells.append((f"| {cell(method)} | {len(values)} |", intervals if len(runs) > 1 else intervals[:2]))
     lines = [f"## {part.name}, {show.title(measure)}", ""]
     if part.task in show.titles:
         lines += [f"{show.titles[part.task]}.", ""]
-    lines += ["| " + " | ".join(map(_cell, head)) + " |", "|---" * len(head) + "|"]
+    lines += ["| " + " | ".join(map(cell, head)) + " |", "|---" * len(head) + "|"]
     whole = all(float(value).is_integer() for values in scores.values() for value in values)
     digits = 0 if whole else decimals([each[1] for _, each in cells])
     for line, (method, rows) in zip(columns(cells), runs.items(), strict=True):
@@ -130,7 +139,7 @@ def _by_seeds(pairs: Sequence[tuple[str, Mapping[int, float], Mapping[int, float
         if len(seeds) < 2:
             continue
         x, y = (np.array([side[seed] for seed in seeds]) for side in (first, second))
-        cells.append((f"| {_cell(words)} | {len(seeds)} |", [paired_interval(x, y), improvement_interval(x, y)]))
+        cells.append((f"| {cell(words)} | {len(seeds)} |", [paired_interval(x, y), improvement_interval(x, y)]))
     head = ["", "| by pairs of seeds | pairs | difference | P(better) |", "|---|---|---|---|"]
     return [*head, *columns(cells)] if cells else []
 
@@ -244,8 +253,3 @@ def _mean(values: Sequence[float]) -> str:
         return "–"
     mean = float(np.mean(told))
     return f"{mean:,.0f}" if abs(mean) >= 100 else f"{mean:.3g}"
-
-
-def _cell(text: str) -> str:
-    """A name that cannot end its cell or its row."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
