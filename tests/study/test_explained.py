@@ -50,6 +50,14 @@ def test_it_is_asked_of_the_first_seeds_and_never_of_chance() -> None:
     assert own[0].explain == {"parts": ["units"]}
 
 
+def test_techniques_of_the_first_seeds_alone_are_checked() -> None:
+    jobs = make_study({**SPEC, "explain": {**ASKED, "sanity": 1}}).jobs
+    asked = {job.seed: job.explain for job in jobs if job.method == "epsilon"}
+    assert asked == {0: {**ASKED, "sanity": True}, 1: {**ASKED, "sanity": False}}
+    plain = make_study({**SPEC, "explain": {**ASKED, "sanity": True}}).jobs
+    assert {job.explain["sanity"] for job in plain if job.explain} == {True}
+
+
 def test_trials_of_a_search_are_not_looked_into() -> None:
     tune = {"settings": {"learning_rate": {"log_uniform": [1e-4, 1e-2]}}, "trials": 2, "seeds": 1}
     methods = {"epsilon": SPEC["methods"]["epsilon"]}
@@ -64,6 +72,7 @@ def test_trials_of_a_search_are_not_looked_into() -> None:
     ({"parts": "units"}, "parts of explain must be a list of names"),
     ({"methods": ["blurr"]}, "did you mean blur"),
     ({"seeds": 0}, "seeds of explain=0 cannot be used"),
+    ({"sanity": "yes"}, r"sanity of explain \(true, false, or so many seeds\)='yes' cannot be used"),
     ({"conditions": {"a": 1}}, "condition 'a' of explain must be a mapping"),
     ({"changes": {"ball": 1}}, "change 'ball' of explain must be a mapping"),
 ])  # fmt: skip

@@ -28,8 +28,9 @@ def read_explanation(given: Mapping[str, Any]) -> dict[str, Any] | None:
     for kind in ("conditions", "changes"):
         for name, options in mapping(found.get(kind), kind, "explain").items():
             mapping(options, f"{kind.removesuffix('s')} '{name}'", "explain")
-    if "seeds" in found:
-        found["seeds"] = whole_number(found["seeds"], "seeds of explain")
+    for name, said in (("seeds", "seeds of explain"), ("sanity", "sanity of explain (true, false, or so many seeds)")):
+        if name in found and not (name == "sanity" and isinstance(found[name], bool)):
+            found[name] = whole_number(found[name], said)
     from jostle.explain.methods import require_names  # late, for it needs torch
     from jostle.explain.parts import chosen_parts
 
@@ -41,7 +42,14 @@ def read_explanation(given: Mapping[str, Any]) -> dict[str, Any] | None:
 def explanation_of(
     explain: Mapping[str, Any] | None, asked: Mapping[str, Any], seed: int, seeds: Sequence[int]
 ) -> dict[str, Any] | None:
-    """Of a job: of the first so many of its method's seeds, where that was said, and never of play by chance."""
+    """Of a job: of the first so many of its method's seeds, where that was said, and never of play by chance.
+
+    The techniques of the first so many alone are checked, where ``sanity`` is a number.
+    """
     if explain is None or asked["algorithm"] == RANDOM or seed not in seeds[: explain.get("seeds")]:
         return None
-    return {name: value for name, value in explain.items() if name != "seeds"}
+    asked_for = {name: value for name, value in explain.items() if name != "seeds"}
+    checked = explain.get("sanity")
+    if checked is not None and not isinstance(checked, bool):
+        asked_for["sanity"] = seed in seeds[:checked]
+    return asked_for
