@@ -16,6 +16,7 @@ from jostle.report.html import data, join, tag
 from jostle.report.material import Material, Run
 from jostle.report.measures import Measure, headlines
 from jostle.report.sections.answer import answer
+from jostle.report.sections.coverage import coverage
 from jostle.report.words import duration, number
 from jostle.scores.differences import relabelled
 from jostle.study.records import Record
@@ -177,6 +178,16 @@ def test_wall_clock_leaves_pauses_out() -> None:
     found = Run({"task": "a", "method": "b", "curve": {}}, record).series(by="time")
     assert found is not None
     assert found[0].tolist() == [10.0, 20.0, 25.0, 35.0]
+
+
+def test_coverage_that_never_grew_has_no_chart() -> None:
+    def run(method: str, *cells: float) -> Run:
+        lines = [{"step": 10.0 * n, "time": 10.0 * n, "coverage/cells": value} for n, value in enumerate(cells)]
+        return Run({"task": "catch", "method": method, "curve": {}}, Record(Path("x"), {}, {}, lines))
+
+    still = Material("x", [run("a", 64, 64), run("b", 64, 64)])
+    assert coverage(still) is None
+    assert coverage(Material("x", [run("a", 64, 64), run("b", 60, 64)])) is not None
 
 
 def test_what_a_line_of_results_says_is_a_curve_by_steps_alone() -> None:

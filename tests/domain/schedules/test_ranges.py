@@ -7,7 +7,7 @@ import pytest
 import scipy.stats as st
 from spaces import LENGTH, MASS, QUANTITIES, bound, keys, results, rows
 
-from jostle.domain import Categorical, Parameter, Space, TruncatedNormal, Uniform
+from jostle.domain import Categorical, Integers, Parameter, Space, TruncatedNormal, Uniform
 from jostle.domain.schedules import ADR, LinearSchedule, Proposal, Rollback, UniformSchedule, make_schedule
 from jostle.errors import ConfigError
 
@@ -24,6 +24,11 @@ def test_uniform_is_the_space_itself() -> None:
         "domain/length/low": 0.1,
         "domain/length/high": 10.0,
     }
+
+
+def test_whole_numbers_that_stay_have_a_range_and_names_have_none() -> None:
+    space = bound(Parameter("mass", Integers(1, 3)), Parameter("length", Categorical((0.5, 2.0))))
+    assert UniformSchedule(space).log() == {"domain/entropy": 0.0, "domain/mass/low": 1.0, "domain/mass/high": 3.0}
 
 
 def test_linear_widens_with_the_steps_of_episodes() -> None:

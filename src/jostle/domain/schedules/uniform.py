@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int64
 
+from jostle.domain.distributions import Integers
 from jostle.domain.schedules.interface import Proposal, Silent
 from jostle.domain.schedules.ranges import bounds_log
 from jostle.domain.space import Bound
@@ -24,7 +25,12 @@ class UniformSchedule(Silent):
         return Proposal(draw.values, draw.log_density, np.zeros(len(envs), np.int64))
 
     def log(self) -> dict[str, float]:
-        """An entropy of 0, which is the whole domain's, and the bounds, which stay."""
+        """An entropy of 0, which is the whole domain's, and the bounds, which stay: of whole numbers, too."""
         space = self.bound.space
-        which = np.flatnonzero(space.movable & np.isfinite(space.low) & np.isfinite(space.high))
-        return {"domain/entropy": 0.0} | bounds_log(self.bound, which, space.low, space.high)
+        low, high = space.low.copy(), space.high.copy()
+        for i, parameter in enumerate(space.parameters):
+            if isinstance(parameter.distribution, Integers):
+                low[i], high[i] = parameter.distribution.support
+        whole = np.array([isinstance(p.distribution, Integers) for p in space.parameters], np.bool_)
+        which = np.flatnonzero((space.movable | whole) & np.isfinite(low) & np.isfinite(high))
+        return {"domain/entropy": 0.0} | bounds_log(self.bound, which, low, high)

@@ -16,6 +16,8 @@ def coverage(material: Material) -> Section | None:
     for task in material.tasks:
         names = {name for run in material.of(task) if run.record for row in run.record.rows[-3:] for name in row}
         for metric in sorted(name for name in names if name.startswith("coverage/") and "per_episode" not in name):
+            if not _grows(material, task, metric):
+                continue
             what = PLACES.get(metric.removeprefix("coverage/"), metric.removeprefix("coverage/"))
             found = pair(material, task, metric, f"different {what} seen", f"Different {what} seen on {task}.")
             if found is not None:
@@ -24,3 +26,9 @@ def coverage(material: Material) -> Section | None:
         return None
     told = "How many different places the training has seen so far, whatever it was rewarded for."
     return Section("Coverage", join(tag("p", told, class_="quiet"), parts), "coverage")
+
+
+def _grows(material: Material, task: str, metric: str) -> bool:
+    """Some training saw more than what all had seen by their first line: else there is nothing to be seen."""
+    told = [found[1] for run in material.of(task) if (found := run.series(metric)) is not None]
+    return len({float(value) for values in told for value in values}) > 1
