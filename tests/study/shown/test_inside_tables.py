@@ -65,6 +65,15 @@ def test_what_is_missing_is_no_number() -> None:
     assert inside_table(Results([{"task": "game", "method": "a", "seed": 0}]), Part("game", "game")) == []
 
 
+def test_numbers_of_methods_that_are_not_shown_have_no_line(found: Results) -> None:
+    other = Results([*found.rows, row("narrow", 0, number(1.0, None, name="L2 of another layer"))])
+    text = inside_table(other, Part("game", "game", methods=["plain", "wide"]))
+    assert sum(one.startswith("| weights |") for one in text) == 1
+    assert "narrow" not in "".join(text)
+    assert "of 1 numbers" in text[2]
+    assert sum(one.startswith("| weights |") for one in inside_table(other, Part("game", "game"))) == 2
+
+
 def test_claims_are_one_family(found: Results) -> None:
     more = Claim("larger weights", f"inside/weights/{NAME}", ("wide", "plain"))
     less = Claim("smaller weights", f"inside/weights/{NAME}", ("plain", "wide"))
