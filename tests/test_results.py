@@ -11,6 +11,7 @@ QUOTING = {
     "network-randomization": (
         "## Results", 50, ("studies/network_randomization/table.md", "results/hidden_states.md"),
     ),
+    "explain-inside": ("## What published claims hold here", 20, ("studies/inside/table.md",)),
     "noisynet": ("## What to expect", 4, ("studies/exploration/table.md", "studies/cartpole/table.md")),
 }  # fmt: skip
 """Page -> the section that quotes, how many intervals it has at least, and the tables that they are from."""

@@ -17,7 +17,15 @@ from jostle.study.shown.tables import parts_of, report
 
 ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "benchmarks" / "studies"
-ROWS = {"cartpole": 27, "coverage": 40, "exploration": 641, "network_randomization": 342, "physics": 8, "streams": 57}
+ROWS = {
+    "cartpole": 27,
+    "coverage": 40,
+    "exploration": 641,
+    "inside": 25,
+    "network_randomization": 342,
+    "physics": 8,
+    "streams": 57,
+}
 """How many runs there are at least: evidence is added, and never lost."""
 NAMES = sorted(path.stem for path in STUDIES.glob("*.yaml"))
 HEAVY = ("network_randomization",)
@@ -129,6 +137,14 @@ def test_the_tables_of_cartpole_are_quoted_word_by_word() -> None:
     quoted = [line for line in section("benchmarks/README.md", "## CartPole-v1") if line.startswith("|")]
     assert len(quoted) > 10
     assert [line for line in quoted if line not in told] == []
+
+
+def test_the_claims_about_the_inside_are_quoted_word_by_word() -> None:
+    told = [line for line in (STUDIES / "inside" / "table.md").read_text(encoding="utf-8").splitlines()
+            if line.endswith(("| holds |", "| not seen |", "| the opposite |"))]  # fmt: skip
+    quoted = section("docs/explain-inside.md", "## What published claims hold here")
+    assert [line for line in quoted if line.startswith("|")][2:] == told
+    assert len(told) == sum(len(part.claims) for part in study("inside").show.parts) == 11
 
 
 PLACES = {

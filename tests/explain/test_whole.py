@@ -91,6 +91,10 @@ def test_what_is_made_is_checked_and_written(agent: jostle.PPO, tmp_path: Path) 
     assert list(ball) == ["seen", "unseen"], "one step of each"
     assert np.mean([n.value for n in ball.values()]) == pytest.approx(found.masses["blur"]["ball"][0])
     assert np.mean([n.null[0] for n in ball.values() if n.null]) == pytest.approx(found.masses["blur"]["ball"][1])
+    rows = np.concatenate([found.trace.spread(1, condition=name) for name in ("seen", "unseen")])
+    masses = object_mass(found.found["blur"], {"ball": found.trace.column("object.ball", rows)})["ball"]  # type: ignore[arg-type]
+    assert [n.value for n in ball.values()] == pytest.approx(masses.tolist()), "each of its own condition"
+    assert masses[0] != pytest.approx(masses[1])
     tested = found.sanity["blur"].intervention
     assert tested is not None
     assert tested.objects == ["ball", "paddle"]

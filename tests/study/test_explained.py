@@ -101,6 +101,7 @@ def test_jobs_look_into_their_agents_and_the_report_shows_it(
     one = next(n for n in kept if n["number"].endswith("set back, share of all layers"))
     assert {k: v for k, v in one.items() if k != "part"} in told["inside"]["layers"]["numbers"]
     assert score(first, f"inside/layers/{one['number']}") == one["value"]
+    assert math.isnan(score(first, f"inside/weights/{one['number']}")), "of another part"
     assert math.isnan(score(rows["epsilon", 1], f"inside/layers/{one['number']}"))
     table = (out / "table.md").read_text()
     assert "## sea-3, inside of the agents" in table
