@@ -1,6 +1,7 @@
 """`explain_policy` and `jostle explain`: what is written, what is left out and said, and what stops it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,11 @@ def test_what_is_changed_in_the_simulator_checks_vectors_too(tmp_path: Path) -> 
     row = found.rows()[1]
     assert row["objects changed"] == f"{tested.agreement.point:.2f}"
     assert row["verdict"] == (tested.failed or "passed")
+    turned = replace(tested, claim=-tested.claim)
+    failed = turned if turned.failed else tested
+    found.interventions["ablation"] = failed
+    assert found.rows()[1]["verdict"] == failed.failed
+    assert "changing objects does not do what it says" in str(failed.failed)
     assert (tmp_path / "a" / "sanity" / "ablation_intervention.png").exists()
     assert "| objects changed | verdict |" in (tmp_path / "a" / "summary.md").read_text()
     own = {"mass": {"domain": {"pole.mass": 1.0}}}
