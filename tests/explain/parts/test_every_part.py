@@ -1,5 +1,6 @@
 """All parts of an explanation on agents of every kind: what is written, beside what numbers stand, what is left out."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,21 @@ def test_conditions_and_worlds_are_what_is_entangled_and_probed(whole: Explanati
     ])  # fmt: skip
     assert told["untrained networks, in the mean"].null == pytest.approx((fresh, fresh))
     assert told["other games, in the mean"].p == paths.beyond["mismatched"].p
+
+
+def test_paths_are_of_the_first_steps_of_few_episodes_where_these_are_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("jostle.explain.parts.paths")  # whose name the function has, too
+    monkeypatch.setattr(module, "STEPS", 3)
+    monkeypatch.setattr(module, "ROWS", 12)
+    agent = jostle.PPO(**CATCH, encoder=SmallConv, hidden=(16,))
+    found = explain_policy(agent, tmp_path / "a", parts=["paths"], episodes=4, conditions=CONDITIONS)
+    agent.env.close()
+    paths = found.inside["paths"].results["core_unseen"]
+    assert set(paths.activations.step.tolist()) == {0, 1, 2}
+    assert paths.pairs.tolist() == [[0, 4], [1, 5]]
+    assert paths.names == ("seen", "unseen")
 
 
 def test_a_world_that_differs_between_episodes_is_probed(tmp_path: Path) -> None:
