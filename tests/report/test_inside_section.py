@@ -1,6 +1,7 @@
 """The section on the inside of agents: figures with words, numbers with nulls, verdicts, and nothing that runs."""
 
 import json
+import math
 import re
 import shutil
 import struct
@@ -116,6 +117,9 @@ def test_numbers_stand_beside_their_nulls_and_seeds_beside_each_other(explained:
     apart = effect(name, [each[name] for each in x], [each[name] for each in y])
     assert "effect against noisy=none" in said, "the first method"
     assert f"{apart.g.point:.2f} [{apart.g.low:.2f}, {apart.g.high:.2f}], p {apart.p:.2g}".replace("-", "−") in said
+    shared = [name for name in x[0] if all(name in each for each in (*x, *y))]
+    sizes = [effect(n, [each[n] for each in x], [each[n] for each in y]).g.point for n in shared]
+    assert said.count("], p ") == sum(map(math.isfinite, sizes)), "the first method has none against itself"
     assert "not adjusted for there being many numbers" in said
     assert "the null is" in said
     assert "no recurrent state" in said, "what was left out is told with its reason"
