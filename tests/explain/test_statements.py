@@ -1,5 +1,6 @@
 """Statements about the inside: what a layer knows and what a map lies on, with intervals and nulls, pass and fail."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,7 +17,9 @@ from jostle.cli import main
 from jostle.cli.explain import parse_conditions
 from jostle.cli.explain_check import judge, read_first
 from jostle.errors import ConfigError
-from jostle.explain import read_statements, run_statements
+from jostle.explain import gather, read_statements, run_statements, statements
+from jostle.explain.activations import probe
+from jostle.explain.sanity.permuted import Students
 from jostle.explain.statements import Statement, measure
 from jostle.explain.tracing import Trace, trace
 from jostle.view import as_view
@@ -31,13 +34,14 @@ class Marked(gym.Env[Any, Any]):
     The shade of the whole picture is the domain's draw, which it tells.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, noise: float = 8) -> None:
+        self.noise = noise
         self.observation_space = spaces.Box(0, 255, (3, SIDE, SIDE), np.uint8)
         self.action_space = spaces.Discrete(2)
 
     def _obs(self) -> Any:
         obs = np.full((3, SIDE, SIDE), 30 + 60 * self.shade)
-        obs += self.np_random.normal(size=obs.shape) * 8
+        obs += self.np_random.normal(size=obs.shape) * self.noise
         obs[:, self.y : self.y + 5, self.x : self.x + 5] += 120
         obs[:, 18:22, 18:22] += 120
         return obs.clip(0, 255).astype(np.uint8)
@@ -124,6 +128,44 @@ def test_masses_beyond_the_picture_alone(view: PolicyView, recorded: Trace) -> N
     post = measure(Statement("mass", technique="blur", of="post", steps=48), view, recorded, target="policy")
     assert post.high < 0, "nobody looks there, though it is to be seen"
     assert square.low > post.high
+
+
+def test_a_probe_must_beat_the_95th_percentile_of_permuted_labels(view: PolicyView, recorded: Trace) -> None:
+    found = measure(Statement("probe", "knows", of="shade"), view, recorded, seed=3)
+    whole = probe(gather(recorded, "knows", view, pool="mean"), "shade", permutations=200, seed=3)
+    assert found.point == pytest.approx(whole.score.point - np.quantile(whole.null, 0.95))
+    assert found.low == pytest.approx(whole.score.low - np.quantile(whole.null, 0.95))
+
+
+def test_sanity_is_checked_by_permuted_actions_too(
+    view: PolicyView, recorded: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Any] = []
+
+    def check(method: Any, subject: Any, **how: Any) -> Any:
+        heard.append(how["taught"])
+        return real(method, subject, **how)
+
+    real = statements.check
+    monkeypatch.setattr(statements, "check", check)
+    run_statements(view, recorded, [Statement("sanity", technique="gradient")], target="logit:0")
+    assert len(heard) == 1
+    assert isinstance(heard[0], Students)
+
+
+def test_a_condition_is_measured_by_its_own_steps(view: PolicyView, tmp_path: Path) -> None:
+    conditions = {"quiet": {}, "loud": {"noise": 40.0}}
+    both = _with_objects(
+        trace(view, tmp_path / "t", episodes=6, layers=["knows"], conditions=conditions)  # the same games, noise apart
+    )
+    alone = _with_objects(trace(view, tmp_path / "a", episodes=6, layers=["knows"]))
+    for statement in (
+        Statement("probe", "knows", of="shade"),
+        Statement("mass", technique="gradient", of="post", steps=8),
+    ):
+        of = {name: measure(replace(statement, condition=name), view, both, target="logit:0") for name in conditions}
+        assert of["quiet"].point == pytest.approx(measure(statement, view, alone, target="logit:0").point)
+        assert of["loud"].point != pytest.approx(of["quiet"].point)
 
 
 def test_a_file_passes_and_fails_as_it_should(view: PolicyView, recorded: Trace, tmp_path: Path, capsys: Any) -> None:

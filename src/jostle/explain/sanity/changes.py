@@ -76,7 +76,6 @@ class ChangedObjects:
         found = []
         for other in self.changed:
             there = other.about(target)
-            there.action = own.action
             found.append(_distance(there(there.x, rows), before, own.view.name))
         return np.stack(found)
 
