@@ -14,6 +14,7 @@ import jostle
 from jostle.cli import main
 from jostle.errors import CheckpointError, ConfigError
 from jostle.explain import explain_policy, gather, read_trace, trajectories
+from jostle.explain.activations.pca import fit_pca
 from jostle.explain.explanation import Explanation
 from jostle.explain.parts import PARTS
 from jostle.explain.parts import bench as bench_module
@@ -124,6 +125,24 @@ def test_numbers_are_those_of_the_results(whole: Explanation) -> None:
     assert gone.value == pytest.approx(sizes.layers["policy.weight"]["relative distance"])
     assert gone.null is not None
     assert gone.null[0] > 1, "other draws are as far as the start is large, times √2"
+
+
+def test_nulls_are_those_of_the_results(whole: Explanation) -> None:
+    memory = whole.inside["memory"].results["memory"]
+    for number, each in zip(whole.inside["memory"].numbers, memory.null.T, strict=True):
+        assert number.null == pytest.approx((each.min(), each.max())), number.name
+    pruned = whole.inside["pruning"].results["connections"]
+    gains = 1 - (pruned.random / np.maximum(pruned.random.mean(0), 1e-9)).mean(1)
+    (gain,) = whole.inside["pruning"].numbers
+    assert gain.value == pytest.approx(pruned.gain)
+    assert gain.null == pytest.approx((gains.min(), gains.max()))
+    shares = [fit_pca(gather(whole.trace, "core", null).values, 2).share.sum() for null in nulls(whole)]
+    plane = next(n for n in whole.inside["planes"].numbers if n.name == "share of the variance of core in its plane")
+    assert plane.null == pytest.approx((min(shares), max(shares)), rel=1e-5)
+    best = whole.inside["maximised"].results["units_core"]
+    view = jostle.as_view(jostle.load(whole.folder.parent / "run", encoder=SmallConv))
+    spread = gather(whole.trace, "core", view).values.std(0)
+    assert best.names == [f"core {unit}" for unit in spread.argsort()[::-1][:6]], "those that vary most, of all steps"
 
 
 def nulls(whole: Explanation) -> Any:
