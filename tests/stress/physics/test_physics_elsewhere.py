@@ -146,7 +146,9 @@ def test_seeds_for_each_row() -> None:
     made.close()
 
 
-@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize(
+    "suite", [pytest.param(name, marks=pytest.mark.slow) if name == "physics-pair" else name for name in SUITES]
+)  # whose 25 worlds and more take as long as all others
 def test_every_suite_compares_in_pairs_with_its_clean_arm(suite: str) -> None:
     env, options = "jostle/CartPole-v1", {"domain": {"force": [5, 15], "pole.half_length": [0.2, 0.8]}}
     good = as_view(control_of(env), env=env, env_options=options, name="good")
