@@ -271,3 +271,20 @@ def test_videos_and_galleries(tmp_path: Path) -> None:
         plot_gallery([])
     marked = maps().marked("a reason").plot()
     assert "FAILED: a reason" in str(marked._suptitle.get_text())  # type: ignore[attr-defined]
+
+
+def test_changes_from_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    agent = jostle.PPO("jostle/CartPole-v1", num_envs=2, num_steps=8, hidden=(8,), seed=1)
+    agent.learn(16, run_dir=tmp_path / "run")
+    agent.env.close()
+    given = [
+        "explain",
+        str(tmp_path / "run"),
+        *(["--parts", "saliency", "--methods", "ablation", "--episodes", "2", "--max-steps", "20"]),
+    ]
+    assert main([*given, "--out", str(tmp_path / "a"), "--changes", "mass:domain={pole.mass: 1.0}"]) == 0
+    assert "objects changed" in " ".join(capsys.readouterr().out.split())
+    told = json.loads((tmp_path / "a" / "sanity" / "ablation_intervention.json").read_text())
+    assert set(told["objects"]) == {"mass"}
+    assert main([*given, "--out", str(tmp_path / "b"), "--changes", "a:x=1", "a:x=2"]) == 2
+    assert "--changes a:x=2 cannot be used: NAME:KEY=VALUE" in capsys.readouterr().err

@@ -86,6 +86,10 @@ def test_claims_are_one_family(found: Results) -> None:
     seven = claims_table(found, Part("game", "game", claims=[more] * 7))
     assert {one.strip("| ").split(" | ")[-1] for one in seven if one.startswith("| larger")} == {"not seen"}
     assert claims_table(found, Part("game", "game")) == []
+    wrong = Claim("misspelt", "inside/weights/L3", ("wide", "plain"))
+    told = claims_table(found, Part("game", "game", claims=[more, wrong]))
+    assert cells(told, "| misspelt")[2:] == ["wide", "plain", "–", "–", "not measured"]
+    assert cells(told, "| larger")[-2:] == [f"{2 / 252:.2g}", "holds"], "what is not measured is no part of the family"
     few = Results([each for each in found.rows if each["seed"] == 0])
     assert claims_table(few, Part("game", "game", claims=[more])) == [], "one seed a side says nothing"
 

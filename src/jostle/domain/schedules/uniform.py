@@ -28,9 +28,9 @@ class UniformSchedule(Silent):
         """An entropy of 0, which is the whole domain's, and the bounds, which stay: of whole numbers, too."""
         space = self.bound.space
         low, high = space.low.copy(), space.high.copy()
+        ranged = space.movable & np.isfinite(low) & np.isfinite(high)
         for i, parameter in enumerate(space.parameters):
             if isinstance(parameter.distribution, Integers):
                 low[i], high[i] = parameter.distribution.support
-        whole = np.array([isinstance(p.distribution, Integers) for p in space.parameters], np.bool_)
-        which = np.flatnonzero((space.movable | whole) & np.isfinite(low) & np.isfinite(high))
-        return {"domain/entropy": 0.0} | bounds_log(self.bound, which, low, high)
+                ranged[i] = True
+        return {"domain/entropy": 0.0} | bounds_log(self.bound, np.flatnonzero(ranged), low, high)

@@ -47,26 +47,28 @@ class _Line:
 
 def claims_table(found: Results, part: Part) -> list[str]:
     """A row a claim of the part: both means, the effect, and what follows; of two seeds a side at least."""
+    sides = {
+        str(number): [_scores(found, part.task, method, claim.measure) for method in claim.methods]
+        for number, claim in enumerate(part.claims)
+    }
+    known = {number: two for number, two in sides.items() if min(map(len, two)) >= 2}
+    if not known:
+        return []
     from jostle.explain.results.effects import effects  # late: tables of scores alone need no torch
     from jostle.explain.results.numbers import short
 
-    sides: dict[str, tuple[list[float], list[float]]] = {}
-    for number, claim in enumerate(part.claims):
-        two = [_scores(found, part.task, method, claim.measure) for method in reversed(claim.methods)]
-        if min(map(len, two)) >= 2:
-            sides[str(number)] = two[0], two[1]
-    if not sides:
-        return []
-    told = effects({k: x for k, (x, _) in sides.items()}, {k: y for k, (_, y) in sides.items()})
+    each = effects({k: than for k, (_, than) in known.items()}, {k: more for k, (more, _) in known.items()})
+    told = {one.name: one for one in each}
     text = [f"## {part.name}, claims", "", CLAIMED, ""]
     text += ["| claim | measure | more | than | g | p | here |", "|" + "---|" * 7]
-    for each in told:
-        claim = part.claims[int(each.name)]
-        sides_told = [
-            f"{m} {short(v)}" for m, v in zip(claim.methods, (each.difference.y, each.difference.x), strict=True)
-        ]
-        measure = claim.measure.rpartition("/")[2]
-        cells = [claim.says, measure, *sides_told, _g(each), f"{each.p:.2g}", _verdict(each)]
+    for number, claim in enumerate(part.claims):
+        cells, effect = [claim.says, claim.measure.rpartition("/")[2]], told.get(str(number))
+        if effect is None:
+            cells += [*claim.methods, "–", "–", "not measured"]
+        else:
+            means = effect.difference.y, effect.difference.x
+            cells += [f"{method} {short(mean)}" for method, mean in zip(claim.methods, means, strict=True)]
+            cells += [_g(effect), f"{effect.p:.2g}", _verdict(effect)]
         text.append("| " + " | ".join(map(cell, cells)) + " |")
     return [*text, ""]
 
