@@ -262,7 +262,8 @@ def _tables(spec: "Spec", out: Path, args: Study) -> None:
     elif not args.quiet:
         print('note: no figures, for they need matplotlib: pip install "jostle[lab]"')
     if not args.quiet:
-        print(tables.report(spec.name, found, spec.show, inside=False))
+        many = tables.looked_into(found)  # numbers of the inside, which would fill the screen
+        print(tables.report(spec.name, found, spec.show, inside=False) if many else text)
     report_of_study(args.spec, out, spec.name, args.quiet)
 
 

@@ -1,5 +1,7 @@
 """Tables of what agents hold, against numbers worked out by hand and against `jostle.explain`'s effects."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -109,3 +111,13 @@ def test_claims_are_read() -> None:
     claim = {"says": "x", "measure": "inside/weights/a/b", "more": "wide", "than": "plain"}
     show = read_show({"parts": [{"task": "game", "claims": [claim]}]}, ["game"], ["plain", "wide"])
     assert show.parts[0].claims == [Claim("x", "inside/weights/a/b", ("wide", "plain"))]
+
+
+def test_tables_of_scores_alone_need_no_torch() -> None:
+    code = (
+        "import sys; from jostle.study.results import Results; from jostle.study.shown.tables import report; "
+        "row = {'task': 'a', 'method': 'b', 'seed': 0, 'scores': {'evaluate': {'return': 1.0}}, "
+        "'curve': {'steps': [], 'return': []}}; "
+        "assert '| b | 1 |' in report('x', Results([row])); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,17 +3,16 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from jostle.explain.results.effects import Effect, effect, effects
+from jostle.explain.results.numbers import short
 from jostle.scores.intervals import interval
 from jostle.study.results import Results, score
 from jostle.study.shown.conditions import cell
 from jostle.study.shown.show import Part
-
-if TYPE_CHECKING:
-    from jostle.explain.results.effects import Effect
 
 SURE = 0.05
 ABOUT = (
@@ -54,21 +53,19 @@ def claims_table(found: Results, part: Part) -> list[str]:
     known = {number: two for number, two in sides.items() if min(map(len, two)) >= 2}
     if not known:
         return []
-    from jostle.explain.results.effects import effects  # late: tables of scores alone need no torch
-    from jostle.explain.results.numbers import short
 
     each = effects({k: than for k, (_, than) in known.items()}, {k: more for k, (more, _) in known.items()})
     told = {one.name: one for one in each}
     text = [f"## {part.name}, claims", "", CLAIMED, ""]
     text += ["| claim | measure | more | than | g | p | here |", "|" + "---|" * 7]
     for number, claim in enumerate(part.claims):
-        cells, effect = [claim.says, claim.measure.rpartition("/")[2]], told.get(str(number))
-        if effect is None:
+        cells, apart = [claim.says, claim.measure.rpartition("/")[2]], told.get(str(number))
+        if apart is None:
             cells += [*claim.methods, "–", "–", "not measured"]
         else:
-            means = effect.difference.y, effect.difference.x
+            means = apart.difference.y, apart.difference.x
             cells += [f"{method} {short(mean)}" for method, mean in zip(claim.methods, means, strict=True)]
-            cells += [_g(effect), f"{effect.p:.2g}", _verdict(effect)]
+            cells += [_g(apart), f"{apart.p:.2g}", _verdict(apart)]
         text.append("| " + " | ".join(map(cell, cells)) + " |")
     return [*text, ""]
 
@@ -109,14 +106,13 @@ def _scores(found: Results, task: str, method: str, measure: str) -> list[float]
     return [value for row in rows if math.isfinite(value := score(row, measure))]
 
 
-def _verdict(found: "Effect") -> str:
+def _verdict(found: Effect) -> str:
     if found.p > SURE:
         return "not seen"
     return "holds" if found.difference.y > found.difference.x else "the opposite"
 
 
 def _mean(line: _Line, method: str) -> str:
-    from jostle.explain.results.numbers import short
 
     values = np.array(line.values.get(method, []))
     if not len(values):
@@ -128,7 +124,6 @@ def _mean(line: _Line, method: str) -> str:
 
 def _null(line: _Line, what: str) -> str:
     """What it is made of, and where it lies in the mean over all agents."""
-    from jostle.explain.results.numbers import short
 
     if not line.null:
         return what
@@ -137,7 +132,6 @@ def _null(line: _Line, what: str) -> str:
 
 
 def _apart(name: str, line: _Line, base: str, method: str) -> str:
-    from jostle.explain.results.effects import effect
 
     x, y = line.values.get(base, []), line.values.get(method, [])
     if min(len(x), len(y)) < 2:
@@ -146,8 +140,7 @@ def _apart(name: str, line: _Line, base: str, method: str) -> str:
     return f"{_g(found)}, p {found.p:.2g}"
 
 
-def _g(found: "Effect") -> str:
-    from jostle.explain.results.numbers import short
+def _g(found: Effect) -> str:
 
     if not math.isfinite(found.g.point):
         return "nothing varies"

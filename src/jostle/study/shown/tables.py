@@ -14,7 +14,6 @@ from jostle.study.records import shown
 from jostle.study.results import OF_METRICS, Results, score
 from jostle.study.search.tune import Budget
 from jostle.study.shown.conditions import Conditions, cell, columns, conditions_text
-from jostle.study.shown.inside import claims_table, inside_table
 from jostle.study.shown.show import Part, Show
 
 POOLED_SEEDS = 5
@@ -45,9 +44,22 @@ def report(name: str, found: Results, show: Show | None = None, *, inside: bool 
         text += _contrasts(found, part, show)
         for suite in suites_of(found, part.task):
             text += [f"## {part.name}, stress test {suite}", "", *conditions_text(Conditions(found, part, suite))]
-        text += claims_table(found, part)
-        text += inside_table(found, part) if inside else []
+        text += _inside(found, part, numbers=inside)
     return "\n".join([*text, *_together(found, show)])
+
+
+def looked_into(found: Results) -> bool:
+    """Some agent's inside was looked at."""
+    return any(row.get("explained") for row in found.rows)
+
+
+def _inside(found: Results, part: Part, *, numbers: bool) -> list[str]:
+    """Claims, and all numbers of the inside; nothing where there are neither."""
+    if not part.claims and not looked_into(found):
+        return []
+    from jostle.study.shown.inside import claims_table, inside_table  # late: tables of scores alone need no torch
+
+    return [*claims_table(found, part), *(inside_table(found, part) if numbers else [])]
 
 
 def parts_of(found: Results, show: Show) -> Sequence[Part]:
