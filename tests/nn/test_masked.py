@@ -11,8 +11,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from jostle.algo.ppo.loss import Coefficients, ppo_loss
 from jostle.functional import greedy_value, q_target
-from jostle.functional.ppo_discrete import Coefficients, discrete_loss
 from jostle.nn.actor_critic import ActorCritic
 from jostle.nn.distributions import Categorical, kl_divergence, make_distribution, masked
 from jostle.nn.inference import Inference, PolicyActor, QActor
@@ -104,8 +104,18 @@ def test_the_loss_in_one_piece_learns_from_legal_actions_alone(c: Coefficients) 
     advantage, old_value, target = normals(ROWS, seed=6), normals(ROWS, 2, seed=7), normals(ROWS, 2, seed=8)
     valid = torch.rand(ROWS, generator=torch.Generator().manual_seed(9)) > 0.2
     count = valid.sum()
-    loss, terms, error = discrete_loss(
-        masked(logits, mask), value, action, old, advantage, old_value, target, valid, count, c
+    loss, terms, error = ppo_loss(
+        make_distribution(spaces.Discrete(6)),
+        masked(logits, mask),
+        value,
+        action,
+        old,
+        advantage,
+        old_value,
+        target,
+        valid,
+        count,
+        c,
     )
     (found,) = torch.autograd.grad(loss, logits, retain_graph=True)
 

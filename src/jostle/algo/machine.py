@@ -3,11 +3,11 @@
 import contextlib
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from jostle.errors import ConfigError
 
@@ -37,6 +37,18 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
         for name, value in values.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 values[name] = torch.empty_like(parameter).copy_(value)
+
+
+@torch.no_grad()
+def clip_norm(parameters: Iterable[nn.Parameter], most: float) -> None:
+    """Scale gradients so that the norm of all of them together is at most ``most``.
+
+    `torch.nn.utils.clip_grad_norm_`, whose grouping by devices and types costs small networks half as much again.
+    """
+    grads = [p.grad for p in parameters if p.grad is not None]
+    if grads:
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+        torch._foreach_mul_(grads, (most / (norm + 1e-6)).clamp_(max=1.0))
 
 
 def setup_device(name: str) -> torch.device:

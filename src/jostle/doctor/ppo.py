@@ -10,6 +10,7 @@ from torch import Tensor
 
 from jostle.algo.parts.auxiliary import notify
 from jostle.algo.ppo.agent import PPO
+from jostle.algo.ppo.batches import batches
 from jostle.algo.ppo.learner import Scored
 from jostle.algo.ppo.rollout import MinibatchBy, flat
 from jostle.doctor.shared import Check, dormant, looks, noise_size, sigma_gradient
@@ -256,11 +257,10 @@ def normaliser(agent: PPO) -> Check:
 def gradient(agent: PPO, scored: Scored) -> Check:
     """One loss, backwards: σ of every noisy layer gets a gradient."""
     agent.network.zero_grad(set_to_none=True)
-    rows = _every(agent)[0]
-    valid = flat(rows, agent.rollout.valid)
+    (batch,) = batches(agent.rollout, _every(agent)[:1], scored.advantage, scored.target, normalise=False)
     notify(agent.learner.aux, "before_minibatch")
     with torch.enable_grad():
-        loss, _, _ = agent.learner._loss(rows, flat(rows, scored.advantage), scored.target, valid.sum())
+        loss, _, _ = agent.learner._loss(batch, batch.valid.sum())
         loss.backward()  # type: ignore[no-untyped-call]
     return sigma_gradient(agent.network)
 

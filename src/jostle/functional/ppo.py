@@ -74,15 +74,17 @@ def masked_mean(
 
 
 def normalise_advantage(
-    advantage: Float[Tensor, "B"], valid: Bool[Tensor, "B"], eps: float = 1e-8
-) -> Float[Tensor, "B"]:
-    """``(A − mean) / (std + eps)`` over the valid rows, 0 for the others.
+    advantage: Float[Tensor, "*M B"], valid: Bool[Tensor, "*M B"], eps: float = 1e-8
+) -> Float[Tensor, "*M B"]:
+    """``(A − mean) / (std + eps)`` over the valid rows of each of M minibatches, 0 for the others.
 
     The standard deviation has n − 1 in the denominator, as ``torch.std`` has, and with it CleanRL and
     Stable-Baselines3. A single valid row has nothing to be compared with: its advantage becomes 0.
     """
-    centred = torch.where(valid, advantage - masked_mean(advantage, valid), 0.0)
-    variance = centred.square().sum() / (valid.sum() - 1).clamp_min(1)
+    count = valid.sum(-1, keepdim=True)
+    mean = torch.where(valid, advantage, 0.0).sum(-1, keepdim=True) / count.clamp_min(1)
+    centred = torch.where(valid, advantage - mean, 0.0)
+    variance = centred.square().sum(-1, keepdim=True) / (count - 1).clamp_min(1)
     return centred / (variance.sqrt() + eps)
 
 

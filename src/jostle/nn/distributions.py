@@ -2,6 +2,7 @@
 
 `torch.distributions` validates, broadcasts and caches at every call, which on small batches costs more than the
 network. Here a distribution is what PPO asks of it; sampling takes the generator it is given and no other.
+``gradient`` is that of ``slope · log π(a) + pull · H`` for the parameters, each row with its own two numbers [B].
 """
 
 import math
@@ -58,6 +59,15 @@ class Categorical:
         """−Σ π log π in nats."""
         return -(self.log_p.exp() * self.log_p).sum(-1)
 
+    def gradient(
+        self, action: Int[Tensor, "*B"], slope: Float[Tensor, "*B"], pull: Float[Tensor, "*B"]
+    ) -> Float[Tensor, "*B A"]:
+        """slope · (1_a − π) − pull · π (log π + H)."""
+        chosen, slope, pull = action.unsqueeze(-1), slope.unsqueeze(-1), pull.unsqueeze(-1)
+        p = self.log_p.exp()
+        entropy = -(p * self.log_p).sum(-1, keepdim=True)
+        return (self.log_p + entropy).mul_(-pull).sub_(slope).mul_(p).scatter_add_(-1, chosen, slope)
+
     def kl(self, other: "Categorical") -> Float[Tensor, "*B"]:
         """KL(self ‖ other) in nats."""
         return (self.log_p.exp() * (self.log_p - other.log_p)).sum(-1)
@@ -67,7 +77,7 @@ class MultiCategorical:
     """D independent choices, int64 [B, D], of `counts` actions each, from logits [B, sum(counts)]."""
 
     def __init__(self, logits: Float[Tensor, "B P"], counts: Sequence[int]) -> None:
-        most = max(counts)
+        self.counts, most = counts, max(counts)
         if min(counts) == most:
             parts = logits.reshape(len(logits), len(counts), most)
         else:  # choices with fewer actions are filled up with impossible ones: one batch instead of a loop
@@ -91,6 +101,15 @@ class MultiCategorical:
         """Entropy in nats, summed over the choices."""
         return self.each.entropy().sum(-1)
 
+    def gradient(
+        self, action: Int[Tensor, "B D"], slope: Float[Tensor, "B"], pull: Float[Tensor, "B"]
+    ) -> Float[Tensor, "B P"]:
+        """Choice by choice as `Categorical` has it."""
+        found = self.each.gradient(action, slope[:, None].expand(action.shape), pull[:, None].expand(action.shape))
+        if min(self.counts) == found.shape[-1]:
+            return found.flatten(1)
+        return torch.cat([part[:, :count] for part, count in zip(found.unbind(1), self.counts, strict=True)], 1)
+
     def kl(self, other: "MultiCategorical") -> Float[Tensor, "B"]:
         """KL(self ‖ other) in nats, summed over the choices."""
         return self.each.kl(other.each).sum(-1)
@@ -103,8 +122,8 @@ class Gaussian:
     """
 
     def __init__(self, params: Float[Tensor, "B P"]) -> None:
-        self.mean, log_std = params.float().chunk(2, -1)
-        self.log_std = log_std.clamp(-LOG_STD_BOUND, LOG_STD_BOUND)
+        self.mean, self._log_std = params.float().chunk(2, -1)
+        self.log_std = self._log_std.clamp(-LOG_STD_BOUND, LOG_STD_BOUND)
 
     def sample(self, generator: torch.Generator) -> Float[Tensor, "B D"]:
         """μ + σ ε without a gradient; not clipped to any bounds."""
@@ -124,6 +143,16 @@ class Gaussian:
     def entropy(self) -> Float[Tensor, "B"]:
         """Differential entropy in nats: Σ log σ + D/2 · log 2πe."""
         return self.log_std.sum(-1) + 0.5 * (1 + _LOG_2PI) * self.mean.shape[-1]
+
+    def gradient(
+        self, action: Float[Tensor, "B D"], slope: Float[Tensor, "B"], pull: Float[Tensor, "B"]
+    ) -> Float[Tensor, "B P"]:
+        """slope · z/σ for the means and slope · (z² − 1) + pull for log σ, with z = (a − μ)/σ."""
+        precision = (-self.log_std).exp()
+        z = (action - self.mean).mul_(precision)
+        slope, pull = slope[:, None], pull[:, None]
+        widths = z.square().sub_(1).mul_(slope).add_(pull).mul_(self._log_std == self.log_std)
+        return torch.cat([z.mul_(precision).mul_(slope), widths], 1)
 
     def kl(self, other: "Gaussian") -> Float[Tensor, "B"]:
         """KL(self ‖ other) in nats: Σ log σ₂/σ₁ + (σ₁² + (μ₁ − μ₂)²) / 2σ₂² − ½."""

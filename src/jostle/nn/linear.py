@@ -6,7 +6,6 @@ to oneDNN here; everywhere else they are PyTorch's own.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from jostle.nn.processor import AMD
 from jostle.nn.tanh import Tanh, tanh
 
 _LARGE = 1_500_000  # multiplications from which oneDNN's dearer call pays
@@ -24,20 +24,15 @@ Activation = tuple[str, tuple[float, ...]]
 _NONE: Activation = ("none", ())
 
 
-def _prefers_onednn() -> bool:
+def _has_onednn() -> bool:
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
-    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        return False
-    try:
-        return "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
+    return hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-_ONEDNN = _prefers_onednn()
+_ONEDNN = AMD and _has_onednn()
 
 
 def linear(

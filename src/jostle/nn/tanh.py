@@ -1,4 +1,8 @@
-"""The hyperbolic tangent by way of the logistic function, which PyTorch computes several times faster on a CPU."""
+"""The hyperbolic tangent, on AMD's processors by way of the logistic function.
+
+PyTorch computes tanh by Intel's MKL, which there takes several times as long as the logistic function; on Intel's own
+it takes less than half of it.
+"""
 
 from typing import Any
 
@@ -6,9 +10,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from jostle.nn.processor import AMD
+
 
 def tanh(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """2 σ(2x) − 1, without a gradient."""
+    """tanh x by the quicker way, without a gradient: PyTorch's, or 2 σ(2x) − 1."""
+    return by_sigmoid(x) if AMD else torch.tanh(x)
+
+
+def by_sigmoid(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """2 σ(2x) − 1."""
     return (x + x).sigmoid_().mul_(2).sub_(1)
 
 
@@ -26,7 +37,7 @@ class _Tanh(torch.autograd.Function):
 
 
 class Tanh(nn.Module):
-    """tanh x = 2 σ(2x) − 1, elementwise, to an absolute error of about 1e-7 (the relative one grows towards 0).
+    """tanh x, elementwise, to an absolute error of about 1e-7 (by the logistic function, the relative one grows to 0).
 
     Numbers shorter than float32 would lose too much in it and take PyTorch's own way.
     """

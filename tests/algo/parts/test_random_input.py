@@ -11,6 +11,7 @@ import jostle
 from jostle.algo.parts.auxiliary import INPUT, WEIGHTS, Minibatch
 from jostle.algo.parts.input.draws import MinibatchDraws, RolloutDraws
 from jostle.algo.parts.input.terms import FeatureMatching
+from jostle.algo.ppo.batches import batches
 from jostle.algo.ppo.learner import Learner
 from jostle.errors import ConfigError
 from jostle.functional import clipped_policy_loss, masked_mean, value_loss
@@ -148,8 +149,8 @@ def minibatch(agent: jostle.PPO) -> tuple[Minibatch, Any]:
     scored, rows = agent._score(), torch.arange(ENVS * STEPS).view(1, -1)
     if agent.rollout.state is not None:
         rows = torch.arange(ENVS * STEPS).view(STEPS, ENVS)
-    valid = agent.rollout.valid.flatten()
-    agent.learner._loss(rows, scored.advantage.flatten()[rows.flatten()], scored.target, valid.sum())
+    (batch,) = batches(agent.rollout, [rows], scored.advantage, scored.target, normalise=False)
+    agent.learner._loss(batch, agent.rollout.valid.sum())
     agent.learner.aux = terms
     return caught[0]
 

@@ -15,11 +15,10 @@ from jostle.algo.parts.stream_settings import StreamTable
 from jostle.algo.parts.streams import make_streams
 from jostle.algo.parts.value_scale import ValueScale, make_value_scale
 from jostle.algo.ppo.config import PPOConfig
-from jostle.algo.ppo.loss import ppo_loss
+from jostle.algo.ppo.loss import Coefficients, ppo_loss
 from jostle.algo.settings import merged
 from jostle.errors import ConfigError
 from jostle.functional.losses import td_loss
-from jostle.functional.ppo_discrete import Coefficients
 from jostle.nn.distributions import make_distribution
 
 SEA: dict[str, Any] = {"env": "jostle/DeepSea-v0", "num_envs": 8, "env_options": {"size": 5}, "seed": 3}

@@ -12,7 +12,7 @@ from jostle.algo.dqn.config import DQNConfig
 from jostle.algo.dqn.looks import ReplayLooks
 from jostle.algo.dqn.replay import Batch
 from jostle.algo.dqn.targets import follow, followed, joined
-from jostle.algo.machine import compiled
+from jostle.algo.machine import clip_norm, compiled
 from jostle.algo.parts.auxiliary import INPUT, Auxiliary, Minibatch, notify
 from jostle.algo.parts.decay import decay_groups
 from jostle.algo.parts.input.layers import make_terms
@@ -108,7 +108,7 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if c.max_grad_norm > 0:
-            nn.utils.clip_grad_norm_(self.network.parameters(), c.max_grad_norm, foreach=True)
+            clip_norm(self.network.parameters(), c.max_grad_norm)
         self.optimizer.step()
         notify(self.aux, "after_step")
         if c.target_tau > 0:

@@ -1,8 +1,9 @@
 """What PPO learns from a rollout: epochs of minibatches, each in pieces whose gradients add up."""
 
+import itertools
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +11,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from jostle.algo.machine import load_optimizer
+from jostle.algo.machine import clip_norm, load_optimizer
 from jostle.algo.parts.auxiliary import INPUT, Auxiliary, Minibatch, notify
 from jostle.algo.parts.decay import decay_groups
 from jostle.algo.parts.streams import Streams
 from jostle.algo.parts.value_scale import ValueScale
+from jostle.algo.ppo.batches import Batch, batches
 from jostle.algo.ppo.bonuses import transitions
 from jostle.algo.ppo.config import PPOConfig
 from jostle.algo.ppo.forward import Forward
-from jostle.algo.ppo.loss import ppo_loss
+from jostle.algo.ppo.loss import Coefficients, ppo_loss
 from jostle.algo.ppo.rollout import MinibatchBy, Rollout, flat
 from jostle.bonus import Bonus
 from jostle.errors import ConfigError
@@ -26,9 +28,7 @@ from jostle.functional import (
     adapt_beta,
     kl_penalty,
     masked_mean,
-    normalise_advantage,
 )
-from jostle.functional.ppo_discrete import Coefficients
 from jostle.nn.distributions import kl_divergence
 
 _PIECE = 256  # pictures that go through a network at once: more do not fit into the caches
@@ -139,13 +139,10 @@ class Learner:
 
         Returns the number of gradient steps.
         """
-        c, r, taken = self.config, self.rollout, 0
+        c, taken = self.config, 0
         self.forward.network.train()  # batch normalisation alone knows the difference
-        minibatches = (
-            rows for _ in range(c.epochs) for rows in r.minibatches(c.minibatches, c.batched_by, self.shuffler)
-        )
-        for rows in minibatches:
-            if not self._update(rows.to(r.device), scored, first=taken == 0):
+        for batch in itertools.chain.from_iterable(self._epoch(scored) for _ in range(c.epochs)):
+            if not self._update(batch, scored, first=taken == 0):
                 break
             taken += 1
         self.forward.network.eval()
@@ -153,13 +150,14 @@ class Learner:
             self._adapt()
         return taken
 
-    def _update(self, rows: Int[Tensor, "L n"], scored: Scored, first: bool) -> bool:
+    def _epoch(self, scored: Scored) -> Iterator[Batch]:
+        c, r = self.config, self.rollout
+        rows = [self.by_draw(part.to(r.device)) for part in r.minibatches(c.minibatches, c.batched_by, self.shuffler)]
+        return batches(r, rows, scored.advantage, scored.target, normalise=c.normalise_advantage)
+
+    def _update(self, batch: Batch, scored: Scored, first: bool) -> bool:
         """One gradient step on one minibatch. False: the policy has moved too far, and the step is not taken."""
-        rows = self.by_draw(rows)
-        c, valid = self.config, flat(rows, self.rollout.valid)
-        advantage = flat(rows, scored.advantage)
-        if c.normalise_advantage:
-            advantage = normalise_advantage(advantage, valid)
+        c, rows, count = self.config, batch.rows, batch.valid.sum()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         notify(self.aux, "before_minibatch")
@@ -167,10 +165,8 @@ class Learner:
         furthest = torch.zeros((), device=rows.device)
         # The penalty's cutoff is no sum over rows: it takes the whole minibatch at once.
         width = self._width(rows) if c.kl_penalty == "none" else rows.shape[1]
-        for piece, part in zip(
-            torch.split(rows, width, 1), torch.split(advantage.view_as(rows), width, 1), strict=True
-        ):
-            loss, terms, error = self._loss(piece, part.reshape(-1), scored.target, valid.sum())
+        for piece in batch.pieces(width):
+            loss, terms, error = self._loss(piece, count)
             loss.backward()  # type: ignore[no-untyped-call]
             sums = {name: term + sums[name] if name in sums else term for name, term in terms.items()}
             furthest = torch.maximum(furthest, error)
@@ -183,7 +179,7 @@ class Learner:
             self.sums[f"losses/{name}"].append(term)
         if c.max_grad_norm > 0:
             for parameters in self._clipped:
-                nn.utils.clip_grad_norm_(parameters, c.max_grad_norm, foreach=True)
+                clip_norm(parameters, c.max_grad_norm)
         for optimizer in self.optimizers:
             optimizer.step()
         notify(self.aux, "after_step")
@@ -203,21 +199,16 @@ class Learner:
         return max(1, self._piece // len(rows)) if self._piece else rows.shape[1]
 
     def _loss(
-        self,
-        rows: Int[Tensor, "L n"],
-        advantage: Float[Tensor, "B"],
-        target: Float[Tensor, "T N K"],
-        count: Int[Tensor, ""],
+        self, batch: Batch, count: Int[Tensor, ""]
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor], Float[Tensor, ""]]:
         """The loss of a piece of a minibatch with ``count`` valid rows; its terms; the largest |ρ − 1|."""
         c, r = self.config, self.rollout
-        valid, action = flat(rows, r.valid), flat(rows, r.action)
-        index = rows.reshape(-1)
-        obs = r.observations(index)
-        out = self.forward.replay(r, rows, obs=obs)
+        rows, valid, action, log_prob, advantage, value, target = (x.flatten(0, 1) for x in batch)
+        obs = r.observations(rows)
+        out = self.forward.replay(r, batch.rows, obs=obs)
         scale = None if self.value_scale is None else self.value_scale.scale
         weights = Coefficients(self._clip, self._value_clip, self.streams.value_coef, self.entropy_coef, scale)
-        given = flat(rows, r.log_prob), advantage, flat(rows, r.value[:-1]), flat(rows, target), valid, count, weights
+        given = log_prob, advantage, value, target, valid, count, weights
         loss, terms, error = ppo_loss(self.head, out.pi, out.value, action, *given)
         if c.kl_penalty == "adaptive":
             old, new = self.head.distribution(flat(rows, r.pi)), self.head.distribution(out.pi)
@@ -226,13 +217,13 @@ class Learner:
             terms["kl_penalty"] = penalty.detach()
             loss = loss + penalty
         if self.aux:
-            batch = Minibatch(
-                index, obs, action, r.observations(index + r.num_envs), valid, flat(rows, r.draw), count,
-                again=lambda draw: self.forward.replay(r, rows, obs=obs, draw=draw),
+            seen = Minibatch(
+                rows, obs, action, r.observations(rows + r.num_envs), valid, flat(rows, r.draw), count,
+                again=lambda draw: self.forward.replay(r, batch.rows, obs=obs, draw=draw),
                 loss=lambda other: ppo_loss(self.head, other.pi, other.value, action, *given)[0],
             )  # fmt: skip
             for aux in self.aux:
-                for name, term in aux(self.forward.network, batch, out).items():
+                for name, term in aux(self.forward.network, seen, out).items():
                     terms[name] = term.detach()
                     loss = loss + term
         return loss, terms, error

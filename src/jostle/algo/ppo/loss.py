@@ -1,12 +1,34 @@
-"""PPO's loss for any action space."""
+"""PPO's loss for any action space, with its gradients in closed form: one step of autograd.
+
+Term by term it is what `jostle.functional.ppo` and the distributions give; on small networks their many small
+operations, forwards and backwards, cost as much as the network.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from jostle.functional import approx_kl, clipped_policy_loss, masked_mean, value_loss
-from jostle.functional.ppo_discrete import Coefficients, discrete_loss
-from jostle.nn.distributions import Categorical, Head
+from jostle.nn.distributions import Distribution, Head
+
+_TERMS = ("policy", "value", "entropy", "approx_kl", "clip_fraction")
+
+
+class Coefficients(NamedTuple):
+    """Clip ranges of the ratio (inf: none) and of the values (0: none); weights of the values' loss and the entropy.
+
+    ``value`` is one weight, or one for each stream. ``scale`` are the units of each stream's values and targets, in
+    which their errors, and the clip range, are measured; None: their own.
+    """
+
+    clip: float
+    value_clip: float
+    value: float | Float[Tensor, "K"]
+    entropy: float
+    scale: Float[Tensor, "K"] | None = None
 
 
 def ppo_loss(
@@ -24,30 +46,79 @@ def ppo_loss(
 ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]], Float[Tensor, ""]]:
     """``L_policy + Σ_k c_k L_value − c_e H`` over the valid rows, divided by ``count``, the valid ones of all pieces.
 
-    Values and targets are measured in the units ``c.scale``.
+    Values and targets are measured in the units ``c.scale``. Everything in invalid rows must be finite; it counts for
+    nothing.
 
     Returns:
-        The loss; its terms and diagnostics without gradients; the largest |ρ − 1| of a valid row.
+        The loss, which has gradients for ``pi`` and the values; its terms and diagnostics (policy, value, entropy,
+        approx_kl, clip_fraction); the largest |ρ − 1| of a valid row.
     """
     if c.scale is not None:
         value, old_value, target = value / c.scale, old_value / c.scale, target / c.scale
-    if head.distribution is Categorical:
-        return discrete_loss(
-            pi, value, action, old_log_prob, advantage, old_value, target, valid, count, c
-        )  # in one piece, which is quicker
-    distribution = head.distribution(pi)
-    log_prob = distribution.log_prob(action)
-    each = value_loss(value, old_value, target, c.value_clip)
-    rows = {
-        "policy": clipped_policy_loss(log_prob, old_log_prob, advantage, c.clip),
-        "value": each.sum(1),
-        "entropy": distribution.entropy(),
-    }
-    terms = {name: masked_mean(row, valid, count) for name, row in rows.items()}
-    valued = masked_mean(each @ c.value, valid, count) if isinstance(c.value, Tensor) else c.value * terms["value"]
-    loss = terms["policy"] + valued - c.entropy * terms["entropy"]
-    with torch.no_grad():
-        error = torch.where(valid, torch.expm1(log_prob - old_log_prob).abs(), 0.0)
-        terms["approx_kl"] = masked_mean(approx_kl(log_prob, old_log_prob), valid, count)
-        terms["clip_fraction"] = masked_mean((error > c.clip).float(), valid, count)
-    return loss, {name: term.detach() for name, term in terms.items()}, error.max()
+    weight = valid / count.clamp_min(1)
+    loss, terms = _Loss.apply(  # type: ignore[no-untyped-call]
+        pi, value, head.distribution, action, old_log_prob, advantage, old_value, target, weight, c
+    )
+    return loss, dict(zip(_TERMS, terms[:-1].unbind(), strict=True)), terms[-1]
+
+
+class _Loss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        pi: Tensor,
+        value: Tensor,
+        make: Callable[[Tensor], Distribution],
+        action: Tensor,
+        old_log_prob: Tensor,
+        advantage: Tensor,
+        old_value: Tensor,
+        target: Tensor,
+        weight: Tensor,
+        c: Coefficients,
+    ) -> tuple[Tensor, Tensor]:
+        distribution = make(pi)
+        log_ratio = (distribution.log_prob(action) - old_log_prob).mul_(weight > 0)
+        ratio = log_ratio.exp()
+        surrogate = ratio * advantage
+        clipped = ratio.clamp(1 - c.clip, 1 + c.clip).mul_(advantage)
+        # ∂/∂ log π(a) of the smaller surrogate is itself, or nothing where it is clipped.
+        slope = surrogate.masked_fill(surrogate > clipped, 0.0).mul_(weight)
+        wrong, squares = _values(value, old_value, target, c.value_clip)
+        ctx.save_for_backward(
+            distribution.gradient(action, -slope, -c.entropy * weight), wrong.mul_(weight[:, None] * c.value)
+        )
+        error = (ratio - 1).abs_()
+        each = torch.stack(
+            [
+                -torch.minimum(surrogate, clipped),
+                squares.sum(1).mul_(0.5),
+                distribution.entropy(),
+                torch.expm1(log_ratio) - log_ratio,
+                (error > c.clip).float(),
+            ]
+        )
+        terms = torch.cat([each.mv(weight), error.max()[None]])
+        ctx.mark_non_differentiable(terms)
+        valued = 0.5 * squares.mv(c.value).dot(weight) if isinstance(c.value, Tensor) else c.value * terms[1]
+        return terms[0] + valued - c.entropy * terms[2], terms
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        policy, value = ctx.saved_tensors
+        return policy * grads[0], value * grads[0], *[None] * 8
+
+
+def _values(
+    value: Float[Tensor, "B K"], old: Float[Tensor, "B K"], target: Float[Tensor, "B K"], clip: float
+) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"]]:
+    """The derivatives of the values' losses, and twice these; see `functional.value_loss`."""
+    error = value - target
+    if clip <= 0:
+        return error, error.square()
+    moved = value - old
+    near = old + moved.clamp(-clip, clip) - target
+    far, close = error.square(), near.square()
+    slope = torch.where(far >= close, error, near.masked_fill(moved.abs() > clip, 0.0))
+    return slope, torch.maximum(far, close)
