@@ -37,6 +37,7 @@ OURS: dict[str, Any] = {
 }  # fmt: skip
 SAME = {"n_steps": 64, "batch_size": 256, "n_epochs": 10}
 NAMES = ("jostle", "SB3, same sizes", "SB3, defaults")
+THREADS = (1, 1, 1)
 
 
 def contestants() -> list[Contestant]:
@@ -48,7 +49,8 @@ def contestants() -> list[Contestant]:
         ["libraries.py", "sb3", json.dumps({**theirs, "num_envs": 64, **SAME})],
         ["libraries.py", "sb3", json.dumps(theirs)],
     )
-    return [Contestant(name, command, threads=2) for name, command in zip(NAMES, commands, strict=True)]
+    made = zip(NAMES, commands, THREADS, strict=True)
+    return [Contestant(name, command, threads=threads) for name, command, threads in made]
 
 
 def speed(rounds: int) -> dict[str, Any]:

@@ -104,19 +104,8 @@ def test_the_loss_in_one_piece_learns_from_legal_actions_alone(c: Coefficients) 
     advantage, old_value, target = normals(ROWS, seed=6), normals(ROWS, 2, seed=7), normals(ROWS, 2, seed=8)
     valid = torch.rand(ROWS, generator=torch.Generator().manual_seed(9)) > 0.2
     count = valid.sum()
-    loss, terms, error = ppo_loss(
-        make_distribution(spaces.Discrete(6)),
-        masked(logits, mask),
-        value,
-        action,
-        old,
-        advantage,
-        old_value,
-        target,
-        valid,
-        count,
-        c,
-    )
+    given = old, advantage, old_value, target, valid / count, c
+    loss, terms, error = ppo_loss(make_distribution(spaces.Discrete(6)), masked(logits, mask), value, action, *given)
     (found,) = torch.autograd.grad(loss, logits, retain_graph=True)
 
     z = logits.detach().double().requires_grad_()

@@ -8,6 +8,7 @@ network. Here a distribution is what PPO asks of it; sampling takes the generato
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -125,6 +126,11 @@ class Gaussian:
         self.mean, self._log_std = params.float().chunk(2, -1)
         self.log_std = self._log_std.clamp(-LOG_STD_BOUND, LOG_STD_BOUND)
 
+    @cached_property
+    def precision(self) -> Float[Tensor, "B D"]:
+        """1/σ."""
+        return (-self.log_std).exp()
+
     def sample(self, generator: torch.Generator) -> Float[Tensor, "B D"]:
         """μ + σ ε without a gradient; not clipped to any bounds."""
         mean = self.mean.detach()
@@ -137,7 +143,7 @@ class Gaussian:
 
     def log_prob(self, action: Float[Tensor, "B D"]) -> Float[Tensor, "B"]:
         """log density, summed over the D variables."""
-        z = (action - self.mean) * (-self.log_std).exp()
+        z = (action - self.mean) * self.precision
         return -(0.5 * z * z + self.log_std).sum(-1) - 0.5 * _LOG_2PI * self.mean.shape[-1]
 
     def entropy(self) -> Float[Tensor, "B"]:
@@ -148,16 +154,15 @@ class Gaussian:
         self, action: Float[Tensor, "B D"], slope: Float[Tensor, "B"], pull: Float[Tensor, "B"]
     ) -> Float[Tensor, "B P"]:
         """slope · z/σ for the means and slope · (z² − 1) + pull for log σ, with z = (a − μ)/σ."""
-        precision = (-self.log_std).exp()
-        z = (action - self.mean).mul_(precision)
+        z = (action - self.mean).mul_(self.precision)
         slope, pull = slope[:, None], pull[:, None]
         widths = z.square().sub_(1).mul_(slope).add_(pull).mul_(self._log_std == self.log_std)
-        return torch.cat([z.mul_(precision).mul_(slope), widths], 1)
+        return torch.cat([z.mul_(self.precision).mul_(slope), widths], 1)
 
     def kl(self, other: "Gaussian") -> Float[Tensor, "B"]:
         """KL(self ‖ other) in nats: Σ log σ₂/σ₁ + (σ₁² + (μ₁ − μ₂)²) / 2σ₂² − ½."""
         log_ratio = self.log_std - other.log_std
-        z = (self.mean - other.mean) * (-other.log_std).exp()
+        z = (self.mean - other.mean) * other.precision
         return 0.5 * ((2 * log_ratio).exp() - 1 - 2 * log_ratio + z * z).sum(-1)
 
 

@@ -210,11 +210,10 @@ def test_weights_and_units_in_ppos_loss_by_hand(space: Any, clip: float, expecte
     pi = torch.zeros(2, head.num_params)
     action = head.distribution(pi).sample(torch.Generator().manual_seed(0))
     given = action, head.distribution(pi).log_prob(action), torch.zeros(2), old, target
-    valid, count = torch.tensor([True, False]), torch.tensor(2)
 
     def loss(weight: Any) -> tuple[torch.Tensor, torch.Tensor]:
         c = Coefficients(0.2, clip, weight, 0.0, torch.tensor([2.0, 4.0]))
-        found = ppo_loss(head, pi, value, *given, valid, count, c)[0]
+        found = ppo_loss(head, pi, value, *given, torch.tensor([0.5, 0.0]), c)[0]
         return found.detach(), torch.autograd.grad(found, value)[0]
 
     found, gradient = loss(torch.tensor([3.0, 0.5]))

@@ -273,7 +273,7 @@ def test_what_can_be_told_is_told_and_what_cannot_is_not() -> None:
 
 @pytest.mark.slow
 def test_the_mass_of_a_pendulum_is_told() -> None:
-    """Values pass the same features: with returns in their own units, hundreds, nothing was told after 100,000 steps."""
+    """Values pass the same features: with returns in their own units, nothing was told after 100,000 steps."""
     agent = jostle.PPO(
         "jostle/Pendulum-v1", num_envs=32, num_steps=64, learning_rate=1e-3, seed=0, domain_history=8,
         domain={"rod.mass": {"log_uniform": [0.5, 2]}, "start.speed": [0.99, 1.0]}, domain_privileged=True,

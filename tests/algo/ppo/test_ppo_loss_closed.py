@@ -23,10 +23,11 @@ SPACES = {
 
 def by_parts(
     head: Head, pi: Tensor, value: Tensor, action: Tensor, old_log_prob: Tensor, advantage: Tensor, old_value: Tensor,
-    target: Tensor, valid: Tensor, count: Tensor, c: Coefficients,
+    target: Tensor, weight: Tensor, c: Coefficients,
 ) -> tuple[Tensor, dict[str, Tensor], Tensor]:  # fmt: skip
     distribution = head.distribution(pi)
     log_prob = distribution.log_prob(action)
+    valid, count = weight > 0, 1 / weight.max()
     error = torch.where(valid, torch.expm1(log_prob - old_log_prob).abs(), 0.0)
     rows = {
         "policy": clipped_policy_loss(log_prob, old_log_prob, advantage, c.clip),
@@ -58,7 +59,8 @@ def test_terms_and_gradients_are_those_of_the_parts(c: Coefficients, space: str,
     valid = torch.rand(rows) > 0.2
     if streams == 3:
         c = c._replace(value=c.value * torch.tensor([1.0, 0.25, 1e-6]))
-    given = old.log_prob(action), torch.randn(rows), old_value, torch.randn(rows, streams), valid, valid.sum() + 7, c
+    weight = valid / (valid.sum() + 7)
+    given = old.log_prob(action), torch.randn(rows), old_value, torch.randn(rows, streams), weight, c
     ours, parts = ppo_loss(head, pi, value, action, *given), by_parts(head, pi, value, action, *given)
     assert torch.allclose(ours[0], parts[0], rtol=1e-5)
     assert ours[1].keys() == parts[1].keys()
@@ -80,7 +82,7 @@ def test_a_width_beyond_its_bounds_gets_no_gradient() -> None:
     one, value = torch.ones(1), torch.zeros(1, 1)
     old = head.distribution(pi.detach()).log_prob(torch.zeros(1, 3))
     loss = ppo_loss(
-        head, pi, value, torch.zeros(1, 3), old, 0 * one, value, value, one > 0, torch.tensor(1),
+        head, pi, value, torch.zeros(1, 3), old, 0 * one, value, value, one,
         Coefficients(0.2, 0.0, 0.5, 0.25),
     )[0]  # fmt: skip
     (gradient,) = torch.autograd.grad(loss, pi)
@@ -92,7 +94,7 @@ def test_what_overflows_in_a_ratio_that_is_clipped_has_no_gradient() -> None:
     pi, value = torch.zeros(1, 6, requires_grad=True), torch.zeros(1, 1)
     one = torch.ones(1)
     loss = ppo_loss(
-        head, pi, value, torch.tensor([2]), -200 * one, one, value, value, one > 0, torch.tensor(1),
+        head, pi, value, torch.tensor([2]), -200 * one, one, value, value, one,
         Coefficients(0.2, 0.0, 0.5, 0.0),
     )[0]  # fmt: skip
     assert loss.item() == pytest.approx(-1.2)
@@ -106,7 +108,7 @@ def test_one_row_by_hand() -> None:
     one = torch.ones(1)
     loss, terms, error = ppo_loss(
         make_distribution(spaces.Discrete(2)), logits, value, torch.tensor([0]), math.log(0.5) * one, 2 * one,
-        5 * one[:, None], 3 * one[:, None], one > 0, torch.tensor(1), Coefficients(0.2, 0.0, 0.5, 0.0),
+        5 * one[:, None], 3 * one[:, None], one, Coefficients(0.2, 0.0, 0.5, 0.0),
     )  # fmt: skip
     assert float(terms["policy"]) == pytest.approx(-2.4)
     assert float(terms["value"]) == pytest.approx(0.5)

@@ -14,11 +14,13 @@ from jostle.functional import normalise_advantage
 class Batch(NamedTuple):
     """The rows of a minibatch, or of a piece of one: their flat ids, and what was stored and computed of each.
 
-    ``advantage`` is normalised where the settings say so. Without recurrence L is 1.
+    ``weight`` is 0 for invalid rows and 1 by the number of valid ones in the whole minibatch for the others,
+    ``advantage`` normalised where the settings say so. Without recurrence L is 1.
     """
 
     rows: Int[Tensor, "L n"]
     valid: Bool[Tensor, "L n"]
+    weight: Float[Tensor, "L n"]
     action: Tensor
     log_prob: Float[Tensor, "L n"]
     advantage: Float[Tensor, "L n"]
@@ -46,11 +48,18 @@ def batches(
     stored = rollout.valid, rollout.action, rollout.log_prob, advantage, rollout.value[:-1], target
     valid, action, log_prob, gain, value, goal = (flat(index, of) for of in stored)
     sizes = [part.numel() for part in rows]
-    if normalise and len(set(sizes)) == 1:
-        gain = normalise_advantage(gain.view(len(rows), -1), valid.view(len(rows), -1)).flatten()
-    elif normalise:
-        parts = zip(torch.split(gain, sizes), torch.split(valid, sizes), strict=True)
-        gain = torch.cat([normalise_advantage(*part) for part in parts])
-    columns = (torch.split(x, sizes) for x in (valid, action, log_prob, gain, value, goal))
+    pairs = zip(torch.split(valid, sizes), torch.split(gain, sizes), strict=True)
+    if len(set(sizes)) == 1:  # all of them at once
+        pairs = zip([valid.view(len(rows), -1)], [gain.view(len(rows), -1)], strict=True)
+    weighed = [_weighed(*pair, normalise) for pair in pairs]
+    weight, gain = (torch.cat([x.flatten() for x in of]) for of in zip(*weighed, strict=True))
+    columns = (torch.split(x, sizes) for x in (valid, weight, action, log_prob, gain, value, goal))
     for part, *own in zip(rows, *columns, strict=True):
         yield Batch(part, *(x.view(*part.shape, *x.shape[1:]) for x in own))
+
+
+def _weighed(
+    valid: Bool[Tensor, "*M B"], advantage: Float[Tensor, "*M B"], normalise: bool
+) -> tuple[Float[Tensor, "*M B"], Float[Tensor, "*M B"]]:
+    weight = valid / valid.sum(-1, keepdim=True).clamp_min(1)
+    return weight, normalise_advantage(advantage, valid) if normalise else advantage

@@ -158,20 +158,20 @@ class Learner:
     def _update(self, batch: Batch, scored: Scored, first: bool) -> bool:
         """One gradient step on one minibatch. False: the policy has moved too far, and the step is not taken."""
         c, rows, count = self.config, batch.rows, batch.valid.sum()
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
         notify(self.aux, "before_minibatch")
         sums: dict[str, Tensor] = {}
-        furthest = torch.zeros((), device=rows.device)
+        errors: list[Tensor] = []
         # The penalty's cutoff is no sum over rows: it takes the whole minibatch at once.
         width = self._width(rows) if c.kl_penalty == "none" else rows.shape[1]
         for piece in batch.pieces(width):
             loss, terms, error = self._loss(piece, count)
             loss.backward()  # type: ignore[no-untyped-call]
             sums = {name: term + sums[name] if name in sums else term for name, term in terms.items()}
-            furthest = torch.maximum(furthest, error)
+            errors.append(error)
         if first:
-            self.sums["losses/first_ratio_error"].append(furthest)
+            self.sums["losses/first_ratio_error"].append(torch.stack(errors).max())
         elif c.target_kl > 0 and float(sums["approx_kl"]) > 1.5 * c.target_kl:
             return False
         self._learn_bonuses(rows, scored)
@@ -203,12 +203,12 @@ class Learner:
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor], Float[Tensor, ""]]:
         """The loss of a piece of a minibatch with ``count`` valid rows; its terms; the largest |ρ − 1|."""
         c, r = self.config, self.rollout
-        rows, valid, action, log_prob, advantage, value, target = (x.flatten(0, 1) for x in batch)
+        rows, valid, weight, action, log_prob, advantage, value, target = (x.flatten(0, 1) for x in batch)
         obs = r.observations(rows)
         out = self.forward.replay(r, batch.rows, obs=obs)
         scale = None if self.value_scale is None else self.value_scale.scale
-        weights = Coefficients(self._clip, self._value_clip, self.streams.value_coef, self.entropy_coef, scale)
-        given = log_prob, advantage, value, target, valid, count, weights
+        coefficients = Coefficients(self._clip, self._value_clip, self.streams.value_coef, self.entropy_coef, scale)
+        given = log_prob, advantage, value, target, weight, coefficients
         loss, terms, error = ppo_loss(self.head, out.pi, out.value, action, *given)
         if c.kl_penalty == "adaptive":
             old, new = self.head.distribution(flat(rows, r.pi)), self.head.distribution(out.pi)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -40,22 +40,20 @@ def ppo_loss(
     advantage: Float[Tensor, "B"],
     old_value: Float[Tensor, "B K"],
     target: Float[Tensor, "B K"],
-    valid: Bool[Tensor, "B"],
-    count: Tensor,
+    weight: Float[Tensor, "B"],
     c: Coefficients,
 ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]], Float[Tensor, ""]]:
-    """``L_policy + Σ_k c_k L_value − c_e H`` over the valid rows, divided by ``count``, the valid ones of all pieces.
+    """``L_policy + Σ_k c_k L_value − c_e H``, each the sum of its rows by ``weight``: for a mean, 1 / their number.
 
-    Values and targets are measured in the units ``c.scale``. Everything in invalid rows must be finite; it counts for
-    nothing.
+    Values and targets are measured in the units ``c.scale``. A row of weight 0 counts for nothing; everything in it
+    must be finite.
 
     Returns:
         The loss, which has gradients for ``pi`` and the values; its terms and diagnostics (policy, value, entropy,
-        approx_kl, clip_fraction); the largest |ρ − 1| of a valid row.
+        approx_kl, clip_fraction); the largest |ρ − 1| of a row that counts.
     """
     if c.scale is not None:
         value, old_value, target = value / c.scale, old_value / c.scale, target / c.scale
-    weight = valid / count.clamp_min(1)
     loss, terms = _Loss.apply(  # type: ignore[no-untyped-call]
         pi, value, head.distribution, action, old_log_prob, advantage, old_value, target, weight, c
     )
