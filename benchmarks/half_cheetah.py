@@ -6,10 +6,10 @@
 Masses, frictions and gears of HalfCheetah vary by a quarter either way, for both: jostle's by its MuJoCo engine,
 Stable-Baselines3's on Gymnasium's environment by `jostle.envs.Randomise`. Its policy has the library's defaults (a
 million steps of one environment, 2,048 steps a rollout), or jostle's sizes: 64 environments of 64 steps, 10 epochs of
-16 minibatches. A race is a process of its own on two threads, its start included; afterwards the agent plays 100
-episodes in jostle's environment, physics drawn as in training. Speed goes to
-benchmarks/results/half_cheetah_speed.json, each race is a line of benchmarks/results/half_cheetah.jsonl and not run
-again. Run it at a quiet moment.
+16 minibatches. Each has one thread of torch, with which all are quicker than with two; jostle's simulations take all
+cores. A race is a process of its own, its start included; afterwards the agent plays 100 episodes in jostle's
+environment, physics drawn as in training. Speed goes to benchmarks/results/half_cheetah_speed.json, each race is a line
+of benchmarks/results/half_cheetah.jsonl and not run again. Run it at a quiet moment.
 """
 
 import argparse
@@ -37,7 +37,6 @@ OURS: dict[str, Any] = {
 }  # fmt: skip
 SAME = {"n_steps": 64, "batch_size": 256, "n_epochs": 10}
 NAMES = ("jostle", "SB3, same sizes", "SB3, defaults")
-THREADS = (1, 1, 1)
 
 
 def contestants() -> list[Contestant]:
@@ -49,8 +48,7 @@ def contestants() -> list[Contestant]:
         ["libraries.py", "sb3", json.dumps({**theirs, "num_envs": 64, **SAME})],
         ["libraries.py", "sb3", json.dumps(theirs)],
     )
-    made = zip(NAMES, commands, THREADS, strict=True)
-    return [Contestant(name, command, threads=threads) for name, command, threads in made]
+    return [Contestant(name, command) for name, command in zip(NAMES, commands, strict=True)]
 
 
 def speed(rounds: int) -> dict[str, Any]:
@@ -77,7 +75,7 @@ def run(name: str, seed: int, steps: int) -> dict[str, Any]:
 
     agent: Any
     if name == "jostle":
-        agent = jostle.PPO("jostle/HalfCheetah-v5", num_envs=64, seed=seed, domain=DOMAIN, threads=2, **OURS)
+        agent = jostle.PPO("jostle/HalfCheetah-v5", num_envs=64, seed=seed, domain=DOMAIN, **OURS)
         agent.learn(steps)
     else:
         from stable_baselines3 import PPO
@@ -103,7 +101,7 @@ def race(seeds: int, steps: int, names: list[str]) -> list[dict[str, Any]]:
         for name in names:
             if (name, seed, steps) in done:
                 continue
-            environment = {**os.environ, "OMP_NUM_THREADS": "2", "JOSTLE_BEGAN": repr(time.time())}
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", "JOSTLE_BEGAN": repr(time.time())}
             command = [sys.executable, "-W", "ignore", __file__, "--one", name, str(seed), str(steps)]
             out = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
             row = json.loads(out.splitlines()[-1]) | circumstances()
