@@ -4,7 +4,7 @@ Equations and constants are those of Gymnasium's `mountain_car.py` and `continuo
 its state to float32 after every step and computes with it, and so does this one. Friction, nominally 0, is added.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -51,6 +51,7 @@ class MountainCarVectorEnv(ClassicVectorEnv):
     observation_names: ClassVar[tuple[str, ...]] = KNOWN["MountainCar-v0"]
     _SCALE: ClassVar[tuple[float, ...]] = (_RIGHT, _SPEED)
     _DIMENSIONS: ClassVar[int] = 2
+    _PRECISION: ClassVar[type[np.floating[Any]]] = np.float64
 
     def __init__(
         self, num_envs: int = 1, *, max_episode_steps: int | None = 200, render_mode: str | None = None
@@ -83,8 +84,10 @@ class MountainCarVectorEnv(ClassicVectorEnv):
         """The rest of a step at this speed: limits and walls. Whether the car is there."""
         speed = np.minimum(np.maximum(speed, self._backwards), self._fastest)
         position = np.minimum(np.maximum(position + speed, self._left), self._right)
-        speed[(position == self._left) & (speed < 0)] = 0.0
-        self._state = np.empty_like(self._state)
+        stopped = position == self._left
+        if np.count_nonzero(stopped):
+            speed[stopped & (speed < 0)] = 0.0
+        self._state = np.empty(self._state.shape, self._PRECISION)
         self._state[0], self._state[1] = position, speed
         there: Bool[np.ndarray, N] = (position >= self._goal) & (speed >= self._goal_speed)
         return there
@@ -138,6 +141,7 @@ class MountainCarContinuousVectorEnv(MountainCarVectorEnv):
         *_quantities(0.0015, 0.45),
         Quantity("force.limit", 1.0, 0.01, 1.0, "", "of what is asked for"),
     )
+    _PRECISION: ClassVar[type[np.floating[Any]]] = np.float32
 
     def __init__(
         self, num_envs: int = 1, *, max_episode_steps: int | None = 999, render_mode: str | None = None
@@ -164,7 +168,7 @@ class MountainCarContinuousVectorEnv(MountainCarVectorEnv):
         before = _float(speed)
         moved = before + (_float(control) * self._force_32 - _float(self._gravity * np.cos(angle)))
         there = self._roll(position, moved - self._friction * speed if self._rubs else moved.astype(np.float64))
-        self._state = _single(self._state)
+        self._state = self._state.astype(np.float64)
         cost = 0.1 * np.square(action[:, 0].astype(np.float64))
         return there * 100.0 - cost, there
 
