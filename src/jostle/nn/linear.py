@@ -101,9 +101,9 @@ def _takes(x: Tensor, weight: Tensor) -> bool:
 def _end_of_run(layers: Sequence[nn.Module], first: int) -> int:
     """The index behind the last of the layers from ``first`` on that run together."""
     at = first
-    while at < len(layers) and type(layers[at]) is nn.Linear and not _hooked(layers[at]):
+    while at < len(layers) and type(layers[at]) is nn.Linear and not hooked(layers[at]):
         at += 1
-        if at < len(layers) and _activation(layers[at]) is not None and not _hooked(layers[at]):
+        if at < len(layers) and _activation(layers[at]) is not None and not hooked(layers[at]):
             at += 1
     return at
 
@@ -116,11 +116,21 @@ def _activation(layer: nn.Module) -> Activation | None:
     return ("tanh", ()) if type(layer) is Tanh else None
 
 
-def _hooked(layer: nn.Module) -> bool:
+def hooked(layer: nn.Module) -> bool:
+    """Whether somebody waits for a layer's input, output or gradients."""
     return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)
 
 
 def _run(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
+    parameters, activations = _split(layers)
+    if torch.is_grad_enabled():
+        out: Tensor = _Dense.apply(x, activations, *parameters)  # type: ignore[no-untyped-call]
+        return out
+    return _forward(x, activations, parameters)[-1]
+
+
+def _split(layers: Sequence[nn.Module]) -> tuple[list[Tensor | None], tuple[Activation, ...]]:
+    """Weight and bias of every fully connected layer, and what follows each."""
     parameters: list[Tensor | None] = []
     activations: list[Activation] = []
     for layer in layers:
@@ -129,10 +139,7 @@ def _run(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
             activations.append(_NONE)
         else:
             activations[-1] = _activation(layer) or _NONE
-    if torch.is_grad_enabled():
-        out: Tensor = _Dense.apply(x, tuple(activations), *parameters)  # type: ignore[no-untyped-call]
-        return out
-    return _forward(x, tuple(activations), parameters)[-1]
+    return parameters, tuple(activations)
 
 
 def _forward(x: Tensor, activations: tuple[Activation, ...], parameters: "list[Tensor | None]") -> list[Tensor]:
@@ -179,19 +186,65 @@ class _Dense(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         count = len(ctx.activations)
         outputs, weights = ctx.saved_tensors[: count + 1], ctx.saved_tensors[count + 1 :]
-        needs = ctx.needs_input_grad
-        found: list[Tensor | None] = [None] * (2 * count)
-        grad = grads[0]
-        for i in reversed(range(count)):
-            grad = _through(ctx.activations[i], grad, outputs[i + 1])
-            if needs[2 + 2 * i]:
-                found[2 * i] = _weight_gradient(grad, outputs[i])
-            if ctx.has_bias[i] and needs[3 + 2 * i]:
-                found[2 * i + 1] = grad.sum(0)
-            if not (i or needs[0]):
-                break
-            grad = _product(grad, weights[i])
-        return grad if needs[0] else None, None, *found
+        needs_x, _, *needs = ctx.needs_input_grad
+        wanted = [need and (i % 2 == 0 or ctx.has_bias[i // 2]) for i, need in enumerate(needs)]
+        grad, found = _backward(grads[0], ctx.activations, outputs, weights, wanted, needs_x)
+        return grad, None, *found
+
+
+def _backward(
+    grad: Tensor,
+    activations: tuple[Activation, ...],
+    outputs: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    wanted: Sequence[bool],
+    needs_x: bool,
+) -> tuple[Tensor | None, list[Tensor | None]]:
+    """The gradients for the input and, where they are wanted, for weight and bias of every layer."""
+    found: list[Tensor | None] = [None] * len(wanted)
+    for i in reversed(range(len(weights))):
+        grad = _through(activations[i], grad, outputs[i + 1])
+        if wanted[2 * i]:
+            found[2 * i] = _weight_gradient(grad, outputs[i])
+        if wanted[2 * i + 1]:
+            found[2 * i + 1] = grad.sum(0)
+        if not (i or needs_x):
+            return None, found
+        grad = _product(grad, weights[i])
+    return grad, found
+
+
+class Tape:
+    """Layers that run together, and what their gradients need: a pass forwards and backwards without autograd.
+
+    Args:
+        layers: `nn.Linear`, and activations that a `Chain` takes, none of them hooked (`runs`).
+    """
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        self._parameters, self._activations = _split(layers)
+        self._weights = [weight for weight in self._parameters[::2] if weight is not None]
+
+    @staticmethod
+    def runs(layers: Sequence[nn.Module]) -> bool:
+        """Whether these layers run together."""
+        return bool(layers) and _end_of_run(layers, 0) == len(layers)
+
+    def forward(self, x: Float[Tensor, "B p"]) -> Float[Tensor, "B q"]:
+        """As the layers one by one."""
+        self._outputs = _forward(x, self._activations, self._parameters)
+        return self._outputs[-1]
+
+    def backward(self, grad: Float[Tensor, "B q"]) -> None:
+        """Give every parameter its gradient, in the place of what it has.
+
+        In the parameter's memory layout: fused optimisers would silently pair the wrong elements otherwise.
+        """
+        wanted = [parameter is not None for parameter in self._parameters]
+        _, found = _backward(grad, self._activations, self._outputs, self._weights, wanted, needs_x=False)
+        for parameter, gradient in zip(self._parameters, found, strict=True):
+            if parameter is not None:
+                parameter.grad = None if gradient is None else gradient.contiguous()
 
 
 def _through(activation: Activation, grad: Tensor, out: Tensor) -> Tensor:

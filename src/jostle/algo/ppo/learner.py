@@ -19,6 +19,7 @@ from jostle.algo.parts.value_scale import ValueScale
 from jostle.algo.ppo.batches import Batch, batches
 from jostle.algo.ppo.bonuses import transitions
 from jostle.algo.ppo.config import PPOConfig
+from jostle.algo.ppo.direct import Direct
 from jostle.algo.ppo.forward import Forward
 from jostle.algo.ppo.loss import Coefficients, ppo_loss
 from jostle.algo.ppo.rollout import MinibatchBy, Rollout, flat
@@ -88,6 +89,7 @@ class Learner:
         self._clip, self._value_clip = config.clip or math.inf, config.value_clip
         self.pictures = _PIECE if pictures and generator.device.type == "cpu" else 0
         self._piece = config.microbatch or self.pictures
+        self._direct: Direct | None = None
         self.modules = [*bonuses, *(a for a in aux if isinstance(a, nn.Module))]
         self._parameters = [list(forward.network.parameters())]
         rates = [config.rate(1.0)]
@@ -140,6 +142,7 @@ class Learner:
         Returns the number of gradient steps.
         """
         c, taken = self.config, 0
+        self._direct = Direct(self.forward.network) if self._is_plain() else None
         self.forward.network.train()  # batch normalisation alone knows the difference
         for batch in itertools.chain.from_iterable(self._epoch(scored) for _ in range(c.epochs)):
             if not self._update(batch, scored, first=taken == 0):
@@ -149,6 +152,12 @@ class Learner:
         if c.kl_penalty == "adaptive":
             self._adapt()
         return taken
+
+    def _is_plain(self) -> bool:
+        """Nothing but PPO's loss passes the policy, all rows of a minibatch at once, and without noise."""
+        c, f = self.config, self.forward
+        plain = not (self.aux or self._piece or f.noisy or c.compile or c.bfloat16) and c.kl_penalty == "none"
+        return plain and Direct.suits(f.network)
 
     def _epoch(self, scored: Scored) -> Iterator[Batch]:
         c, r = self.config, self.rollout
@@ -166,8 +175,7 @@ class Learner:
         # The penalty's cutoff is no sum over rows: it takes the whole minibatch at once.
         width = self._width(rows) if c.kl_penalty == "none" else rows.shape[1]
         for piece in batch.pieces(width):
-            loss, terms, error = self._loss(piece, count)
-            loss.backward()  # type: ignore[no-untyped-call]
+            terms, error = self._differentiate(piece, count)
             sums = {name: term + sums[name] if name in sums else term for name, term in terms.items()}
             errors.append(error)
         if first:
@@ -184,6 +192,19 @@ class Learner:
             optimizer.step()
         notify(self.aux, "after_step")
         return True
+
+    def _differentiate(self, batch: Batch, count: Int[Tensor, ""]) -> tuple[dict[str, Tensor], Float[Tensor, ""]]:
+        """The gradients of a piece's loss, its terms, and the largest |ρ − 1|."""
+        if self._direct is not None:
+            rows, r = batch.rows.reshape(-1), self.rollout
+            return self._direct.gradients(r.observations(rows), batch, r.masks(rows), self._coefficients())
+        loss, terms, error = self._loss(batch, count)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return terms, error
+
+    def _coefficients(self) -> Coefficients:
+        scale = None if self.value_scale is None else self.value_scale.scale
+        return Coefficients(self._clip, self._value_clip, self.streams.value_coef, self.entropy_coef, scale)
 
     def by_draw(self, rows: Int[Tensor, "L n"]) -> Int[Tensor, "L n"]:
         """The columns sorted by the draws of their input: rows side by side under one draw share its convolution.
@@ -206,9 +227,7 @@ class Learner:
         rows, valid, weight, action, log_prob, advantage, value, target = (x.flatten(0, 1) for x in batch)
         obs = r.observations(rows)
         out = self.forward.replay(r, batch.rows, obs=obs)
-        scale = None if self.value_scale is None else self.value_scale.scale
-        coefficients = Coefficients(self._clip, self._value_clip, self.streams.value_coef, self.entropy_coef, scale)
-        given = log_prob, advantage, value, target, weight, coefficients
+        given = log_prob, advantage, value, target, weight, self._coefficients()
         loss, terms, error = ppo_loss(self.head, out.pi, out.value, action, *given)
         if c.kl_penalty == "adaptive":
             old, new = self.head.distribution(flat(rows, r.pi)), self.head.distribution(out.pi)

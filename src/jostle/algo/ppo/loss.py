@@ -57,55 +57,67 @@ def ppo_loss(
     loss, terms = _Loss.apply(  # type: ignore[no-untyped-call]
         pi, value, head.distribution, action, old_log_prob, advantage, old_value, target, weight, c
     )
-    return loss, dict(zip(_TERMS, terms[:-1].unbind(), strict=True)), terms[-1]
+    return loss, named(terms), terms[-1]
 
 
 class _Loss(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        pi: Tensor,
-        value: Tensor,
-        make: Callable[[Tensor], Distribution],
-        action: Tensor,
-        old_log_prob: Tensor,
-        advantage: Tensor,
-        old_value: Tensor,
-        target: Tensor,
-        weight: Tensor,
-        c: Coefficients,
-    ) -> tuple[Tensor, Tensor]:
-        distribution = make(pi)
-        log_ratio = (distribution.log_prob(action) - old_log_prob).mul_(weight > 0)
-        ratio = log_ratio.exp()
-        surrogate = ratio * advantage
-        clipped = ratio.clamp(1 - c.clip, 1 + c.clip).mul_(advantage)
-        # ∂/∂ log π(a) of the smaller surrogate is itself, or nothing where it is clipped.
-        slope = surrogate.masked_fill(surrogate > clipped, 0.0).mul_(weight)
-        wrong, squares = _values(value, old_value, target, c.value_clip)
-        ctx.save_for_backward(
-            distribution.gradient(action, -slope, -c.entropy * weight), wrong.mul_(weight[:, None] * c.value)
-        )
-        error = (ratio - 1).abs_()
-        each = torch.stack(
-            [
-                -torch.minimum(surrogate, clipped),
-                squares.sum(1).mul_(0.5),
-                distribution.entropy(),
-                torch.expm1(log_ratio) - log_ratio,
-                (error > c.clip).float(),
-            ]
-        )
-        terms = torch.cat([each.mv(weight), error.max()[None]])
+    def forward(ctx: Any, pi: Tensor, value: Tensor, *given: Any) -> tuple[Tensor, Tensor]:
+        loss, terms, *gradients = loss_and_gradients(pi, value, *given)
+        ctx.save_for_backward(*gradients)
         ctx.mark_non_differentiable(terms)
-        valued = 0.5 * squares.mv(c.value).dot(weight) if isinstance(c.value, Tensor) else c.value * terms[1]
-        return terms[0] + valued - c.entropy * terms[2], terms
+        return loss, terms
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         policy, value = ctx.saved_tensors
         return policy * grads[0], value * grads[0], *[None] * 8
+
+
+def loss_and_gradients(
+    pi: Float[Tensor, "B P"],
+    value: Float[Tensor, "B K"],
+    make: Callable[[Tensor], Distribution],
+    action: Tensor,
+    old_log_prob: Float[Tensor, "B"],
+    advantage: Float[Tensor, "B"],
+    old_value: Float[Tensor, "B K"],
+    target: Float[Tensor, "B K"],
+    weight: Float[Tensor, "B"],
+    c: Coefficients,
+) -> tuple[Float[Tensor, ""], Float[Tensor, "6"], Float[Tensor, "B P"], Float[Tensor, "B K"]]:
+    """`ppo_loss` of values and targets that are in their units already, and its gradients for ``pi`` and ``value``.
+
+    The terms are those that `named` names, and the largest |ρ − 1|.
+    """
+    distribution = make(pi)
+    log_ratio = (distribution.log_prob(action) - old_log_prob).mul_(weight > 0)
+    ratio = log_ratio.exp()
+    surrogate = ratio * advantage
+    clipped = ratio.clamp(1 - c.clip, 1 + c.clip).mul_(advantage)
+    # ∂/∂ log π(a) of the smaller surrogate is itself, or nothing where it is clipped.
+    slope = surrogate.masked_fill(surrogate > clipped, 0.0).mul_(weight)
+    wrong, squares = _values(value, old_value, target, c.value_clip)
+    error = (ratio - 1).abs_()
+    each = torch.stack(
+        [
+            -torch.minimum(surrogate, clipped),
+            squares.sum(1).mul_(0.5),
+            distribution.entropy(),
+            torch.expm1(log_ratio) - log_ratio,
+            (error > c.clip).float(),
+        ]
+    )
+    terms = torch.cat([each.mv(weight), error.max()[None]])
+    valued = 0.5 * squares.mv(c.value).dot(weight) if isinstance(c.value, Tensor) else c.value * terms[1]
+    loss = terms[0] + valued - c.entropy * terms[2]
+    return loss, terms, distribution.gradient(action, -slope, -c.entropy * weight), wrong * (weight[:, None] * c.value)
+
+
+def named(terms: Float[Tensor, "6"]) -> dict[str, Float[Tensor, ""]]:
+    """Terms and diagnostics by name, without the last one."""
+    return dict(zip(_TERMS, terms[:-1].unbind(), strict=True))
 
 
 def _values(
