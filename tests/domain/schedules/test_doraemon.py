@@ -10,8 +10,8 @@ from spaces import LENGTH, MASS, bound, keys, results
 
 from jostle.domain import Correlated, Parameter, Space, Uniform
 from jostle.domain.schedules import DORAEMON
-from jostle.domain.schedules.betas import divergence, entropy, log_density, weighted_success
-from jostle.domain.schedules.doraemon_step import update
+from jostle.domain.schedules.betas import Valued, divergence, entropy, log_density, weighted_success
+from jostle.domain.schedules.doraemon_step import _best, update
 from jostle.errors import ConfigError
 
 P, Q = np.array([[2.0, 100.0], [5.0, 90.0]]), np.array([[2.5, 95.0], [4.0, 101.0]])
@@ -165,11 +165,53 @@ def test_draws_and_their_density_are_the_betas() -> None:
     log = schedule.log()
     assert log["domain/mass/low"] == pytest.approx(2 * st.beta(2, 5, 0.5, 1).ppf(0.05))
     assert log["domain/length/high"] == pytest.approx(10 ** st.beta(6, 3, -1, 2).ppf(0.95))
+    assert log["domain/entropy"] == pytest.approx((st.beta(2, 5).entropy() + st.beta(6, 3).entropy()) / 2)
 
 
 def test_the_start_is_around_the_nominal_value() -> None:
     schedule = DORAEMON(bound(Parameter("mass", Uniform(1.0, 5.0)), LENGTH), threshold=0.0)
     np.testing.assert_allclose(schedule.parameters, [[50.0, 100.0], [150.0, 100.0]])
+
+
+def test_the_start_around_the_end_of_the_range_falls_from_there() -> None:
+    schedule = DORAEMON(bound(Parameter("mass", Uniform(3.0, 5.0)), Parameter("length", Uniform(0.0, 1.0))))
+    np.testing.assert_allclose(schedule.parameters, [[1.0, 200.0], [200.0, 1.0]])
+
+
+def test_a_start_that_is_narrower_than_the_papers_widens_too() -> None:
+    schedule = DORAEMON(bound(MASS), threshold=0.0, episodes=40, concentration=2000.0)
+    before = schedule.log()["domain/entropy"]
+    schedule.observe(results(schedule.propose(0, *keys(40)), 1.0))
+    assert schedule.log()["domain/entropy"] > before + 0.1
+    assert divergence(np.full((2, 1), 1000.0), schedule.parameters).value == pytest.approx(0.05, abs=1e-4)
+
+
+def test_a_return_of_the_threshold_is_a_success() -> None:
+    schedule = DORAEMON(bound(MASS), threshold=500.0, episodes=4)
+    schedule.observe(results(schedule.propose(0, *keys(4)), np.array([500.0, 499.0, 500.0, 501.0])))
+    assert schedule.log()["domain/success"] == 0.75
+
+
+def test_an_optimum_that_breaks_a_constraint_is_not_taken() -> None:
+    now = np.array([[20.0], [20.0]])
+
+    def never(p: np.ndarray) -> Valued:
+        return Valued(-1.0, np.zeros_like(p))
+
+    assert _best(entropy, [never], [now * 0.97], BOUNDS, now) is now
+
+
+def test_the_domains_own_densities_count_for_nothing() -> None:
+    """Of what is log-uniform, and of what does not move at all."""
+    wind = Parameter("wind", Uniform(0.0, 8.0), when="interval", interval=5)
+    schedule = DORAEMON(bound(LENGTH, wind), threshold=0.5, episodes=60, epsilon=0.2)
+    proposal, before = schedule.propose(0, *keys(60)), schedule.parameters
+    y = (np.log10(proposal.drawn[:, :1]) + 1) / 2
+    success = (y[:, 0] < 0.5).astype(float)
+    schedule.observe(results(proposal, success))
+    under = st.beta(100, 100).logpdf(y[:, 0])
+    wanted = update(before, y, success, under, alpha=0.5, epsilon=0.2, bounds=BOUNDS)
+    np.testing.assert_allclose(schedule.parameters, wanted.parameters, rtol=1e-5)
 
 
 def test_densities_at_draw_time_are_used() -> None:

@@ -90,6 +90,19 @@ def test_adr_stays_within_the_domain_and_around_the_nominal_value() -> None:
     np.testing.assert_array_equal(schedule.q, [[0.5, 0.5], [0.5, 1.0]])
 
 
+def test_adr_narrows_neither_bound_across_the_nominal_value() -> None:
+    schedule = adr(delta=0.3)
+    for side in (0, 1):
+        schedule.observe(results(pinned(schedule, 1, side, 4), 100.0))
+    np.testing.assert_allclose(schedule.q[:, 1], [0.2, 0.8])
+    for _ in range(2):
+        schedule.observe(results(pinned(schedule, 1, 1, 4), 0.0))
+    np.testing.assert_allclose(schedule.q[:, 1], [0.2, 0.5])
+    for _ in range(2):
+        schedule.observe(results(pinned(schedule, 1, 0, 4), 0.0))
+    np.testing.assert_allclose(schedule.q[:, 1], [0.5, 0.5])
+
+
 def test_adr_pins_a_share_of_the_episodes_at_bounds() -> None:
     schedule = adr(share=0.4)
     schedule.q = np.array([[0.2, 0.3], [0.9, 0.6]])
@@ -127,6 +140,15 @@ def test_adr_counts_successes() -> None:
     assert schedule.q[1, 0] == pytest.approx(0.6)
     with pytest.raises(ConfigError, match="adr counts successes, and the environment tells none"):
         schedule.observe(results(pinned(schedule, 0, 1, 4), 1.0))
+
+
+def test_the_entropy_is_of_the_ranges_that_move() -> None:
+    wind = Parameter("wind", Uniform(0.0, 1.0), when="step")
+    schedule = ADR(bound(wind, MASS), high=100.0, low=40.0)
+    schedule.q = np.array([[0.5, 0.2], [0.5, 0.9]])
+    assert schedule.log() == pytest.approx(
+        {"domain/entropy": math.log(0.7), "domain/mass/low": 2 * 0.7, "domain/mass/high": 2 * 1.4}
+    )
 
 
 def rollback(**settings: object) -> Rollback:
