@@ -243,6 +243,22 @@ def test_episodes_that_are_broken_off_are_waited_for_by_none() -> None:
     assert launches.ready() is None
 
 
+def test_episodes_that_ended_and_wait_are_in_the_state_with_their_results() -> None:
+    one, rows = Launches(3), np.arange(3)
+    one.begin(rows, np.full(3, 4), Proposal(np.arange(6.0).reshape(3, 2), np.array([0.1, 0.2, 0.3]), rows + 7))
+    one.end(1, 5.0, 3, 1.0)
+    one.end(2, 2.0, 9, 0.0)
+    other = Launches(3)
+    other.load_state_dict(one.state_dict())
+    told = []
+    for launches in (one, other):
+        launches.end(0, 8.0, 20, np.nan)
+        told.append(launches.ready())
+    np.testing.assert_equal(told[1]._asdict(), told[0]._asdict())
+    assert (told[1].returns.tolist(), told[1].lengths.tolist()) == ([8.0, 5.0, 2.0], [20, 3, 9])
+    np.testing.assert_array_equal(told[1].success, [np.nan, 1.0, 0.0])
+
+
 def test_the_privileged_observation_is_where_values_lie() -> None:
     env = make(3, domain_privileged=True)
     obs, info = env.reset()
