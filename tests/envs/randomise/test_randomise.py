@@ -200,6 +200,40 @@ def test_what_varies_within_an_episode() -> None:
     assert env.step(1)[4]["domain"]["force_mag"] == 7.0
 
 
+def test_what_is_asked_for_holds_for_one_episode_and_within_it() -> None:
+    law = Uniform(5.0, 15.0)
+    space = Space([Parameter("force_mag", law, when="step"), Parameter("gravity", law, when="step")])
+    env = Randomise(gym.make("CartPole-v1"), space)
+
+    def seen(options: dict[str, Any] | None) -> np.ndarray:
+        env.reset(seed=0, options=options)
+        return np.array([list(env.step(0)[4]["domain"].values()) for _ in range(4)])
+
+    np.testing.assert_array_equal(seen({"domain": "nominal"}), [[10.0, 9.8]] * 4)
+    half = seen({"domain": {"gravity": 9.0}})
+    assert [len(set(column)) for column in half.T] == [4, 1]
+    free = seen(None)
+    assert [len(set(column)) for column in free.T] == [4, 4]
+    np.testing.assert_array_equal(half[:, 0], free[:, 0])
+
+
+def test_the_density_is_that_of_the_values_that_were_asked_for() -> None:
+    env = Randomise(gym.make("CartPole-v1"), {"length": {"log_uniform": [0.1, 1.0]}, "masscart": [0.5, 2.5]})
+    info = env.reset(seed=0, options={"domain": {"length": 0.25}})[1]
+    assert info["domain_log_density"] == pytest.approx(-np.log(0.25 * np.log(10)) - np.log(2))
+
+
+def test_values_are_held_until_others_are() -> None:
+    env = Randomise(gym.make("CartPole-v1"), SPACE)
+    env.reset(seed=0)
+    env.hold({"length": 0.4})
+    assert env.domain == {"masspole": 0.1, "length": 0.4, "masscart": 1.0}
+    env.hold({"masscart": 3.0})
+    for _ in range(2):
+        assert env.reset()[1]["domain"] == {"masspole": 0.1, "length": 0.4, "masscart": 3.0}
+    assert env.unwrapped.total_mass == 3.1
+
+
 def test_jostles_own_environments_bring_their_quantities() -> None:
     env = Randomise(gym.make("jostle/CartPole-v1"), {"pole.mass": [0.3, 0.5], "action.delay": {"categorical": [0, 2]}})
     info = env.reset(seed=0)[1]
