@@ -162,6 +162,20 @@ def test_a_snapshot_goes_on_bit_for_bit() -> None:
             assert np.array_equal(a, b)
 
 
+def test_a_snapshot_brings_its_own_time_and_physics() -> None:
+    """Into an engine whose episodes have just begun, and in which something else was set."""
+    engine, other = cart(), cart()
+    for each in (engine, other):
+        each.reset(0, None)
+    for _ in range(3):
+        engine.step(push(2))
+    other.set_quantities({"cart.mass": np.array([1.0, 5.0])}, np.arange(2))
+    other.step(push(2))
+    other.load_state_dict(engine.state_dict())
+    assert [bool(other.step(push(2))[3].all()) for _ in range(2)] == [False, True]
+    assert other.sims.parameter("body_mass")[:, 1].tolist() == [2.0, 2.0]
+
+
 def test_a_snapshot_of_another_model_is_refused() -> None:
     with pytest.raises(CheckpointError, match=r"saved state of Hopper-v5 has shape \[6, \d+\], and \[3, \d+\]"):
         make_engine("Hopper-v5", 3, {"threads": 1}).load_state_dict(busy(0).state_dict())
@@ -255,6 +269,25 @@ def test_noise_has_the_deviation_that_is_asked_for() -> None:
     calm.reset(0, None)
     calm.step(push(4000, 0.0))
     assert abs(calm.sims.ctrl.std() - 0.2) < 0.01
+
+
+def test_no_noise_is_drawn_twice() -> None:
+    """Of any row, number, episode and step; the carts are at rest, so that what is seen is noise."""
+    engine, rows = two(3), np.arange(3)
+    engine.set_quantities({f"observation.{g}.noise": np.ones(3) for g in ("position", "velocity")}, rows)
+    still, seen = np.zeros((3, 2), np.float32), []
+    for seed in (0, None, None):
+        seen.append(engine.reset(seed, None)[0])
+        seen += [engine.step(still)[0] for _ in range(3)]
+    assert len(np.unique(seen)) == 12 * 3 * 4
+    engine.set_quantities({"control.noise": np.ones(3)}, rows)
+    forces = []
+    for seed in (0, None, None):
+        engine.reset(seed, None)
+        for _ in range(3):
+            engine.step(still)
+            forces.append(engine.sims.ctrl.copy())
+    assert len(np.unique(forces)) == 9 * 3 * 2
 
 
 def test_observations_are_as_old_as_the_delay() -> None:
@@ -450,6 +483,73 @@ def test_pushes_come_at_their_interval_and_for_their_time() -> None:
     assert np.array_equal(force[5], force[6])
     assert abs((force[5, :, 0] > 0).mean() - 0.5) < 0.05
     assert abs((force[5, :, 0] == force[10, :, 0]).mean() - 0.5) < 0.05
+
+
+class Floating(Cart):
+    """One that may be pushed along two axes."""
+
+    max_steps, push_axes = 0, (0, 2)
+
+
+def test_pushes_are_of_one_size_in_every_direction_and_others_in_every_episode() -> None:
+    engine = make_engine(CART, 2000, {"task": Floating, "threads": 1})
+    values = {"push.force": 3.0, "push.interval": 0.02, "push.duration": 0.02}
+    engine.set_quantities({n: np.full(2000, v) for n, v in values.items()}, np.arange(2000))
+    forces = []
+    for seed in (0, None):
+        engine.reset(seed, None)
+        for _ in range(2):
+            engine.step(push(2000, 0.0))
+        forces.append(engine._batch.bind("xfrc_applied")[:, 1].copy())
+    assert np.allclose(np.linalg.norm(forces[0], axis=1), 3.0)
+    assert not forces[0][:, [1, 3, 4, 5]].any()
+    angle = np.arctan2(forces[0][:, 2], forces[0][:, 0])
+    assert np.abs(np.bincount(((angle + np.pi) / (np.pi / 4)).astype(int), minlength=8) - 250).max() < 60
+    assert abs((forces[0] * forces[1]).sum(1).mean()) < 0.6  # of 9, where both are one
+
+
+SERVOS = """
+<mujoco>
+  <worldbody>
+    <geom name="ground" type="plane" size="1 1 1" condim="6"/>
+    <body name="arm">
+      <joint name="wrist" type="ball" damping="0.3"/><geom name="stone" size="0.1" mass="1"/>
+      <body name="hand" pos="0 0 1"><joint name="elbow" axis="0 1 0" damping="0.2"/><geom size="0.1" mass="1"/></body>
+    </body>
+  </worldbody>
+  <actuator>
+    <position name="holder" joint="elbow" kp="20" kv="3"/><velocity name="mover" joint="elbow" kv="5"/>
+  </actuator>
+</mujoco>
+"""
+
+
+def test_servos_ball_joints_and_rolling_friction_have_all_their_places() -> None:
+    engine = make_engine(SERVOS, 1, {"task": Blind, "threads": 1})
+    values = {"holder.kp": 30.0, "holder.kv": 4.0, "mover.kv": 6.0, "wrist.damping": 0.7}
+    values |= {"stone.friction.spin": 0.02, "stone.friction.roll": 0.03}
+    assert [engine.quantities[n].nominal for n in values] == [20, 3, 5, 0.3, 0.005, 0.0001]
+    engine.set_quantities({n: np.array([v]) for n, v in values.items()}, np.array([0]))
+    model = engine._batch.get_model(0)
+    assert model.actuator("holder").gainprm[0] == 30
+    assert model.actuator("holder").biasprm[:3].tolist() == [0, -30, -4]
+    assert model.actuator("mover").gainprm[0] == 6
+    assert model.actuator("mover").biasprm[:3].tolist() == [0, 0, -6]
+    assert model.dof_damping.tolist() == [0.7, 0.7, 0.7, 0.2]
+    assert model.geom("stone").friction.tolist() == [1, 0.02, 0.03]
+    assert model.geom("ground").friction.tolist() == [1, 0.005, 0.0001]
+
+
+class Blind(Task):
+    """Nothing is seen but a zero."""
+
+    frame_skip, size = 1, 1
+
+    def observe(self, out: np.ndarray) -> None:
+        out[:] = 0.0
+
+    def outcome(self, actions: Any, before: Any, after: Any) -> Outcome:
+        return Outcome(np.zeros(len(actions)), np.zeros(len(actions), bool))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ import pytest
 from jostle import make_env
 from jostle.envs.engines.mujoco.catalogue import make_engine
 from jostle.envs.engines.mujoco.engine import MujocoEngine
+from jostle.envs.engines.mujoco.model import compile_model
+from jostle.envs.engines.mujoco.offered import offered
+from jostle.envs.engines.mujoco.signals import Signals
 from jostle.envs.engines.mujoco.writing import turned
 from jostle.errors import ConfigError
 
@@ -81,6 +85,27 @@ def test_material_and_texture_are_chosen_by_number(look: type) -> None:
     assert right[2, 2] > 100 > right[2, 0]
     assert (pictures[:, 16, 9] == pictures[0, 16, 9]).all()
     engine.close()
+
+
+def test_a_picture_for_six_sides_is_no_choice_for_a_flat_one() -> None:
+    sky = '<texture name="sky" type="cube" builtin="flat" width="8" height="8"/>'
+    model = compile_model(TILES.replace('<material name="paint"', f'{sky}<material name="paint"'))
+    assert model.ntex == 3
+    assert offered(model)["paint.texture"].quantity.choices == ("dark", "light")
+
+
+def test_grain_is_normal_rounded_cut_off_and_another_at_every_step() -> None:
+    grainy = Signals(SimpleNamespace(column=lambda name: np.array([10.0, 0.0])), {}).grainy  # type: ignore[arg-type]
+    key = np.array([3, 3]), np.array([0, 0])
+    grey = np.full((2, 128, 128, 3), 128, np.uint8)
+    first, second = (grainy(grey.copy(), *key, np.array([step, step])).astype(float) - 128 for step in (4, 5))
+    assert abs(first[0].mean()) < 0.2  # the deviation of this mean is 0.045
+    assert abs(first[0].std() - 10) < 0.2
+    assert abs((first[0] * second[0]).mean()) < 2
+    assert not first[1].any()
+    white = grainy(np.full((2, 128, 128, 3), 255, np.uint8), *key, np.zeros(2, np.int64))[0]
+    assert white.min() > 195
+    assert (white == 255).mean() == pytest.approx(0.52, abs=0.01)  # all that is above −½
 
 
 def test_light_camera_and_noise(look: type) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from jostle.envs.engines.mujoco.catalogue import KNOWN, asset, make_engine
 from jostle.envs.engines.mujoco.engine import REMEMBERED, MujocoEngine
+from jostle.envs.engines.mujoco.inertia import reshaped
 from jostle.envs.engines.mujoco.model import compile_model
 from jostle.envs.world import World
 from jostle.errors import ConfigError
@@ -246,6 +247,10 @@ def test_factors_multiply_what_single_values_say() -> None:
     rows = np.zeros(1, np.int64)
     engine.set_quantities({"all.gear": np.array([2.0]), "bthigh.gear": np.array([100.0])}, rows)
     assert engine.sims.parameter("actuator_gear")[0, :3, 0].tolist() == [200.0, 180.0, 120.0]
+    engine.set_quantities({"all.friction": np.array([2.0])}, rows)
+    engine.set_quantities({"ffoot.friction.slide": np.array([0.5])}, rows)
+    engine.set_quantities({"all.friction": np.array([3.0])}, rows)
+    assert engine.sims.parameter("geom_friction")[0, engine.sims.model.geom("ffoot").id, 0] == 1.5
     engine.set_quantities({"all.mass": np.array([2.0]), "torso.mass": np.array([10.0])}, rows)
     assert engine.sims.parameter("body_mass")[0, engine.sims.body("torso")] == 20.0
     ratio = 20.0 / engine.sims.model.body("torso").mass
@@ -267,6 +272,31 @@ def test_refuses_what_makes_no_sense_and_changes_nothing(values: dict[str, float
     with pytest.raises(ConfigError, match=message):
         engine.set_quantities({n: np.full(2, v) for n, v in values.items()}, np.arange(2))
     assert_same_model(engine._batch.get_model(0), base("Hopper-v5"), "refused")
+
+
+def test_a_reshaped_inertia_is_that_of_the_points_that_moved() -> None:
+    """Of bodies that are two points of unit mass along each principal axis, where x has become A x."""
+    rng = np.random.default_rng(0)
+    along, quat = rng.uniform(0.1, 1.0, (4, 3)), rng.normal(size=(4, 4))
+    quat /= np.linalg.norm(quat, axis=1, keepdims=True)
+    principal = 2 * (np.square(along).sum(1, keepdims=True) - np.square(along))
+    shape = rng.uniform(-1, 1, (5, 4, 6))
+    shape[0, :, 3:] = 0
+    moments, axes = reshaped(principal, quat, shape)
+    for row, body in np.ndindex(5, 4):
+        d1, d2, d3, s12, s13, s23 = shape[row, body]
+        a = np.array([[np.exp(d1), s12, s13], [0, np.exp(d2), s23], [0, 0, np.exp(d3)]])
+        points = np.concatenate([np.diag(along[body]), -np.diag(along[body])]) @ a.T @ turn(quat[body]).T
+        wanted = np.square(points).sum() * np.eye(3) - points.T @ points
+        after = turn(axes[row, body])
+        np.testing.assert_allclose(after * moments[row, body] @ after.T, wanted, atol=1e-12)
+
+
+def turn(quat: np.ndarray) -> np.ndarray:
+    """The matrix of a rotation, by MuJoCo."""
+    matrix = np.empty(9)
+    mujoco.mju_quat2Mat(matrix, quat)
+    return matrix.reshape(3, 3)
 
 
 def test_every_drawn_inertia_is_a_bodys() -> None:
