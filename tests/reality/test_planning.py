@@ -12,6 +12,7 @@ from jostle.envs import make_env
 from jostle.errors import ConfigError
 from jostle.reality import Planner
 from jostle.reality.cem import Categorical, Gaussian, best_of, noise, proposal_of
+from jostle.reality.model import Told
 from jostle.stress import stress_test
 
 PENDULUM = "jostle/Pendulum-v1"
@@ -47,6 +48,27 @@ def test_the_method_finds_the_best_of_several_choices() -> None:
     later = proposal.shifted(plan)
     assert (later[:, :-1].argmax(2) == plan[:, 1:].argmax(2)).all()
     np.testing.assert_allclose(later[:, -1], 0.25)
+
+
+def test_a_plan_moves_by_its_share_and_shifts_by_a_step() -> None:
+    proposal = Gaussian(spaces.Box(np.array([-1.0, 0.0]), np.array([1.0, 4.0]), dtype=np.float64))
+    plan = proposal.first(1, 3)
+    np.testing.assert_array_equal(plan[0], [[0, 2, 1, 2]] * 3)
+    elites = np.array([[[[0.5, 1.0]] * 3, [[0.1, 3.0]] * 3]])
+    moved = proposal.moved(plan, elites, 0.75)  # their means are 0.3 and 2, their deviations 0.2 and 1
+    np.testing.assert_allclose(moved[0], [[0.75 * 0.3, 2.0, 0.25 + 0.75 * 0.2, 0.5 + 0.75 * 1]] * 3)
+    moved[0, :, :2] = [[0.1, 1.0], [0.2, 2.0], [0.3, 3.0]]
+    np.testing.assert_array_equal(proposal.shifted(moved)[0], [[0.2, 2, 1, 2], [0.3, 3, 1, 2], [0, 2, 1, 2]])
+    z = np.random.default_rng(0).normal(size=(1, 5, 3, 2))
+    actions = proposal.actions(moved, z)
+    np.testing.assert_array_equal(actions[0, 0], moved[0, :, :2])
+    assert (actions[0, 1:] != moved[0, :, :2]).any((1, 2)).all()
+
+
+def test_samples_are_others_at_every_step_and_iteration() -> None:
+    rows, shape = np.zeros(3, np.int64), (4, 2, 1)
+    first, again = (noise(0, rows, np.arange(3), iteration, shape, 0.5) for iteration in (0, 1))
+    assert len(np.unique([first, again])) == 2 * 3 * 4 * 2
 
 
 def test_samples_are_normal_and_correlated_in_time() -> None:
@@ -137,6 +159,37 @@ def test_a_plan_is_taken_up_at_the_next_step() -> None:
     how = {"horizon": 25, "samples": 24, "iterations": 1, "seed": 3}
     means = [jostle.evaluate(kind(PENDULUM, **how), 8, env=PENDULUM, seed=5).mean for kind in (Planner, Forgetful)]
     assert means[0] > means[1] + 30, means
+
+
+class Falling(Planner):
+    """Of its samples the earlier ones pay more, and all of an iteration more than those of the next one."""
+
+    asked = 0
+
+    def returns(self, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        self.asked += 1
+        return np.tile(-100.0 * self.asked - np.arange(actions.shape[1]), (len(actions), 1))
+
+
+def test_the_plan_moves_to_all_elites_and_the_best_of_all_iterations_is_played() -> None:
+    once = Falling(PENDULUM, horizon=4, samples=10, iterations=1, elites=0.3, share=0.5)
+    obs = np.array([[1.0, 0.0, 0.0]], np.float32)
+    _, (plan, _) = once.predict(obs)
+    samples = once._proposal.actions(
+        once._proposal.first(1, 4), noise(0, np.zeros(1, np.int64), np.zeros(1, np.int64), 0, (10, 4, 1), 0.7)
+    )[0, :3, :, 0]
+    np.testing.assert_allclose(plan[0], np.stack([samples.mean(0) / 2, 1 + samples.std(0) / 2], 1))
+    action, (plan, _) = Falling(PENDULUM, horizon=4, samples=10, iterations=3, elites=0.3).predict(obs)
+    assert action[0, 0] == 0.0, "the middle of the first plan"
+    assert abs(plan[0, 0, 0]) > 0.01, "which has moved since"
+
+
+def test_sequences_in_which_the_model_breaks_down_are_the_worst() -> None:
+    planner = Planner("jostle/CartPole-v1", horizon=3, samples=2)
+    model = planner._of_rows(1)
+    model.step = lambda actions: Told(np.array([1.0, np.nan if actions[1] else 1.0]), np.zeros(2, bool))  # type: ignore[method-assign]
+    actions = np.array([[[0, 0, 0], [0, 1, 0]]])
+    assert planner.returns(model.states_of(np.zeros((1, 4), np.float32)), actions).tolist() == [[3.0, -np.inf]]
 
 
 def test_returns_end_with_the_episode() -> None:
