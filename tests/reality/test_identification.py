@@ -1,16 +1,20 @@
 """Identification: hidden parameters within their own intervals, least squares by another hand, what cannot be told."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pendulums
 import pytest
 from scipy.optimize import least_squares
 
-from jostle.domain import Space
+from jostle.domain import Quantity, Space
 from jostle.envs import make_env
 from jostle.errors import ConfigError
-from jostle.reality import Fit, Log, fit, record, sensitivities
+from jostle.reality import Fit, Log, Model, fit, record, sensitivities
+from jostle.reality.estimate import spread_of, variance_of
+from jostle.reality.fitting import _relative, _start
 
 HIDDEN = {"rod.mass": 1.4, "rod.length": 1.2, "rod.damping": 0.15}
 
@@ -190,6 +194,94 @@ def test_a_domain_around_what_cannot_be_told_is_wide() -> None:
     low, high = found.space("normal").parameters[0].distribution.support
     assert low < 0.5
     assert high > 2.5
+
+
+A, B = Quantity("a", 1.0, 0.2, 9.0, "kg"), Quantity("b", 2.0, 0.0, 4.0)
+
+
+def made_up(values: tuple[float, float], jacobian: np.ndarray, residual: np.ndarray) -> Fit:
+    """Of a and b, in units of 1 and 2."""
+    unit = np.array([1.0, 2.0])
+    told = {"env": "x", "transitions": 9, "horizon": 1, "nominal_error": 1.0, "fitted_error": 0.1, "converged": True}
+    return Fit.of([A, B], unit, np.array(values) / unit, jacobian, residual, **told)
+
+
+def test_covariances_by_hand() -> None:
+    """Four residuals of 1 with two parameters: a variance of 2, and what shows by 2 deviates by more than a quarter."""
+    found = made_up((1.5, 3.0), np.array([[20.0, 0.0], [0.0, 2.0], [0.0, 0.0], [0.0, 0.0]]), np.ones(4))
+    np.testing.assert_allclose(found.covariance, [[2 / 400, 0], [0, 4]])
+    assert [(b.parts, b.deviation) for b in found.blurred] == [({"a": 0.0, "b": 1.0}, pytest.approx(np.sqrt(2) / 2))]
+    residual = np.array([0.5, -0.5, 10.0])
+    assert variance_of(residual, 1, None) == pytest.approx(100.5 / 2)
+    assert variance_of(residual, 1, 1.0) == pytest.approx(1.5 / 2 / (2 / 3) ** 2)
+    errors = np.array([[1.0, -4.0], [-2.0, 0.0], [30.0, 3.0]])
+    np.testing.assert_allclose(spread_of(errors, robust=True), [1.4826 * 2, 1.4826 * 3])
+    np.testing.assert_allclose(spread_of(errors, robust=False), np.sqrt([905 / 3, 25 / 3]))
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"), [((0.2, 2.0), ("a",)), ((9.0, 0.0), ("a", "b")), ((1.0, 4.0), ("b",)), ((1.0, 2.0), ())]
+)
+def test_estimates_at_either_end_are_named_and_their_domain_ends_there(
+    values: tuple[float, float], ends: tuple[str, ...]
+) -> None:
+    found = made_up(values, np.diag([10.0, 10.0, 1.0])[:, :2], np.ones(3))
+    assert found.at_bounds == ends
+    for spread in ("normal", "uniform"):
+        for law, q, value in zip((p.distribution for p in found.space(spread).parameters), (A, B), values, strict=True):
+            low, high = law.support
+            assert q.low <= low < high <= q.high
+            assert (value == q.low) == (low == q.low)
+            assert (value == q.high) == (high == q.high)
+
+
+def test_what_is_added_to_the_deviations_is_not_correlated() -> None:
+    tied = np.linalg.inv(np.linalg.cholesky(np.array([[1.0, 0.9], [0.9, 1.0]])))
+    found = made_up((1.5, 3.0), np.concatenate([100 * tied, np.zeros((1, 2))]), np.array([0.0, 0.0, 1.0]))
+    np.testing.assert_allclose(found.correlation, [[1, 0.9], [0.9, 1]])
+    (group,) = found.space(least=0.01).correlated
+    assert group.matrix[0, 1] == pytest.approx(0.45, abs=1e-3)
+    assert not found.space(least=0.1).correlated
+
+
+def test_the_search_begins_where_it_is_told_to_a_little_within_the_bounds() -> None:
+    bounds = {"low": np.array([A.low, B.low]), "high": np.array([A.high, B.high]), "unit": np.array([1.0, 2.0])}
+    problem: Any = SimpleNamespace(names=("a", "b"), quantities=[A, B], **bounds)
+    np.testing.assert_allclose(_start(problem, {"b": 3.0}), [1.0, 1.5])
+    np.testing.assert_allclose(_start(problem, {"a": 0.0, "b": 5.0}), [0.25, 1.95])
+
+
+def test_errors_are_told_of_what_moves() -> None:
+    problem: Any = SimpleNamespace(changes=np.array([2.0, 0.0]))
+    assert _relative(np.array([[[[3.0, 7.0]]], [[[1.0, 5.0]]]])[0], problem) == 1.5
+
+
+def test_the_slopes_are_those_of_the_equations_at_nominal_values() -> None:
+    log = pendulum_log(steps=60)
+    told = sensitivities(log)
+    theta, speed = np.arctan2(log.obs[:, 1], log.obs[:, 0]), log.obs[:, 2]
+    change = np.sqrt(np.square(log.next_obs - log.obs).mean(0))
+    for name, (argument, nominal) in {
+        "gravity": ("gravity", 10.0), "rod.mass": ("mass", 1.0), "rod.length": ("length", 1.0),
+        "torque.gain": ("gain", 1.0),
+    }.items():  # fmt: skip
+        after = []
+        for side in (1 - 1e-3, 1 + 1e-3):
+            angle, fast = pendulums.step(theta, speed, log.action[:, 0].astype(float), **{argument: side * nominal})
+            after.append(np.stack([np.cos(angle), np.sin(angle), fast], 1) / change)
+        slope = np.sqrt(np.square((after[1] - after[0]) / 2e-3).mean())
+        assert told[name] == pytest.approx(slope, rel=1e-6), name
+
+
+def test_predictions_pass_over_endings() -> None:
+    """A cart that leaves the track rolls on: its place is still the Euler step of its speed."""
+    model = Model("jostle/CartPole-v1", 2)
+    states = model.states_of(np.array([[2.39, 2.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0]]))
+    seen = model.roll(states, np.ones((2, 6), np.int64))
+    model.close()
+    assert seen[0, 1, 0] > 2.4
+    np.testing.assert_allclose(seen[:, 1:, 0], seen[:, :-1, 0] + 0.02 * seen[:, :-1, 1], rtol=1e-12)
+    np.testing.assert_allclose(seen[0, :, 1], seen[1, :, 1], rtol=1e-12)
 
 
 def test_what_the_log_tells_of_each_quantity() -> None:
