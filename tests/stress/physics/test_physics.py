@@ -211,6 +211,16 @@ def test_intervals_of_the_three_numbers() -> None:
         generalisation_intervals({pair: runs for pair, runs in one.items() if pair != ("R", "R")})
 
 
+def test_the_runs_of_a_method_are_resampled_together_in_all_tests() -> None:
+    """Where each of two runs fails in the other's test, no resample of both wins everywhere: 0.5 · 0.5 is the most."""
+    well, badly = np.ones(2000), np.zeros(2000)
+    success = {("D", "D"): [well, well], ("R", "R"): [well, well], ("R", "E"): [well, well]}
+    success |= {("D", "R"): [well, badly], ("D", "E"): [badly, well]}
+    found = generalisation_intervals(success)
+    assert found.extrapolation.point == pytest.approx(np.cbrt(0.25))
+    assert found.extrapolation.high == pytest.approx(np.cbrt(0.25), abs=0.01)
+
+
 def test_the_middle_of_a_grid_that_is_no_square() -> None:
     made = grid("map", {"force": [2.0, 10.0], "pole.half_length": [0.1, 0.5, 0.9, 1.3]}, target_of(rule()))
     assert made.reference == "force = 10, pole.half_length = 0.9"

@@ -139,6 +139,15 @@ def test_by_hand() -> None:
     assert found.mean == pytest.approx(4.0)
 
 
+def test_resampled_shares_are_of_the_resampled_variance() -> None:
+    """Each point's part of both is in one proportion, so that the shares are certain, however few points there are."""
+    c = np.array([1.0, -1.0, 3.0, -3.0, 5.0, -5.0, 7.0, -7.0])[:, None]
+    found = sobol_indices(("mass",), -c, c, c[None])
+    assert found.variance.high > 1.3 * found.variance.low
+    for each in (*found.first, *found.total):
+        assert [each.low, each.point, each.high] == pytest.approx([2.0] * 3)
+
+
 def test_points_are_balanced_and_columns_change_alone() -> None:
     a, b = saltelli_points(64, 3, seed=5)
     for column in (*a.T, *b.T):

@@ -13,11 +13,11 @@ from jostle.domain import Space
 from jostle.errors import ConfigError
 from jostle.stress import read_result, stress_test
 from jostle.stress.physics import control_of, sobol_test
-from jostle.stress.physics.field import Field, How, seeds_of
+from jostle.stress.physics.field import Field, How, Scores, seeds_of
 from jostle.stress.physics.sobol import of_method, sentences, write_csv
 from jostle.stress.report import as_dict
 from jostle.stress.target import target_of
-from jostle.view import as_view
+from jostle.view import Success, as_view
 
 CARTPOLE = "jostle/CartPole-v1"
 SPACE = {"force": [2, 20], "gravity": [9.7, 9.9], "timestep": [0.005, 0.03]}
@@ -55,6 +55,36 @@ def test_constants_and_names_that_do_not_vary_have_no_index() -> None:
         sobol_test(right(), tied)
     with pytest.raises(ConfigError, match="powers of two"):
         sobol_test(right(), SPACE, points=100)
+
+
+def test_every_episode_has_its_own_luck_and_its_points_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The score is the force: it explains everything, and nothing is luck."""
+    seeds = []
+
+    def played(self: Field, view: Any, values: np.ndarray, given: np.ndarray, how: How) -> Scores:
+        seeds.append(given)
+        return Scores(values[:, self.bound.names.index("force")].copy(), None)
+
+    monkeypatch.setattr(Field, "play", played)
+    found = sobol_test(right(), {"pole.mass": 0.2, "gravity": [9, 10], "force": [2, 20]}, points=64, episodes=3)
+    indices = found.indices["return"]
+    assert indices.names == ("gravity", "force")
+    assert indices.luck == pytest.approx(0.0, abs=1e-20)
+    assert [each.point for each in indices.total] == pytest.approx([0.0, 1.0], abs=0.05)
+    assert indices.mean == pytest.approx(11.0, abs=0.1)
+    assert indices.variance.point == pytest.approx(18**2 / 12, rel=0.03)
+    assert len(np.unique(seeds[0])) == len(seeds[0]) == 4 * 64 * 3
+
+
+def test_a_field_counts_successes_by_its_rule() -> None:
+    view = right()
+    with Field(target_of(view), Space.load({"force": [2, 20]}), 8) as field:
+        values, seeds = np.linspace(2, 20, 8)[:, None], np.arange(8)
+        found = field.play(view, values, seeds, How(success=Success.parse("return >= 10")))
+    assert found is not None
+    assert found.successes is not None
+    np.testing.assert_array_equal(found.successes, found.returns >= 10)
+    assert len(set(found.successes)) == 2
 
 
 def test_a_field_plays_the_same_episode_for_the_same_seed() -> None:

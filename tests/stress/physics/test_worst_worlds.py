@@ -1,6 +1,7 @@
 """The suite `physics-worst`: a search whose winners are measured anew, compared, replayed and shown."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import jostle
 from jostle.domain import Space
 from jostle.errors import ConfigError
 from jostle.stress import compare_policies, read_result, stress_test
+from jostle.stress.physics import worst
 from jostle.stress.physics.field import How, Scores
 from jostle.stress.physics.worst import search
 from jostle.stress.replays import again, video_name, worst_episodes
@@ -69,8 +71,6 @@ class Noisy:
 
 def test_no_seed_of_the_search_is_one_of_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     """The search's rounds share their seeds; each halving has new ones; the test begins where `--seed` says."""
-    from jostle.stress.physics import worst
-
     noisy = Noisy()
     played = worst.Field.play
     monkeypatch.setattr(worst.Field, "play", lambda self, *given: noisy.play(*given))
@@ -87,6 +87,53 @@ def test_no_seed_of_the_search_is_one_of_the_measurement(monkeypatch: pytest.Mon
     assert [count for count, _ in halvings] == [8 * 8, 4 * 16]
     used = [set(seeds) for seeds in (rounds[0][1], *(seeds for _, seeds in halvings), range(10_000, 10_000 + 2**20))]
     assert sum(map(len, used)) == len(set.union(*used))
+
+
+class Told:
+    """A score without luck, and all that was asked of it."""
+
+    def __init__(self, score: Any) -> None:
+        self.score, self.values, self.seeds = score, [], []
+
+    def play(self, view: Any, values: np.ndarray, seeds: np.ndarray, how: Any) -> Scores:
+        self.values.append(values)
+        self.seeds.append(set(seeds.tolist()))
+        return Scores(self.score(view, values[:, 0]), None)
+
+
+def test_the_worst_of_all_points_are_kept_the_worst_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(lambda view, force: force)
+    monkeypatch.setattr(worst.Field, "play", lambda self, *given: told.play(*given))
+    view, space = side(1, "right"), Space.load({"force": [2, 20]})
+    found = search([view], target_of(view), space, cases=2, rounds=2, draws=16, episodes=2, how=How())
+    first, second = (case["force"] for case in found.cases)
+    assert first == min(values.min() for values in told.values[:2])
+    assert 2 + 18 * 0.1 < second < 2 + 18 * 0.35
+    assert second - first >= 18 * 0.1
+
+
+def test_what_is_worst_for_a_method_is_so_for_the_mean_of_its_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    much, little = side(1, "much"), side(0, "little")
+    told = Told(lambda view, force: -3 * force if view is much else force)
+    monkeypatch.setattr(worst.Field, "play", lambda self, *given: told.play(*given))
+    space = Space.load({"force": [2, 20]})
+    found = search([much, little], target_of(much), space, cases=1, rounds=1, draws=16, episodes=2, how=How())
+    assert found.cases[0]["force"] == max(values.max() for values in told.values)
+
+
+def test_the_worst_case_is_measured_by_seeds_that_were_not_searched_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(lambda view, force: force)
+    monkeypatch.setattr(worst.Field, "play", lambda self, *given: told.play(*given))
+    found = worst.worst_case(side(1, "right"), {"force": [2, 20]}, rounds=1, draws=8, episodes=2, final=16, seed=5)
+    assert told.seeds[-1] == told.seeds[-2] == set(range(5, 21))
+    assert not set.union(*told.seeds[:-2]) & told.seeds[-1]
+    assert (found.score.point, found.nominal.point) == (found.values["force"], 10.0)
+
+
+def test_worlds_that_differ_in_one_parameter_are_two() -> None:
+    points = [np.array(p) for p in ([0.1, 0.5], [0.5, 0.52], [0.12, 0.55], [0.5, 0.8], [0.9, 0.9])]
+    field: Any = SimpleNamespace(place=lambda shares: shares)
+    assert [p.tolist() for p in worst._apart(field, points, 3)] == [[0.1, 0.5], [0.5, 0.52], [0.5, 0.8]]
 
 
 def test_the_winners_curse_is_not_reported() -> None:
