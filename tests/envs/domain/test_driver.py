@@ -100,6 +100,19 @@ def test_what_varies_within_episodes_is_drawn_at_its_interval() -> None:
     assert all(c in ({"push"}, {"mass", "length", "push"}) for c in changed)
 
 
+def test_a_row_that_starts_keeps_what_was_proposed_for_it_however_long_the_episode_before_was() -> None:
+    env = make(4)
+    env.reset()
+    driver, lengths, start = env.domain, np.full(4, 9), np.array([True, False, True, False])
+    driver.vary(lengths, np.zeros(4, bool))
+    driver.begin(start)
+    proposed = driver.values
+    driver.vary(lengths + 4, start)
+    changed = driver.values != proposed
+    np.testing.assert_array_equal(changed[:, 2], ~start)
+    assert not changed[:, :2].any()
+
+
 def test_rows_do_not_depend_on_their_number() -> None:
     few, many = make(2, seed=1), make(6, seed=1)
     assert (few.reset()[1]["domain"] == many.reset()[1]["domain"][:2]).all()
