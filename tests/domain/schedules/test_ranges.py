@@ -48,6 +48,8 @@ def test_linear_widens_with_the_steps_of_episodes() -> None:
     for _ in range(9):
         schedule.observe(results(first, 0.0))
     np.testing.assert_array_equal(schedule.propose(0, *keys(50)).drawn, bound().space.draw(0, *keys(50)).values)
+    wanted = UniformSchedule(bound()).log() | {"domain/share": 1.0}  # twice the steps are no more
+    assert schedule.log() == pytest.approx(wanted, rel=1e-12)
 
 
 def adr(**settings: object) -> ADR:
