@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jostle.nn.rows import length
 from jostle.study.jobs import RANDOM
 from jostle.view import PolicyView, as_view
 
@@ -28,7 +29,7 @@ def chance_view(asked: Mapping[str, Any]) -> PolicyView:
 
     def act(obs: Any) -> Any:
         if count is None:
-            return np.stack([space.sample() for _ in range(len(obs))])
-        return rng.integers(count, size=len(obs))
+            return np.stack([space.sample() for _ in range(length(obs))])
+        return rng.integers(count, size=length(obs))
 
     return as_view(act, env=asked["env"], env_options=asked["env_options"], name=RANDOM)
