@@ -87,8 +87,7 @@ def conditions_figure(of: Conditions, show: Show, title: str) -> "matplotlib.fig
     with style():
         subplots = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         for (head, panel), axes in zip(panels.items(), subplots, strict=True):
-            marks = (*MARKS[: len(panel) - 1], MARKS[-1])
-            for nth, ((label, name), (colour, marker)) in enumerate(zip(panel.items(), marks, strict=True)):
+            for nth, ((label, name), (colour, marker)) in enumerate(zip(panel.items(), marks(len(panel)), strict=True)):
                 for row, method in enumerate(order):
                     at = row + apart * ((len(panel) - 1) / 2 - nth)
                     told = interval(of.scores(method, name, mode[method]), "iqm")
@@ -102,8 +101,17 @@ def conditions_figure(of: Conditions, show: Show, title: str) -> "matplotlib.fig
             axes.spines[["top", "right", "left"]].set_visible(False)
             axes.tick_params(axis="y", length=0)
         figure.suptitle(title, fontsize="medium")
-        figure.legend(*subplots[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=shown)
+        figure.legend(
+            *subplots[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=min(shown, 5)
+        )
     return figure
+
+
+def marks(count: int) -> list[tuple[str, str]]:
+    """A colour and a shape for each of some conditions, no pair twice below 37; the last one is always black."""
+    own = MARKS[:-1]
+    many = range(count - 1)
+    return [*((own[i % len(own)][0], own[(i + i // len(own)) % len(own)][1]) for i in many), MARKS[-1]]
 
 
 def across_figure(found: Results, across: Across, show: Show) -> "matplotlib.figure.Figure":
