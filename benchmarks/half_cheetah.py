@@ -6,7 +6,7 @@
 Masses, frictions and gears of HalfCheetah vary by a quarter either way, for both: jostle's by its MuJoCo engine,
 Stable-Baselines3's on Gymnasium's environment by `jostle.envs.Randomise`. Its policy has the library's defaults (a
 million steps of one environment, 2,048 steps a rollout), or jostle's sizes: 64 environments of 64 steps, 10 epochs of
-16 minibatches. Each has one thread of torch, with which all are quicker than with two; jostle's simulations take all
+16 minibatches. Each has one thread of torch; jostle's simulations take all
 cores. A race is a process of its own, its start included; afterwards the agent plays 100 episodes in jostle's
 environment, physics drawn as in training. Speed goes to benchmarks/results/half_cheetah_speed.json, each race is a line
 of benchmarks/results/half_cheetah.jsonl and not run again; with --jobs 2 two run at once, and their seconds are not

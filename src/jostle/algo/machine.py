@@ -43,7 +43,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
 def clip_norm(parameters: Iterable[nn.Parameter], most: float) -> None:
     """Scale gradients so that the norm of all of them together is at most ``most``.
 
-    `torch.nn.utils.clip_grad_norm_`, whose grouping by devices and types costs small networks half as much again.
+    `torch.nn.utils.clip_grad_norm_`, without its grouping by devices and types, which small networks feel.
     """
     grads = [p.grad for p in parameters if p.grad is not None]
     if grads:

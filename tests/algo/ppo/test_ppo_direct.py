@@ -107,5 +107,9 @@ def test_hooks_frozen_weights_and_changed_layers_are_respected(lively: Any) -> N
     agent.learn(60)
     assert torch.equal(first.weight, kept)
     first.requires_grad_(True)
+    agent.network.critic[0].weight = first.weight  # type: ignore[index, assignment]
+    assert not Direct.suits(agent.network), "gradients of what two layers share add up"
+    agent.network.critic[0].weight = nn.Parameter(kept)  # type: ignore[index, assignment]
+    assert Direct.suits(agent.network)
     agent.network.actor.append(nn.Dropout(0.5))
     assert not Direct.suits(agent.network)

@@ -40,6 +40,7 @@ class Direct:
             and all(Tape.runs(layers) for layers in _halves(network))
             and all(_plain(parameter) for parameter in network.parameters())
             and not any(hooked(module) for module in network.modules())
+            and not _tied(network)
         )
 
     @torch.no_grad()
@@ -77,6 +78,12 @@ class Direct:
 
 def _halves(network: ActorCritic) -> tuple[list[nn.Module], list[nn.Module]]:
     return [*network.actor, network.policy], [*(network.critic or ()), network.value]
+
+
+def _tied(network: ActorCritic) -> bool:
+    """Whether two layers share a parameter, whose gradients would have to be added."""
+    own = [id(p) for layers in _halves(network) for layer in layers for p in layer.parameters()]
+    return len(set(own)) < len(own)
 
 
 def _plain(p: nn.Parameter) -> bool:
