@@ -1,6 +1,7 @@
 """The lint's own parts: its truth against the world on everything that is offered, and faults that hide well."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -9,10 +10,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from jostle.envs.engines.mujoco.tasks.reach import MODEL as REACH
 from jostle.envs.randomise import world_in
 from jostle.stress.lint import domain_check, write_junit
 from jostle.stress.lint.alone import Alone
 from jostle.stress.lint.constants import constants_of, differing
+from jostle.stress.lint.mjcf import ModelEnv
 from jostle.stress.lint.reach import everything
 
 pytest.importorskip("mujoco")
@@ -25,9 +28,17 @@ def another(quantity: Any) -> float:
     return float(np.clip(moved, quantity.low, quantity.high))
 
 
-def test_the_truth_is_what_the_world_makes_of_everything_that_it_offers() -> None:
+ODD = """<mujoco><asset><material name="m" specular="0.2"/></asset><worldbody><light/><camera pos="0 -2 0"/>
+<geom type="plane" size="1 1 1" friction="0.7"/><body pos="0 0 1"><joint type="ball" damping="0.1"/>
+<geom size="0.1" pos="0.1 0 0" material="m"/><body name="b" pos="0.3 0.1 0"><joint name="j" axis="0 1 0" stiffness="2"/>
+<geom type="box" size="0.1 0.05 0.02"/></body></body></worldbody><actuator><motor joint="j" gear="3"/></actuator></mujoco>"""
+"""Elements without names, a joint of three degrees of freedom, and one of each kind that a hopper lacks."""
+
+
+@pytest.mark.parametrize("model", ["Hopper-v5", "reach", "odd"])
+def test_the_truth_is_what_the_world_makes_of_everything_that_it_offers(model: str) -> None:
     """Two ways to one model: MuJoCo's names and `mj_setConst` here, a table of places in flat arrays there."""
-    env = gym.make("Hopper-v5")
+    env: Any = gym.make(model) if model == "Hopper-v5" else ModelEnv(REACH.read_text() if model == "reach" else ODD)
     world, alone = world_in(env), Alone(env)
     before = constants_of(env)
     looked = 0
@@ -43,7 +54,7 @@ def test_the_truth_is_what_the_world_makes_of_everything_that_it_offers() -> Non
         world.set_quantities({name: np.array([quantity.nominal])}, ROW)
         assert not differing(constants_of(env), before, set(before)), name
     kinds = {name.partition(".")[2] for name in world.quantities}
-    assert looked > 60
+    assert looked > {"Hopper-v5": 60, "reach": 150, "odd": 70}[model]
     assert {"mass", "damping", "friction.slide", "fovy"} <= kinds
 
 
@@ -169,3 +180,55 @@ def test_what_cannot_be_read_back_is_accused_of_nothing() -> None:
     assert "cannot be read" in derived.said
     accused = domain_check(DrawsInertia, {"torso.inertia.d1": [-0.3, 0.3], "thigh.mass": [1, 5]}, steps=10, itself=True)
     assert ("thigh.mass", "applied") in {(f.parameter, f.question) for f in accused.failed}
+
+
+class DrawsCompounding(broken.Draws):
+    """A friction that is multiplied by what is drawn, where its nominal value should be."""
+
+    def draw(self) -> None:
+        foot = self.unwrapped.model.geom("foot_geom").id
+        self.unwrapped.model.geom_friction[foot, 0] *= self.rng.uniform(0.8, 1.25)
+
+
+def test_factors_of_what_the_last_episode_had_are_found() -> None:
+    found = domain_check(DrawsCompounding, {"foot_geom.friction.slide": [1.6, 2.5]}, steps=10, itself=True)
+    failed = {(f.parameter, f.question): f.said for f in found.failed}
+    assert "geom_friction of foot_geom lies further" in failed["", "no-drift"]
+    assert "the space says 1.6 to 2.5" in failed["foot_geom.friction.slide", "applied"]
+
+
+class Wears(broken.Unused):
+    """What wears out after sixty episodes is no attribute of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.episodes = {"begun": 0}
+
+    def reset(self, **how: Any) -> Any:
+        self.episodes["begun"] += 1
+        return super().reset(**how)
+
+    def step(self, action: Any) -> Any:
+        obs, *rest = super().step(action)
+        return obs + np.float32(self.episodes["begun"] > 60), *rest
+
+
+def test_drift_that_no_constant_shows_is_found() -> None:
+    found = domain_check(Wears, {"gain": [0.5, 2.0]}, steps=10)
+    assert [(f.question, f.said) for f in found.failed] == [
+        ("no-drift", "after 100 resets the nominal trajectory is another")
+    ]
+
+
+class Unpainted(broken.Unused):
+    """It has a colour, and draws no pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wall = SimpleNamespace(rgba=0.2)
+
+
+def test_looks_without_pictures_are_not_accused() -> None:
+    found = domain_check(Unpainted, {"wall.rgba": [0.1, 0.9]}, steps=10).of("wall.rgba", "acts-high")
+    assert found is not None
+    assert (found.answer, found.said) == ("unknown", "no pictures can be drawn here")

@@ -156,7 +156,7 @@ def _edit_place(mujoco: Any, model: Any, name: str, value: float) -> bool:
         element = name.removesuffix(f".{path}")
         for kind, field in zip(kinds.split(), fields.split(), strict=True):
             at = _found(mujoco, model, kind, element.removeprefix(f"{kind}."))
-            if at < 0:
+            if at < 0 or (field == "geom_rgba" and _hidden(model, at)):
                 continue
             rows = [at]
             if field.startswith("dof_"):
@@ -165,6 +165,11 @@ def _edit_place(mujoco: Any, model: Any, name: str, value: float) -> bool:
                 getattr(model, field)[(row,) if column is None else (row, column)] = value
             return True
     return False
+
+
+def _hidden(model: Any, geom: int) -> bool:
+    """Whether its own colour, MuJoCo's default, is not seen for its material's."""
+    return bool(model.geom_matid[geom] >= 0 and np.array_equal(model.geom_rgba[geom], [0.5, 0.5, 0.5, 1.0]))
 
 
 def _found(mujoco: Any, model: Any, kind: str, name: str) -> int:
