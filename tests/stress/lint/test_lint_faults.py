@@ -31,7 +31,8 @@ def another(quantity: Any) -> float:
 ODD = """<mujoco><asset><material name="m" specular="0.2"/></asset><worldbody><light/><camera pos="0 -2 0"/>
 <geom type="plane" size="1 1 1" friction="0.7"/><body pos="0 0 1"><joint type="ball" damping="0.1"/>
 <geom size="0.1" pos="0.1 0 0" material="m"/><body name="b" pos="0.3 0.1 0"><joint name="j" axis="0 1 0" stiffness="2"/>
-<geom type="box" size="0.1 0.05 0.02"/></body></body></worldbody><actuator><motor joint="j" gear="3"/></actuator></mujoco>"""
+<geom type="box" size="0.1 0.05 0.02"/></body></body></worldbody>
+<actuator><motor joint="j" gear="3"/></actuator></mujoco>"""
 """Elements without names, a joint of three degrees of freedom, and one of each kind that a hopper lacks."""
 
 
@@ -84,6 +85,13 @@ class NearlySet(broken.Offers):
 def test_half_a_per_cent_is_a_fault() -> None:
     found = {(f.parameter, f.question) for f in domain_check(NearlySet, {"torso.mass": [1.0, 9.0]}, steps=10).failed}
     assert ("torso.mass", "applied") in found
+
+
+def test_a_parameter_that_ends_at_its_nominal_value_is_looked_at_below_it() -> None:
+    space = {"torso.mass": {"uniform": [0.5, 1.0], "operation": "scale"}}
+    found = {f.question: f.answer for f in domain_check(broken.MassWithoutTheRest, space, steps=10).findings}
+    assert (found["applied"], found["derived"]) == ("failed", "failed")
+    assert "acts-high" not in found
 
 
 class DrawsAtFirst(broken.Draws):

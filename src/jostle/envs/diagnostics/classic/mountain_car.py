@@ -4,7 +4,7 @@ Equations and constants are those of Gymnasium's `mountain_car.py` and `continuo
 its state to float32 after every step and computes with it, and so does this one. Friction, nominally 0, is added.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -51,7 +51,6 @@ class MountainCarVectorEnv(ClassicVectorEnv):
     observation_names: ClassVar[tuple[str, ...]] = KNOWN["MountainCar-v0"]
     _SCALE: ClassVar[tuple[float, ...]] = (_RIGHT, _SPEED)
     _DIMENSIONS: ClassVar[int] = 2
-    _PRECISION: ClassVar[type[np.floating[Any]]] = np.float64
 
     def __init__(
         self, num_envs: int = 1, *, max_episode_steps: int | None = 200, render_mode: str | None = None
@@ -87,17 +86,20 @@ class MountainCarVectorEnv(ClassicVectorEnv):
         stopped = position == self._left
         if np.count_nonzero(stopped):
             speed[stopped & (speed < 0)] = 0.0
-        self._state = np.empty(self._state.shape, self._PRECISION)
-        self._state[0], self._state[1] = position, speed
+        self._keep(position, speed)
         there: Bool[np.ndarray, N] = (position >= self._goal) & (speed >= self._goal_speed)
         return there
+
+    def _keep(self, position: Row, speed: Row) -> None:
+        self._state = np.empty(self._state.shape)
+        self._state[0], self._state[1] = position, speed
 
     def _success(self, terminated: Bool[np.ndarray, "N"]) -> Bool[np.ndarray, "N"]:
         quick: Bool[np.ndarray, N] = terminated & (self._steps <= SUCCESS_STEPS)
         return quick
 
     def _seen(self) -> Float64[np.ndarray, "N D"]:
-        return self._state.T.copy()
+        return self._state.T
 
     def _state_of(self, obs: Float64[np.ndarray, "R D"]) -> Float64[np.ndarray, "R S"]:
         return obs
@@ -141,12 +143,12 @@ class MountainCarContinuousVectorEnv(MountainCarVectorEnv):
         *_quantities(0.0015, 0.45),
         Quantity("force.limit", 1.0, 0.01, 1.0, "", "of what is asked for"),
     )
-    _PRECISION: ClassVar[type[np.floating[Any]]] = np.float32
 
     def __init__(
         self, num_envs: int = 1, *, max_episode_steps: int | None = 999, render_mode: str | None = None
     ) -> None:
         action = Box(-1.0, 1.0, (1,), np.float32)
+        self._rounded = np.empty((self._DIMENSIONS, num_envs), np.float32)
         super(MountainCarVectorEnv, self).__init__(num_envs, _space(), action, max_episode_steps, render_mode)
 
     def _derive(self) -> None:
@@ -167,10 +169,15 @@ class MountainCarContinuousVectorEnv(MountainCarVectorEnv):
             angle = _single(angle)
         before = _float(speed)
         moved = before + (_float(control) * self._force_32 - _float(self._gravity * np.cos(angle)))
-        there = self._roll(position, moved - self._friction * speed if self._rubs else moved.astype(np.float64))
-        self._state = self._state.astype(np.float64)
-        cost = 0.1 * np.square(action[:, 0].astype(np.float64))
-        return there * 100.0 - cost, there
+        there = self._roll(position, moved - self._friction * speed if self._rubs else moved)
+        reward = 0.0 - 0.1 * np.square(action[:, 0].astype(np.float64))
+        if np.count_nonzero(there):
+            reward += there * 100.0
+        return reward, there
+
+    def _keep(self, position: Row, speed: Row) -> None:
+        self._rounded[0], self._rounded[1] = position, speed
+        self._state = self._rounded.astype(np.float64)
 
     def _success(self, terminated: Bool[np.ndarray, "N"]) -> Bool[np.ndarray, "N"]:
         return terminated.copy()

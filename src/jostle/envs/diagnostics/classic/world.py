@@ -102,7 +102,7 @@ class ClassicVectorEnv(DiagnosticVectorEnv):
 
     @abstractmethod
     def _seen(self) -> Float64[np.ndarray, "N D"]:
-        """Observations without noise."""
+        """Observations without noise; their memory may be the state's."""
 
     @abstractmethod
     def _paint(self, rows: Int64[np.ndarray, "R"]) -> Canvas:
@@ -195,7 +195,7 @@ class ClassicVectorEnv(DiagnosticVectorEnv):
 
     def observe_exactly(self) -> Float64[np.ndarray, "N D"]:
         """Observations without noise, in double precision."""
-        return self._seen()
+        return self._seen().copy()
 
     def _ages(self) -> Int64[np.ndarray, "K"]:
         """Where the last controls lie, the newest first."""
@@ -245,8 +245,8 @@ class ClassicVectorEnv(DiagnosticVectorEnv):
         if self._noisy:
             component = np.arange(seen.shape[1])
             bits = random_bits(self._seed[:, None], self._episode[:, None], _NOISE, self._steps[:, None], component)
-            seen += self._value("observation.noise")[:, None] * np.array(self._SCALE) * normal(bits)
-        return seen.astype(np.float32)
+            seen = seen + self._value("observation.noise")[:, None] * np.array(self._SCALE) * normal(bits)
+        return seen.astype(np.float32, order="C")
 
     def _frames(self) -> UInt8[np.ndarray, "N H W 3"]:
         chunks = [self._rows[i : i + _CHUNK] for i in range(0, self.num_envs, _CHUNK)]
