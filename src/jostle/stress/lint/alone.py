@@ -138,6 +138,11 @@ def _edit(mujoco: Any, model: Any, nominal: Any, name: str, value: float) -> boo
         moments, axes = reshaped(nominal.body_inertia[[body]], nominal.body_iquat[[body]], shape)
         model.body_inertia[body] = moments[0, 0] * model.body_mass[body] / nominal.body_mass[body]
         model.body_iquat[body] = axes[0, 0]
+    elif name.endswith((".kp", ".kv")):
+        element, _, part = name.rpartition(".")
+        _edit_servo(model, _found(mujoco, model, "actuator", element), part, value)
+    elif name.endswith((".texture", ".material")):
+        return _edit_choice(mujoco, model, nominal, name, value)
     elif ".turn." in name:
         camera = _found(mujoco, model, "camera", name.partition(".turn.")[0])
         turn, axis = np.zeros(4), np.zeros(3)
@@ -146,6 +151,31 @@ def _edit(mujoco: Any, model: Any, nominal: Any, name: str, value: float) -> boo
         mujoco.mju_mulQuat(model.cam_quat[camera], nominal.cam_quat[camera], turn)
     else:
         return _edit_place(mujoco, model, name, value)
+    return True
+
+
+def _edit_servo(model: Any, servo: int, part: str, value: float) -> None:
+    """The force is kp·(control − place) − kv·velocity, or kv·(control − velocity): gains stand in two places."""
+    gain, bias = model.actuator_gainprm[servo], model.actuator_biasprm[servo]
+    holds_a_place = bias[1] != 0
+    if part == "kp" or not holds_a_place:
+        gain[0] = value
+    bias[1 if part == "kp" else 2] = -value
+
+
+def _edit_choice(mujoco: Any, model: Any, nominal: Any, name: str, value: float) -> bool:
+    """A material of a geom, or a texture of a material: choices are called by their names."""
+    slot = offered(nominal).get(name)
+    element, _, kind = name.rpartition(".")
+    owner = "geom" if kind == "material" else "material"
+    at = _found(mujoco, model, owner, element.removeprefix(f"{owner}."))
+    if slot is None or at < 0:
+        return False
+    chosen = _found(mujoco, model, kind, slot.quantity.choices[round(value)])
+    if kind == "material":
+        model.geom_matid[at] = chosen
+    else:
+        model.mat_texid[at, int(mujoco.mjtTextureRole.mjTEXROLE_RGB)] = chosen
     return True
 
 

@@ -1,9 +1,12 @@
 """Whether values of a parameter change what an agent sees: paired seeds and actions, bit by bit."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from jostle.envs.engines.mujoco.offered import offered
+from jostle.envs.randomise.models import has_model
 from jostle.stress.lint.findings import Finding
 from jostle.stress.lint.reach import Reach
 from jostle.stress.lint.subject import Subject
@@ -15,6 +18,8 @@ SEEDS = (0, 1, 2)
 _LOOKS = {"rgba", "diffuse", "ambient", "specular", "shininess", "reflectance", "fovy", "texture", "material"}
 _LOOKS |= {"turn", "dir"}
 """Parts of the names of what is seen in pictures alone."""
+_SEEN = ("light_", "cam_", "mat_", "geom_rgba", "geom_matid")
+"""How the fields of a MuJoCo model begin that are seen in pictures alone."""
 
 
 class Effects:
@@ -51,7 +56,7 @@ class Effects:
         seen = self._seen_in_pictures(reach.name, value)
         if seen:
             return Finding(reach.name, question, "passed", "in pictures alone")
-        if seen is None and _LOOKS & set(reach.name.split(".")):
+        if seen is None and _is_look(self._subject, reach.name):
             return Finding(reach.name, question, "unknown", "no pictures can be drawn here")
         return Finding(
             reach.name,
@@ -72,3 +77,12 @@ class Effects:
 
     def _play(self, seed: int, values: Mapping[str, float]) -> np.ndarray:
         return self._subject.play(seed, self._steps, self._nominal | dict(values), late=self._late)
+
+
+def _is_look(subject: Subject, name: str) -> bool:
+    """Whether physics knows nothing of it."""
+    inner: Any = subject.env.unwrapped
+    slot = offered(inner.model).get(name) if has_model(inner) else None
+    if slot is None or slot.camera is not None or not slot.fields:
+        return bool(_LOOKS & set(name.split(".")))
+    return all(field.startswith(_SEEN) for field in slot.fields)

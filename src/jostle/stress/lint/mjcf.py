@@ -1,4 +1,4 @@
-"""An MJCF file without a task, as an environment whose trajectories can be looked at."""
+"""MJCF files and jostle's own engine as environments whose trajectories and pictures can be compared."""
 
 from typing import Any
 
@@ -8,8 +8,30 @@ import numpy as np
 from jostle.envs.engines.mujoco.engine import MujocoEngine
 from jostle.envs.engines.mujoco.model import compile_model
 from jostle.envs.engines.mujoco.package import require_mujoco
+from jostle.envs.engines.mujoco.renderer import Quality, Renderer, camera_of
 
 _SKIP, _SPREAD = 5, 0.01
+
+
+class _Views:
+    """What every camera of a model sees, and MuJoCo's free one. The first picture makes the OpenGL context."""
+
+    def __init__(self) -> None:
+        self._renderer: Renderer | None = None
+
+    def of(self, model: Any, data: Any) -> np.ndarray:
+        """The pictures of one state side by side, uint8 [H, W, 3]."""
+        if self._renderer is None:
+            self._renderer = Renderer(model, Quality(size=96, shadows=True))
+        fixed = int(require_mujoco().mjtCamera.mjCAMERA_FIXED)
+        where = [{}, *({"type": fixed, "fixedcamid": i} for i in range(model.ncam))]
+        return np.concatenate([self._renderer.draw(model, data, camera_of(model, at)).copy() for at in where], axis=1)
+
+    def close(self) -> None:
+        """Give the context back."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
 
 
 class ModelEnv(gym.Env[Any, Any]):
@@ -19,6 +41,7 @@ class ModelEnv(gym.Env[Any, Any]):
         self._mujoco = require_mujoco()
         self.model = compile_model(mjcf)
         self.data = self._mujoco.MjData(self.model)
+        self._views = _Views()
         size = self.model.nq + self.model.nv
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (size,), np.float64)
         limited = self.model.actuator_ctrllimited.astype(bool)
@@ -41,6 +64,15 @@ class ModelEnv(gym.Env[Any, Any]):
         self._mujoco.mj_step(self.model, self.data, nstep=_SKIP)
         return self._see(), 0.0, False, False, {}
 
+    def render(self) -> Any:
+        """All views of the present state."""
+        self._mujoco.mj_forward(self.model, self.data)
+        return self._views.of(self.model, self.data)
+
+    def close(self) -> None:
+        """Give the renderer back."""
+        self._views.close()
+
     def _see(self) -> Any:
         return np.concatenate([self.data.qpos, self.data.qvel])
 
@@ -52,6 +84,7 @@ class EngineEnv(gym.Env[Any, Any]):
         self._engine = engine
         self.observation_space, self.action_space = engine.single_observation_space, engine.single_action_space
         self.quantities, self.set_quantities = engine.quantities, engine.set_quantities
+        self._views = _Views()
 
     @property
     def model(self) -> Any:
@@ -69,3 +102,14 @@ class EngineEnv(gym.Env[Any, Any]):
         seen: Any = self._engine.step(np.asarray(action)[None])
         obs, reward, terminated, truncated, _ = seen
         return obs[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), {}
+
+    def render(self) -> Any:
+        """All views of the simulation's present state."""
+        model, data = self.model, self._engine._batch.get_data(0)
+        require_mujoco().mj_forward(model, data)
+        return self._views.of(model, data)
+
+    def close(self) -> None:
+        """Give the renderer back, and end the engine's threads."""
+        self._views.close()
+        self._engine.close()
