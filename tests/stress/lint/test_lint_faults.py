@@ -193,6 +193,18 @@ def test_what_cannot_be_read_back_is_accused_of_nothing() -> None:
     assert ("thigh.mass", "applied") in {(f.parameter, f.question) for f in accused.failed}
 
 
+class Unset(broken.Unused):
+    """One of its numbers is none, and stays so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goal = float("nan")
+
+
+def test_a_constant_that_is_no_number_is_no_difference() -> None:
+    assert domain_check(Unset, {"gain": [0.5, 2.0]}, steps=10).failed == []
+
+
 class DrawsCompounding(broken.Draws):
     """A friction that is multiplied by what is drawn, where its nominal value should be."""
 
