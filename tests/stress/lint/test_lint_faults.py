@@ -14,7 +14,7 @@ from jostle.envs.engines.mujoco.tasks.reach import MODEL as REACH
 from jostle.envs.randomise import world_in
 from jostle.stress.lint import domain_check, write_junit
 from jostle.stress.lint.alone import Alone
-from jostle.stress.lint.constants import constants_of, differing
+from jostle.stress.lint.constants import constants_of, described, differing
 from jostle.stress.lint.mjcf import ModelEnv
 from jostle.stress.lint.reach import everything
 
@@ -28,7 +28,8 @@ def another(quantity: Any) -> float:
     return float(np.clip(moved, quantity.low, quantity.high))
 
 
-ODD = """<mujoco><asset><material name="m" specular="0.2"/></asset><worldbody><light pos="0 0 3"/><camera pos="0.2 0 3"/>
+ODD = """<mujoco><asset><material name="m" specular="0.2"/></asset><worldbody>
+<light pos="0 0 3"/><camera pos="0.2 0 3"/>
 <geom type="plane" size="1 1 1" friction="0.7"/><body pos="0 0 1"><joint type="ball" damping="0.1"/>
 <geom size="0.1" pos="0.1 0 0" material="m"/><body name="b" pos="0.3 0.1 0"><joint name="j" axis="0 1 0" stiffness="2"/>
 <geom type="box" size="0.1 0.05 0.02"/></body></body></worldbody>
@@ -191,6 +192,21 @@ def test_what_cannot_be_read_back_is_accused_of_nothing() -> None:
     assert "cannot be read" in derived.said
     accused = domain_check(DrawsInertia, {"torso.inertia.d1": [-0.3, 0.3], "thigh.mass": [1, 5]}, steps=10, itself=True)
     assert ("thigh.mass", "applied") in {(f.parameter, f.question) for f in accused.failed}
+
+
+def test_differences_in_words() -> None:
+    """A joint of three degrees of freedom is one joint; what is gone or has another shape is another."""
+    env = ModelEnv(ODD)
+    before = constants_of(env)
+    env.model.dof_damping[:] = 1.0
+    env.model.opt.gravity[2] = -5.0
+    found = differing(before, constants_of(env), set(before))
+    assert described(env, found) == "dof_damping of joint0, j, opt.gravity"
+    assert described(env, found, most=1) == "dof_damping of joint0, j and 1 more"
+    a, b = {"x": np.zeros(2), "y": np.zeros(3), "z": np.ones(1)}, {"x": np.zeros(3), "z": np.ones(1)}
+    assert {name: where.tolist() for name, where in differing(a, b, {"x", "y", "z"}).items()} == {
+        "x": [True, True], "y": [True, True, True],
+    }  # fmt: skip
 
 
 class Unset(broken.Unused):
