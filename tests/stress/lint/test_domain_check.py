@@ -137,7 +137,10 @@ def test_a_friction_that_another_geom_hides_is_found() -> None:
 
 
 def test_jostles_own_have_no_fault() -> None:
-    assert failures(domain_check("jostle/CartPole-v1")) == {}
+    report = domain_check("jostle/CartPole-v1")
+    assert failures(report) == {}
+    assert report.of("cart.mass", "applied").answer == "passed"
+    assert report.of("cart.mass", "derived") is None, "it shows its quantities, and nothing of what follows from them"
     assert failures(domain_check("jostle/Pendulum-v1")) == {}
     space = {"torso.mass": [1, 9], "thigh_joint.damping": [0.5, 3], "torso.com.x": [-0.1, 0.1]}
     assert failures(domain_check("jostle/Hopper-v5", space)) == {}

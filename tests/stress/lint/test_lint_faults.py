@@ -10,13 +10,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from jostle.domain import Space
 from jostle.envs.engines.mujoco.tasks.reach import MODEL as REACH
 from jostle.envs.randomise import world_in
 from jostle.stress.lint import domain_check, write_junit
 from jostle.stress.lint.alone import Alone
 from jostle.stress.lint.constants import constants_of, described, differing
 from jostle.stress.lint.mjcf import ModelEnv
-from jostle.stress.lint.reach import everything
+from jostle.stress.lint.reach import Reach, everything, reaches
 
 pytest.importorskip("mujoco")
 ROW = np.zeros(1, np.int64)
@@ -167,6 +168,92 @@ def test_without_a_space_each_reaches_to_both_sides_within_its_bounds() -> None:
     )}  # fmt: skip
     found = {reach.name: (reach.low, reach.high) for reach in everything(quantities)}
     assert found == {"gravity": (-15.0, -5.0), "mass": (1.5, 3.0), "push": (-1.0, 1.0), "look": (0.0, 2.0)}
+
+
+class DrawsFriction(broken.Draws):
+    """A factor of all frictions."""
+
+    names = ("all.friction",)
+
+
+def test_a_factor_is_read_as_one() -> None:
+    found = domain_check(DrawsFriction, {"all.friction": [1.0, 3.0]}, steps=10, itself=True)
+    assert [str(f) for f in found.failed] == []
+    narrow = domain_check(DrawsFriction, {"all.friction": [1.0, 2.0]}, steps=10, itself=True).of(
+        "all.friction", "applied"
+    )
+    assert narrow is not None
+    assert "the space says 1 to 2" in narrow.said
+
+
+class DrawsOnce(broken.Draws):
+    """At the start, and never again."""
+
+    names = ("torso.mass",)
+    drawn = False
+
+    def draw(self) -> None:
+        if not self.drawn:
+            super().draw()
+            self.drawn = True
+
+
+def test_what_is_drawn_at_the_start_may_stay() -> None:
+    space = {"torso.mass": {"uniform": [1.0, 3.0], "when": "start"}}
+    found = domain_check(DrawsOnce, space, steps=10, itself=True).of("torso.mass", "applied")
+    assert found is not None
+    assert found.answer == "passed"
+    found = domain_check(DrawsOnce, {"torso.mass": [1.0, 3.0]}, steps=10, itself=True).of("torso.mass", "applied")
+    assert found is not None
+    assert found.said.endswith("in 100 resets")
+    never = domain_check(broken.DrawsNever, space, steps=10, itself=True).of("torso.mass", "applied")
+    assert never is not None
+    assert never.answer == "failed"
+
+
+class DrawsGain(broken.Unused):
+    """No model: what it draws, and what is a state, are attributes alike."""
+
+    def reset(self, **how: Any) -> Any:
+        first = super().reset(**how)
+        self.gain = float(self.np_random.uniform(0.5, 2.0))
+        return first
+
+
+def test_states_among_the_attributes_are_not_taken_for_draws() -> None:
+    found = domain_check(DrawsGain, {"gain": [0.5, 2.0]}, steps=10, itself=True)
+    assert [str(f) for f in found.findings if f.answer == "failed"] == []
+    found = domain_check(DrawsGain, {"friction": [0.1, 0.9]}, steps=10, itself=True)
+    assert ("", "nothing-else") in {(f.parameter, f.question) for f in found.failed}
+
+
+class Strict(broken.Unused):
+    """Three steps an episode, and none beyond."""
+
+    left = 0
+
+    def reset(self, **how: Any) -> Any:
+        self.left = 3
+        return super().reset(**how)
+
+    def step(self, action: Any) -> Any:
+        assert self.left > 0
+        self.left -= 1
+        obs, reward, terminated, _, info = super().step(action)
+        return obs, reward, terminated, self.left == 0, info
+
+
+def test_episodes_that_are_cut_begin_anew() -> None:
+    assert domain_check(Strict, {"gain": [0.5, 2.0]}, steps=10).failed == []
+
+
+def test_ends_in_order_and_actions_within_their_limits() -> None:
+    env = ModelEnv(ODD.replace('gear="3"', 'gear="3" ctrlrange="-0.5 2" ctrllimited="true"'))
+    assert (env.action_space.low.tolist(), env.action_space.high.tolist()) == ([-0.5, -1.0], [2.0, 1.0])
+    space = Space.load({"gravity.z": {"uniform": [0.5, 1.5], "operation": "scale"}})
+    found, findings = reaches(space, world_in(env).quantities, "odd")
+    assert [f.answer for f in findings] == ["passed"]
+    assert found == [Reach("gravity.z", pytest.approx(-14.715), pytest.approx(-4.905), -9.81)]
 
 
 class DrawsInertia(broken.Draws):
