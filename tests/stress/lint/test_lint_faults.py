@@ -164,10 +164,13 @@ def test_without_a_space_each_reaches_to_both_sides_within_its_bounds() -> None:
 
     quantities = {q.name: q for q in (
         Quantity("gravity", nominal=-10.0), Quantity("mass", nominal=2.0, low=1.5), Quantity("push", nominal=0.0),
+        Quantity("share", nominal=0.0, low=0.0, high=1.0),
         Quantity("look", nominal=0.0, low=0.0, high=2.0, choices=("a", "b", "c")), Quantity("fixed", 1.0, 1.0, 1.0),
     )}  # fmt: skip
     found = {reach.name: (reach.low, reach.high) for reach in everything(quantities)}
-    assert found == {"gravity": (-15.0, -5.0), "mass": (1.5, 3.0), "push": (-1.0, 1.0), "look": (0.0, 2.0)}
+    assert found == {
+        "gravity": (-15.0, -5.0), "mass": (1.5, 3.0), "push": (-1.0, 1.0), "share": (0.0, 0.5), "look": (0.0, 2.0),
+    }  # fmt: skip
 
 
 class DrawsFriction(broken.Draws):
