@@ -59,12 +59,12 @@ def domain_check(
             if loaded is None:
                 raise ConfigError("what an environment draws by itself is compared with what a space says: give one.")
             return check_itself(env, loaded, steps)
-        subject = _subject(env, loaded, derived)
-        if loaded is None:
-            parameters, findings = everything(subject.quantities), list[Finding]()
-        else:
-            parameters, findings = reaches(loaded, subject.quantities, subject.name)
-        return Report(subject.name, tuple(findings + _Check(subject, parameters, steps, told).findings()))
+        with _closing(_subject(env, loaded, derived)) as subject:
+            if loaded is None:
+                parameters, findings = everything(subject.quantities), list[Finding]()
+            else:
+                parameters, findings = reaches(loaded, subject.quantities, subject.name)
+            return Report(subject.name, tuple(findings + _Check(subject, parameters, steps, told).findings()))
 
 
 def _subject(env: Source, space: Space | None, derived: Derived | None) -> Subject:
