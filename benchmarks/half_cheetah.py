@@ -129,6 +129,24 @@ def circumstances() -> dict[str, Any]:
     }
 
 
+def tell(rows: list[dict[str, Any]], steps: int) -> None:
+    """Seconds and returns of each, and how much more jostle's agents return, with Welch's 95% interval: a seed of one
+    library has nothing to do with the same seed of another."""
+    from jostle.scores.differences import contrast
+
+    returns = {name: [r["return"] for r in rows if (r["name"], r["steps"]) == (name, steps)] for name in NAMES}
+    for name, own in returns.items():
+        alone = [r["seconds"] for r in rows if (r["name"], r["steps"], r["at_once"]) == (name, steps, 1)]
+        took = f"{statistics.median(alone):.0f} s ({len(alone)} alone), " if alone else ""
+        if own:
+            paid = f"{statistics.mean(own):.0f} [{min(own):.0f}, {max(own):.0f}]"
+            print(f"{name}: {len(own)} seeds, {took}return {paid}")
+        if name != NAMES[0] and min(len(own), len(returns[NAMES[0]])) > 1:
+            found = contrast([own, returns[NAMES[0]]], [-1, 1])
+            low, high = (end / found.x for end in (found.interval.low, found.interval.high))
+            print(f"jostle returns {(found.y - found.x) / found.x:+.0%} [{low:+.0%}, {high:+.0%}] of {name}'s")
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -154,15 +172,7 @@ def main() -> None:
             low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
             print(f"jostle / {name}: {middle:.2f} [{low:.2f}, {high:.2f}]")
     if args.race:
-        rows = race(args.seeds, args.steps, args.only, args.jobs)
-        for name in NAMES:
-            own = [row for row in rows if row["name"] == name and row["steps"] == args.steps]
-            if own:
-                returns = [row["return"] for row in own]
-                seconds = sorted(row["seconds"] for row in own if row["at_once"] == 1)
-                took = f"{statistics.median(seconds):.0f} s ({len(seconds)} alone), " if seconds else ""
-                paid = f"{statistics.mean(returns):.0f} [{min(returns):.0f}, {max(returns):.0f}]"
-                print(f"{name}: {len(own)} seeds, {took}return {paid}")
+        tell(race(args.seeds, args.steps, args.only, args.jobs), args.steps)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ the simulator is the nominal pendulum. A row is one road, one seed and so many r
 successes over 100 episodes of the real system. It is no study spec, because roads have phases. Those that learn go on
 from the same agent of the nominal simulator, each as many steps.
 
-Another road is a function of `ROADS`, from a seed to its rows. Domain adaptation by a history encoder has its place
-there.
+A history encoder is another network, so its road has no agent to go on from: its domain opens from the nominal
+simulator over as many steps as that agent had. The same without a history stands beside it. Another road is a function
+of `ROADS`, from a seed to its rows.
 """
 
 import argparse
@@ -57,6 +58,8 @@ LOGGED = 400
 """Real steps of random actions, held for five steps each, that are identified from."""
 TUNED = tuple(k * ROLLOUT for k in (2, 4, 8, 16, 32))
 """Real steps at which fine-tuning is looked at; the last of them are also the further steps of the other roads."""
+HISTORY = 8
+"""Steps of the episode that the history encoder sees."""
 PLAN = {"horizon": 35, "samples": 100, "iterations": 2}
 EPISODES, EPISODES_PLANNED = 100, 8
 Row = dict[str, Any]
@@ -141,6 +144,18 @@ def randomised(schedule: str) -> Callable[[int], Iterator[Row]]:
     return road
 
 
+def adapted(seed: int) -> Iterator[Row]:
+    """In the domain, as it opens, without and with a history from which an encoder tells the draw (RMA); the agent with
+    one adapts within the episode, and the real system is not touched."""
+    history = {"domain_privileged": True, "privileged": "none", "domain_history": HISTORY, "draw_recovery": 1.0}
+    opening = f"linear(steps={SIMULATED})"
+    for road, settings in (("opening", {}), ("opening, with a history", history)):
+        agent = jostle.PPO(ENV, seed=seed, domain=DOMAIN, domain_schedule=opening, **settings, **PPO)
+        agent.learn(SIMULATED + TUNED[-1])
+        told = {name: value for name, value in agent.metrics.items() if name.endswith("/r2")}
+        yield {"road": road, "real": 0, "told": told} | on_real(agent)
+
+
 def planned(seed: int) -> Iterator[Row]:
     """Planning, without learning, with the nominal, the identified and the true model."""
     estimate = estimated(seed).as_dict()
@@ -164,6 +179,7 @@ ROADS: dict[str, Callable[[int], Iterator[Row]]] = {
     "planning": planned,
     "identified": identified,
     **{name: randomised(name) for name in SCHEDULES},
+    "adaptation": adapted,
     "from nothing": from_nothing,
 }
 

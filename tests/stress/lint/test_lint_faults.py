@@ -385,3 +385,28 @@ def test_looks_without_pictures_are_not_accused() -> None:
     found = domain_check(Unpainted, {"wall.rgba": [0.1, 0.9]}, steps=10).of("wall.rgba", "acts-high")
     assert found is not None
     assert (found.answer, found.said) == ("unknown", "no pictures can be drawn here")
+
+
+class Counted(gym.Wrapper[Any, Any, Any, Any]):
+    """Counts how many of it are open."""
+
+    still_open = 0
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        Counted.still_open += 1
+        self._open = True
+
+    def close(self) -> None:
+        if self._open:
+            Counted.still_open -= 1
+        self._open = False
+        super().close()
+
+
+@pytest.mark.parametrize("itself", [False, True])
+@pytest.mark.parametrize("space", [{"masscart": [0.5, 2.0]}, {"masscart": [0.5, 2.0], "mascart": [0.5, 2.0]}])
+def test_all_that_was_made_is_closed(space: dict[str, Any], itself: bool) -> None:
+    Counted.still_open = 0
+    domain_check(lambda: Counted(gym.make("CartPole-v1")), space, steps=10, itself=itself)
+    assert Counted.still_open == 0

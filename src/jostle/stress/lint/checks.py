@@ -1,8 +1,7 @@
 """`domain_check`: whether what a space says of an environment is what happens."""
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -59,7 +58,7 @@ def domain_check(
             if loaded is None:
                 raise ConfigError("what an environment draws by itself is compared with what a space says: give one.")
             return check_itself(env, loaded, steps)
-        with _closing(_subject(env, loaded, derived)) as subject:
+        with _subject(env, loaded, derived) as subject:
             if loaded is None:
                 parameters, findings = everything(subject.quantities), list[Finding]()
             else:
@@ -69,17 +68,21 @@ def domain_check(
 
 def _subject(env: Source, space: Space | None, derived: Derived | None) -> Subject:
     """The environment with those parameters that it has; the others are declared in vain."""
-    first = Subject(env, (), derived)
-    if space is None or all(name in first.quantities for name in space.names):
-        return first if space is None else Subject(env, space.names, derived)
-    known = []
-    for name in space.names:
-        try:
-            Subject(env, [name], derived)
-            known.append(name)
-        except ConfigError:
-            continue
-    return Subject(env, known, derived)
+    if space is None:
+        return Subject(env, (), derived)
+    with Subject(env, (), derived) as first:
+        offered = set(first.quantities)
+    if offered.issuperset(space.names):
+        return Subject(env, space.names, derived)
+    return Subject(env, [name for name in space.names if _has(env, name, derived)], derived)
+
+
+def _has(env: Source, name: str, derived: Derived | None) -> bool:
+    try:
+        with Subject(env, [name], derived):
+            return True
+    except ConfigError:
+        return False
 
 
 class _Check:
@@ -117,7 +120,7 @@ class _Check:
             value = reach.high if reach.high != reach.nominal else reach.low
             if value == reach.nominal:
                 continue
-            with _closing(self._subject.anew()) as fresh:
+            with self._subject.anew() as fresh:
                 found += self._places(reach.name, value, fresh)
                 constants[reach.name] = constants_of(fresh.env)
                 if effects.repeats:
@@ -187,14 +190,6 @@ class _Check:
             else Finding(name, "no-collision", "passed")
             for name in acting
         ]
-
-
-@contextmanager
-def _closing(subject: Subject) -> Iterator[Subject]:
-    try:
-        yield subject
-    finally:
-        subject.env.close()
 
 
 def _chosen(check: _Check, reach: Reach) -> bool:

@@ -27,7 +27,11 @@ Independent draws give 1; a random walk of a hundred steps gives 2.6, steps to o
 
 def check_itself(source: Source, space: Space, steps: int) -> Report:
     """Watch a hundred resets: what the space names varies within its bounds, nothing else does, nothing grows."""
-    subject = Subject(source, inner=True)
+    with Subject(source, inner=True) as subject:
+        return Report(subject.name, tuple(_findings(subject, space, steps)))
+
+
+def _findings(subject: Subject, space: Space, steps: int) -> list[Finding]:
     known = {name: subject.quantities[name] for name in space.names if name in subject.quantities}
     parameters, findings = reaches(space, subject.quantities, subject.name)
     when = {p.name: p.when for p in space.parameters}
@@ -48,7 +52,7 @@ def check_itself(source: Source, space: Space, steps: int) -> Report:
     effects = Effects(subject, {name: quantity.nominal for name, quantity in known.items()}, steps, late=True)
     for reach in parameters:
         findings += effects.of(reach)
-    return Report(subject.name, tuple(findings))
+    return findings
 
 
 class _Watched:

@@ -23,7 +23,7 @@ ROW = np.zeros(1, np.int64)
 
 
 class Subject:
-    """One environment and what sets it.
+    """One environment and what sets it, closed at the end of a ``with``.
 
     The world is the outermost wrapper or the environment that offers `quantities` and `set_quantities`, else what
     `Randomise` would use.
@@ -43,11 +43,21 @@ class Subject:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of somebody else's environment
             self.env = make(source)
-        own = None if inner else _world_of(self.env)
-        if derived is None and known(self.env.unwrapped) is None and not has_model(self.env.unwrapped):
-            derived = {}
-        self.world: World = own if own is not None else world_in(self.env, self._how[1], derived)
-        self.quantities: Mapping[str, Quantity] = dict(self.world.quantities)
+        try:
+            own = None if inner else _world_of(self.env)
+            if derived is None and known(self.env.unwrapped) is None and not has_model(self.env.unwrapped):
+                derived = {}
+            self.world: World = own if own is not None else world_in(self.env, self._how[1], derived)
+            self.quantities: Mapping[str, Quantity] = dict(self.world.quantities)
+        except BaseException:
+            self.env.close()
+            raise
+
+    def __enter__(self) -> "Subject":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.env.close()
 
     def anew(self) -> "Subject":
         """Another one of the same kind."""
