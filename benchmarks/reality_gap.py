@@ -67,8 +67,8 @@ Row = dict[str, Any]
 
 def on_real(policy: Any, episodes: int = EPISODES) -> Row:
     """Mean return and share of successes on the hidden system; the same first states for every policy."""
-    env = jostle.make_env(ENV, min(episodes, 50), seed=10_000, domain=HIDDEN)
     view = as_view(policy, env=ENV)
+    env = jostle.make_env(ENV, min(episodes, 50), seed=10_000, **view.env_options | {"domain": HIDDEN})
     found = play(
         view.actor("mean", rows=env.num_envs, seed=10_000),
         env,
