@@ -149,7 +149,7 @@ def adapted(seed: int) -> Iterator[Row]:
     one adapts within the episode, and the real system is not touched."""
     history = {"domain_privileged": True, "privileged": "none", "domain_history": HISTORY, "draw_recovery": 1.0}
     opening = f"linear(steps={SIMULATED})"
-    for road, settings in (("opening", {}), ("opening, with a history", history)):
+    for road, settings in (("uniform, opening", {}), ("uniform, opening, with a history", history)):
         agent = jostle.PPO(ENV, seed=seed, domain=DOMAIN, domain_schedule=opening, **settings, **PPO)
         agent.learn(SIMULATED + TUNED[-1])
         told = {name: value for name, value in agent.metrics.items() if name.endswith("/r2")}
@@ -236,35 +236,34 @@ def write(rows: list[Row]) -> None:
 
 
 def figure(rows: list[Row], path: Path) -> None:
-    """Return against real steps: lines of those who take several numbers of them, marks of the others."""
+    """Return of every road, those together that take as many real steps, the best of them first."""
     import matplotlib.pyplot as plt
 
     from jostle.scores.plots import COLOURS
 
-    drawn, axes = plt.subplots(figsize=(8.4, 4.6), layout="constrained")
-    roads = [road for road in dict.fromkeys(row["road"] for row in rows) if road != "random"]
-    for at, (road, marker) in enumerate(zip(roads, "osD^vPX*<>phdo", strict=False)):
-        colour = COLOURS[at % len(COLOURS)]
-        points: dict[int, list[float]] = {}
-        for row in rows:
-            if row["road"] == road:
-                points.setdefault(row["real"], []).append(row["return"])
-        x = sorted(points)
-        found = [interval(np.array(points[real]), "mean") for real in x]
-        if len(x) > 1:
-            axes.plot(x, [f.point for f in found], "-", color=colour, lw=1.2)
-        spread = 0.0 if x != [0] else 6.0 * (at - len(roads) / 2)
-        axes.errorbar(
-            np.array(x) + spread, [f.point for f in found],
-            [[f.point - f.low for f in found], [f.high - f.point for f in found]],
-            fmt=marker, color=colour, ms=5, capsize=2, label=road,
-        )  # fmt: skip
-    axes.set_xscale("symlog", linthresh=100)
-    axes.set_xlabel("steps on the real system")
-    axes.set_ylabel("return on the real system")
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize="x-small", frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    groups: dict[int, dict[str, list[float]]] = {}
+    for row in rows:
+        groups.setdefault(row["real"], {}).setdefault(row["road"], []).append(row["return"])
+    drawn, axes = plt.subplots(figsize=(8.4, 6.4), layout="constrained")
+    height, ticks, names = 0.0, [], []
+    for at, (real, roads) in enumerate(sorted(groups.items())):
+        height -= 0.5
+        axes.text(0.99, height + 0.6, f"{real:,} real steps", color=COLOURS[at], fontsize="small", weight="bold",
+                  ha="right", va="center", transform=axes.get_yaxis_transform())  # fmt: skip
+        for road, returns in sorted(roads.items(), key=lambda item: -float(np.mean(item[1]))):
+            found = interval(np.array(returns), "mean")
+            if np.isfinite(found.low):
+                axes.plot([found.low, found.high], [height, height], color=COLOURS[at], lw=5, alpha=0.3)
+            axes.plot(returns, [height] * len(returns), "o", color=COLOURS[at], ms=4)
+            ticks.append(height)
+            names.append(road)
+            height -= 1.0
+        axes.axhline(height + 0.4, color="0.85", lw=0.8)
+    axes.set_yticks(ticks, names)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("return on the real system (dots: seeds; bars: 95% intervals of the mean)")
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right", "left"]].set_visible(False)
     drawn.savefig(path, dpi=150)
     plt.close(drawn)
 

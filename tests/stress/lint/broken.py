@@ -151,6 +151,17 @@ class DrawsDrifting(Draws):
         self.unwrapped.model.body("torso").ipos[0] += 1e-4
 
 
+class DrawsSpreading(Draws):
+    """Each draw starts from the last one's: after n resets it lies about √n steps away."""
+
+    resets = 0
+
+    def draw(self) -> None:
+        super().draw()
+        self.resets += 1
+        self.unwrapped.model.body("torso").ipos[0] = 1e-4 * self.resets**0.5
+
+
 class DrawsNever(Draws):
     """IsaacLab#664, by itself."""
 

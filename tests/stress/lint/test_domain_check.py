@@ -94,6 +94,7 @@ def test_of_a_planted_fault_the_others_are_not_accused() -> None:
 DRAWN = {"torso.mass": [1.0, 3.0], "foot_geom.friction.slide": [1.0, 3.0]}
 ITSELF: list[tuple[Callable[[], gym.Env[Any, Any]], list[tuple[str, str, str]]]] = [
     (broken.DrawsDrifting, [("", "no-drift", "body_ipos of torso"), ("", "nothing-else", "body_ipos of torso")]),
+    (broken.DrawsSpreading, [("", "no-drift", "body_ipos of torso")]),
     (broken.DrawsNever, [("torso.mass", "applied", "nominal value in 100 resets")]),
     (
         broken.DrawsWrongGeom,
