@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from jostle.domain import Space
+from jostle.domain import Quantity, Space
 from jostle.envs.engines.mujoco.tasks.reach import MODEL as REACH
 from jostle.envs.randomise import world_in
 from jostle.stress.lint import domain_check, write_junit
@@ -18,6 +18,7 @@ from jostle.stress.lint.alone import Alone
 from jostle.stress.lint.constants import constants_of, described, differing
 from jostle.stress.lint.mjcf import ModelEnv
 from jostle.stress.lint.reach import Reach, everything, reaches
+from jostle.stress.lint.subject import Subject
 
 pytest.importorskip("mujoco")
 ROW = np.zeros(1, np.int64)
@@ -160,8 +161,6 @@ def test_what_could_not_be_asked_is_skipped_and_no_failure(tmp_path: Path) -> No
 
 
 def test_without_a_space_each_reaches_to_both_sides_within_its_bounds() -> None:
-    from jostle.domain import Quantity
-
     quantities = {q.name: q for q in (
         Quantity("gravity", nominal=-10.0), Quantity("mass", nominal=2.0, low=1.5), Quantity("push", nominal=0.0),
         Quantity("share", nominal=0.0, low=0.0, high=1.0),
@@ -409,3 +408,70 @@ def test_all_that_was_made_is_closed(space: dict[str, Any], itself: bool) -> Non
     Counted.still_open = 0
     domain_check(lambda: Counted(gym.make("CartPole-v1")), space, steps=10, itself=itself)
     assert Counted.still_open == 0
+
+
+class CutsAndDraws(DrawsGain, Strict):
+    """Short episodes, each with a gain of its own."""
+
+
+def test_what_is_set_holds_in_every_episode_of_what_draws_by_itself() -> None:
+    with Subject(CutsAndDraws, ("gain",), {}) as subject:
+        heights = subject.play(0, 8, {"gain": 0.0}, late=True)[:8, 0].reshape(2, 4)
+    assert np.ptp(heights, axis=1).tolist() == [0.0, 0.0]
+    assert heights[0, 0] != heights[1, 0]
+
+
+class Products(broken.Unused):
+    """What the constructor computes from a constant, a step goes by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pull = 2 * self.gain
+
+    def step(self, action: Any) -> Any:
+        self.height += self.pull - self.gain
+        return super().step(action)
+
+
+def test_stale_products_are_found_without_their_formulas() -> None:
+    found = domain_check(Products, {"gain": [0.5, 2.0]}, steps=10)
+    assert [(f.parameter, f.question) for f in found.failed] == [("gain", "derived")]
+    assert "pull is stale" in found.failed[0].said
+    right = domain_check(Products, {"gain": [0.5, 2.0]}, steps=10, derived={"pull": lambda env: 2 * env.gain})
+    assert right.failed == []
+
+
+class DrawsAndOffers(broken.Draws):
+    """Offers nothing of what it draws."""
+
+    quantities: dict[str, Quantity] = {}  # noqa: RUF012
+
+    def set_quantities(self, values: Any, rows: Any) -> None:
+        raise AssertionError(values)
+
+
+def test_what_draws_by_itself_is_looked_at_behind_what_it_offers() -> None:
+    assert domain_check(DrawsAndOffers, {"torso.mass": [1.0, 3.0], "foot_geom.friction.slide": [1.0, 3.0]},
+                        steps=10, itself=True).failed == []  # fmt: skip
+
+
+class EndsOneWay(Strict):
+    """A constant says whether the third step ends the episode or cuts it."""
+
+    limit = 0.5
+
+    def step(self, action: Any) -> Any:
+        obs, reward, _, cut, info = super().step(action)
+        return obs, reward, cut and self.limit > 1, cut and self.limit <= 1, info
+
+
+def test_how_an_episode_ends_is_part_of_a_trajectory() -> None:
+    report = domain_check(EndsOneWay, {"limit": [0.2, 2.0]}, steps=10)
+    assert [(f.parameter, f.question) for f in report.failed] == [("limit", "acts-low")]
+
+
+def test_what_offers_is_found_behind_other_wrappers() -> None:
+    found = domain_check(lambda: gym.wrappers.TimeLimit(broken.Contexts(), 50), {"masscart": [0.5, 5.0]}, steps=10)
+    assert "total_mass is stale" in {f.question: f.said for f in found.failed}.get("derived", "")
+    lost = domain_check(lambda: gym.wrappers.TimeLimit(broken.WrongBody(), 50), {"torso.mass": [1.0, 9.0]}, steps=10)
+    assert ("torso.mass", "applied") in {(f.parameter, f.question) for f in lost.failed}
