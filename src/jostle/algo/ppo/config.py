@@ -54,6 +54,9 @@ class PPOConfig(InputSettings, BonusSettings):
     action_scaling: ActionScaling = "bounds"
     """bounds: continuous actions from −1 to 1 fill the bounds of their space; none: they are clipped to them (as in
     runs of former versions)."""
+    log_std_init: float = 0.0
+    """log σ that continuous actions begin with; 0: a deviation of half an action's range. Less of it explores less, and
+    learns more where actions at random spoil everything (MuJoCo's runners)."""
 
     privileged: SeenBy = "critic"
     """Who sees what the environment tells under the key "privileged", such as the draws of its domain: the values alone
@@ -167,6 +170,7 @@ class PPOConfig(InputSettings, BonusSettings):
             "value_clip", "value_coef", "entropy_coef", "target_kl", "kl_beta", "draw_recovery",
         )  # fmt: skip
         self.positive("learning_rate", "optimizer_eps", "kl_target")
+        self.need("log_std_init", -10 <= self.log_std_init <= 2, "from -10 to 2")
         check_rate(self.learning_rate, self.lr_schedule)
         self._check_streams()
         normalises = self.normalise_obs and is_own(self.encoder)

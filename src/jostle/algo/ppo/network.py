@@ -33,6 +33,7 @@ def make_network(config: PPOConfig, env: JostleEnv, num_streams: int, *, picture
         normalise_obs=bool(c.normalise_obs),
         obs_scaling=c.obs_scaling,
         action_scaling=c.action_scaling,
+        log_std_init=c.log_std_init,
         privileged=c.privileged,
         history_encoder=c.history_encoder,
         history_features=c.history_features,
@@ -42,6 +43,12 @@ def make_network(config: PPOConfig, env: JostleEnv, num_streams: int, *, picture
         warnings.warn(
             f"normalise_obs=True has no effect: the observations of {env.id} hold no vector of numbers, and "
             "pictures and categories are not normalised; leave it out.",
+            stacklevel=5,
+        )
+    if c.log_std_init and network.log_std is None:
+        warnings.warn(
+            f"log_std_init={c.log_std_init:g} has no effect: the actions of {env.id} are no continuous ones; leave it "
+            "out.",
             stacklevel=5,
         )
     if c.noisy != "none":
