@@ -6,8 +6,9 @@
 Masses, frictions and gears of HalfCheetah vary by a quarter either way, for both: jostle's by its MuJoCo engine,
 Stable-Baselines3's on Gymnasium's environment by `jostle.envs.Randomise`. Its policy has the library's defaults (a
 million steps of one environment, 2,048 steps a rollout), or jostle's sizes: 64 environments of 64 steps, 10 epochs of
-16 minibatches. jostle's policy begins with log σ = -1, the best of eight settings on seeds 100 and 101;
-Stable-Baselines3's with 0, and each has a race with the other's beginning. Each has one thread of torch; jostle's simulations take all cores.
+16 minibatches. jostle's policy begins with log σ = -1, the best of eight settings on seeds 100 and 101, that of
+Stable-Baselines3 with 0, and each races with the other's beginning, too. Each has one thread of torch; jostle's
+simulations take all cores.
 
 A race is a process of its own, its start included; afterwards the agent plays 100 episodes in jostle's
 environment, physics drawn as in training. Speed goes to benchmarks/results/half_cheetah_speed.json, each race is a line
@@ -16,6 +17,7 @@ counted. Speed is for a quiet moment.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -148,10 +150,12 @@ def tell(rows: list[dict[str, Any]], steps: int) -> None:
         if own:
             paid = f"{statistics.mean(own):.0f} [{min(own):.0f}, {max(own):.0f}]"
             print(f"{name}: {len(own)} seeds, {took}return {paid}")
-        if name != NAMES[0] and min(len(own), len(returns[NAMES[0]])) > 1:
-            found = contrast([own, returns[NAMES[0]]], [-1, 1])
-            low, high = (end / found.x for end in (found.interval.low, found.interval.high))
-            print(f"jostle returns {(found.y - found.x) / found.x:+.0%} [{low:+.0%}, {high:+.0%}] of {name}'s")
+    ours = {name: own for name, own in returns.items() if name.startswith("jostle") and len(own) > 1}
+    theirs = {name: own for name, own in returns.items() if not name.startswith("jostle") and len(own) > 1}
+    for (a, mine), (b, other) in itertools.product(ours.items(), theirs.items()):
+        found = contrast([other, mine], [-1, 1])
+        more, low, high = ((x / found.x) for x in (found.y - found.x, found.interval.low, found.interval.high))
+        print(f"{a} returns {more:+.0%} [{low:+.0%}, {high:+.0%}] beside {b}")
 
 
 def main() -> None:

@@ -218,3 +218,16 @@ def test_moved_environments_begin_anew_in_a_restored_agent_too(kind: Any) -> Non
         depth = other.replay.obs["obs"][: other.replay.added].reshape(other.replay.added, 4, 10, 10).any(3).argmax(2)
         assert (depth[-1] == 0).all(), "the newest row begins an episode"
         assert not other.replay.valid[other.replay.added - 2].any(), "and no transition leads to it"
+
+
+def test_the_first_deviation_is_the_one_that_was_asked_for() -> None:
+    agent = make(lambda: Odd(actions=spaces.Box(-1, 1, (2,), np.float32)), log_std_init=-1.5, entropy_coef=0.0)
+    assert agent.network.log_std.tolist() == [-1.5, -1.5]
+    agent.advance()
+    drawn = agent.rollout.action[agent.rollout.valid]
+    assert 0.1 < float(drawn.std()) < 0.35, "e to the -1.5 is 0.22, and means begin near 0"
+    for wrong in (-11.0, 3.0):
+        with pytest.raises(ConfigError, match=r"log_std_init=.* cannot be used: it must be from -10 to 2\."):
+            make(lambda: Odd(actions=spaces.Box(-1, 1, (2,), np.float32)), log_std_init=wrong)
+    with pytest.warns(UserWarning, match=r"log_std_init=-1 has no effect: the actions of .* are no continuous ones"):
+        make(log_std_init=-1.0)
