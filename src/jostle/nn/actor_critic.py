@@ -52,8 +52,7 @@ class ActorCritic(nn.Module):
 
     Weights start orthogonal with gain √2 (hidden layers and convolutions), 0.01 (policy) and 1 (values), biases at 0,
     as in CleanRL and Stable-Baselines3; the residual branches start with gain 0.1 and all their heads with 0.01, as in
-    that code. log σ of a continuous policy is a parameter of its own, ``log_std_init`` at the
-    start.
+    that code. log σ of a continuous policy is a parameter of its own, ``log_std_init`` at first.
 
     Noise: `to_noisy(policy, noise="independent")` makes every fully connected layer noisy, which are the hidden layers,
     the residual branches and the heads of both halves (Fortunato et al. 2017 leave the convolutions plain); recurrent
@@ -138,7 +137,7 @@ class ActorCritic(nn.Module):
         self.policy = _head(width, self.head.num_outputs, residual, gain=0.01)
         self.value = _head(critic_width, num_streams, residual, gain=0.01 if residual else 1.0)
         own_std = self.head.num_params - self.head.num_outputs
-        self.log_std = nn.Parameter(torch.full((own_std,), log_std_init)) if own_std else None
+        self.log_std = nn.Parameter(torch.full((own_std,), float(log_std_init))) if own_std else None
         mine = set(self.encoder.modules()) if isinstance(self.encoder, OwnEncoder) else set()
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d) and layer not in mine:

@@ -13,6 +13,7 @@ import pytest
 from jostle.domain import Quantity, Space
 from jostle.envs.engines.mujoco.tasks.reach import MODEL as REACH
 from jostle.envs.randomise import world_in
+from jostle.errors import ConfigError
 from jostle.stress.lint import domain_check, write_junit
 from jostle.stress.lint.alone import Alone
 from jostle.stress.lint.constants import constants_of, described, differing
@@ -475,3 +476,9 @@ def test_what_offers_is_found_behind_other_wrappers() -> None:
     assert "total_mass is stale" in {f.question: f.said for f in found.failed}.get("derived", "")
     lost = domain_check(lambda: gym.wrappers.TimeLimit(broken.WrongBody(), 50), {"torso.mass": [1.0, 9.0]}, steps=10)
     assert ("torso.mass", "applied") in {(f.parameter, f.question) for f in lost.failed}
+
+
+def test_a_function_that_gives_the_same_environment_again_is_told() -> None:
+    one = gym.make("CartPole-v1")
+    with pytest.raises(ConfigError, match=r"gives the same object again, .* let the function return a new one"):
+        domain_check(lambda: one, {"masscart": [0.5, 2.0]}, steps=10)

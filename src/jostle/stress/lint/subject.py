@@ -16,6 +16,7 @@ from jostle.envs.randomise.models import has_model
 from jostle.envs.randomise.worlds import world_in
 from jostle.envs.sources import name_of
 from jostle.envs.world import World
+from jostle.errors import ConfigError
 from jostle.stress.lint.mjcf import EngineEnv, ModelEnv
 
 Source = str | Callable[[], gym.Env[Any, Any]]
@@ -60,9 +61,19 @@ class Subject:
         self.env.close()
 
     def anew(self) -> "Subject":
-        """Another one of the same kind."""
+        """Another one of the same kind.
+
+        Raises:
+            ConfigError: the source gave the same environment again.
+        """
         source, names, derived, inner = self._how
-        return Subject(source, names, derived, inner=inner)
+        made = Subject(source, names, derived, inner=inner)
+        if made.env is self.env:
+            raise ConfigError(
+                f"{self.name} gives the same object again, and what is set here is compared with a fresh environment: "
+                "let the function return a new one at each call."
+            )
+        return made
 
     def set(self, values: Mapping[str, float]) -> None:
         """Give quantities values."""
