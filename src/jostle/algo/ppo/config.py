@@ -55,8 +55,7 @@ class PPOConfig(InputSettings, BonusSettings):
     """bounds: continuous actions from −1 to 1 fill the bounds of their space; none: they are clipped to them (as in
     runs of former versions)."""
     log_std_init: float = 0.0
-    """log σ that continuous actions begin with; 0: a deviation of half an action's range. Less of it explores less, and
-    learns more where actions at random spoil everything (MuJoCo's runners)."""
+    """log σ that continuous actions begin with."""
 
     privileged: SeenBy = "critic"
     """Who sees what the environment tells under the key "privileged", such as the draws of its domain: the values alone
