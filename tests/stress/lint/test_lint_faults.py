@@ -14,7 +14,7 @@ from jostle.domain import Quantity, Space
 from jostle.envs.engines.mujoco.tasks.reach import MODEL as REACH
 from jostle.envs.randomise import world_in
 from jostle.errors import ConfigError
-from jostle.stress.lint import domain_check, write_junit
+from jostle.stress.lint import Finding, Report, domain_check, write_junit
 from jostle.stress.lint.alone import Alone
 from jostle.stress.lint.constants import constants_of, described, differing
 from jostle.stress.lint.mjcf import ModelEnv
@@ -482,3 +482,21 @@ def test_a_function_that_gives_the_same_environment_again_is_told() -> None:
     one = gym.make("CartPole-v1")
     with pytest.raises(ConfigError, match=r"gives the same object again, .* let the function return a new one"):
         domain_check(lambda: one, {"masscart": [0.5, 2.0]}, steps=10)
+
+
+def test_a_file_is_seen_by_its_state_and_drawn_as_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "odd.xml").write_text(ODD)
+    env = ModelEnv(str(tmp_path / "odd.xml"))
+    env.reset(seed=0)
+    obs = env.step(env.action_space.high)[0]
+    assert obs.tolist() == [*env.data.qpos, *env.data.qvel]
+    assert np.abs(env.data.qvel).min() > 0
+    before = env.render()
+    env.model.body_pos[1] += 0.3
+    assert (env.render() != before).any()
+    env.close()
+
+
+def test_what_could_not_be_asked_is_neither_yes_nor_no_in_the_table() -> None:
+    report = Report("it", (Finding("a", "derived", "unknown"), Finding("", "no-drift", "failed")))
+    assert report.table() == (("parameter", "derived"), [("a", "?")])
