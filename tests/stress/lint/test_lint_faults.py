@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jostle.domain import Quantity, Space
+from jostle.envs.engines.mujoco.engine import MujocoEngine
 from jostle.envs.engines.mujoco.tasks.reach import MODEL as REACH
 from jostle.envs.randomise import world_in
 from jostle.errors import ConfigError
@@ -487,7 +488,8 @@ def test_a_function_that_gives_the_same_environment_again_is_told() -> None:
 def test_a_file_is_seen_by_its_state_and_drawn_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "odd.xml").write_text(ODD)
     env = ModelEnv(str(tmp_path / "odd.xml"))
-    env.reset(seed=0)
+    first, other, again = (env.reset(seed=seed)[0].tolist() for seed in (0, 1, 0))
+    assert first == again != other
     obs = env.step(env.action_space.high)[0]
     assert obs.tolist() == [*env.data.qpos, *env.data.qvel]
     assert np.abs(env.data.qvel).min() > 0
@@ -500,3 +502,11 @@ def test_a_file_is_seen_by_its_state_and_drawn_as_it_stands(tmp_path: Path) -> N
 def test_what_could_not_be_asked_is_neither_yes_nor_no_in_the_table() -> None:
     report = Report("it", (Finding("a", "derived", "unknown"), Finding("", "no-drift", "failed")))
     assert report.table() == (("parameter", "derived"), [("a", "?")])
+
+
+def test_the_engine_is_closed_with_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[MujocoEngine] = []
+    monkeypatch.setattr(MujocoEngine, "close", closed.append)
+    with Subject("jostle/Hopper-v5") as subject:
+        assert closed == []
+    assert closed == [subject.env._engine]
