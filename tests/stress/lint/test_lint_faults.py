@@ -506,7 +506,7 @@ def test_what_could_not_be_asked_is_neither_yes_nor_no_in_the_table() -> None:
 
 def test_the_engine_is_closed_with_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[MujocoEngine] = []
-    monkeypatch.setattr(MujocoEngine, "close", closed.append)
+    monkeypatch.setattr(MujocoEngine, "close", lambda engine: closed.append(engine))
     with Subject("jostle/Hopper-v5") as subject:
         assert closed == []
     assert closed == [subject.env._engine]
