@@ -479,10 +479,11 @@ def test_what_offers_is_found_behind_other_wrappers() -> None:
     assert ("torso.mass", "applied") in {(f.parameter, f.question) for f in lost.failed}
 
 
-def test_a_function_that_gives_the_same_environment_again_is_told() -> None:
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_function_that_gives_the_same_environment_again_is_told(wrapped: bool) -> None:
     one = gym.make("CartPole-v1")
     with pytest.raises(ConfigError, match=r"gives the same object again, .* let the function return a new one"):
-        domain_check(lambda: one, {"masscart": [0.5, 2.0]}, steps=10)
+        domain_check(lambda: gym.Wrapper(one) if wrapped else one, {"masscart": [0.5, 2.0]}, steps=10)
 
 
 def test_a_file_is_seen_by_its_state_and_drawn_as_it_stands(tmp_path: Path) -> None:

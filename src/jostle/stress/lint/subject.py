@@ -68,7 +68,7 @@ class Subject:
         """
         source, names, derived, inner = self._how
         made = Subject(source, names, derived, inner=inner)
-        if made.env is self.env:
+        if made.env.unwrapped is self.env.unwrapped:
             raise ConfigError(
                 f"{self.name} gives the same object again, and what is set here is compared with a fresh environment: "
                 "let the function return a new one at each call."
